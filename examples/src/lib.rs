@@ -1,0 +1,2 @@
+//! What the example programs share: flags, sample data, progress, statistics.
+#![forbid(unsafe_code)]
