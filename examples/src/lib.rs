@@ -1,2 +1,10 @@
-//! What the example programs share: flags, sample data, progress, statistics.
+//! What the example programs share: the command line, statistics, sample data, and what a person sees while they run.
+//! The programs themselves are in `src/bin`, one screen each.
 #![forbid(unsafe_code)]
+
+pub mod chart;
+pub mod cli;
+pub mod numbers;
+pub mod sample;
+pub mod stats;
+pub mod stop;

@@ -1,0 +1,194 @@
+//! The flags that `wordcount`, `passthrough` and `uppercase` share, in Kafka's own words. They stay as they are: trials call them.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ColorChoice};
+
+/// Where a program reads and writes, how, and for how long.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// A real cluster; without it an in-process one is started and filled with sample data.
+    #[arg(long, alias = "bootstrap-server", value_name = "HOST:PORT,…")]
+    pub bootstrap_servers: Option<String>,
+
+    /// File of client properties, as Kafka writes them.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// One client property; wins over the file, and the flags here win over it. May be repeated.
+    #[arg(long, value_name = "K=V", action = ArgAction::Append, value_parser = property)]
+    pub property: Vec<(String, String)>,
+
+    /// Topic to read; created if missing, where the broker allows it.
+    #[arg(long, value_name = "TOPIC")]
+    pub input: Option<String>,
+
+    /// Topic to write; created if missing, where the broker allows it.
+    #[arg(long, value_name = "TOPIC")]
+    pub output: Option<String>,
+
+    /// Consumer group, which is also the application id: state and offsets belong to it.
+    #[arg(long, alias = "application-id", value_name = "ID")]
+    pub group_id: Option<String>,
+
+    /// `at_least_once`; `exactly_once_v2` is not built yet and is refused.
+    #[arg(long, value_name = "GUARANTEE")]
+    pub processing_guarantee: Option<String>,
+
+    /// Milliseconds between commits; changed results are written at each [default: 100].
+    #[arg(long, value_name = "N")]
+    pub commit_interval_ms: Option<u64>,
+
+    /// Worker threads [default: the machine's cores, at most 8].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Folder for what a restart wants to find again.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Stop, committed, once everything that was in the input at the start is processed; otherwise run until SIGTERM or Ctrl-C.
+    #[arg(long)]
+    pub until_end: bool,
+
+    /// At the end one line of JSON: records in and out, bytes, wall and CPU seconds, peak memory.
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// `K=V` of the command line.
+///
+/// # Errors
+/// When there is no `=` or nothing before it.
+pub fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err(format!(
+            "expected KEY=VALUE as in linger.ms=5, found '{text}'"
+        )),
+    }
+}
+
+impl Common {
+    /// The flags as properties, after those of `--property`, so that the last one of a name wins. The file of `--config` is not read here.
+    #[must_use]
+    pub fn properties(&self, application_id: &str) -> Vec<(String, String)> {
+        let mut all = self.property.clone();
+        let mut set = |key: &str, value: Option<String>| {
+            if let Some(value) = value {
+                all.push((key.to_owned(), value));
+            }
+        };
+        set("bootstrap.servers", self.bootstrap_servers.clone());
+        set(
+            "application.id",
+            Some(
+                self.group_id
+                    .clone()
+                    .unwrap_or_else(|| application_id.to_owned()),
+            ),
+        );
+        set("processing.guarantee", self.processing_guarantee.clone());
+        set(
+            "commit.interval.ms",
+            self.commit_interval_ms.map(|n| n.to_string()),
+        );
+        set("num.stream.threads", self.threads.map(|n| n.to_string()));
+        set(
+            "state.dir",
+            self.state_dir.as_ref().map(|dir| dir.display().to_string()),
+        );
+        all
+    }
+}
+
+/// Colours only where a person reads them.
+pub const COLOR: ColorChoice = ColorChoice::Auto;
+
+/// Prints an error as one line on standard error; the status that goes with it is 1.
+pub fn complain(program: &str, error: &dyn std::fmt::Display) -> std::process::ExitCode {
+    eprintln!("{program}: {error}");
+    std::process::ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    fn parse(args: &[&str]) -> Result<Common, clap::Error> {
+        Program::try_parse_from([&["program"], args].concat()).map(|p| p.common)
+    }
+
+    #[test]
+    fn every_flag_of_the_stable_command_line_is_taken() {
+        let common = parse(&[
+            "--bootstrap-servers",
+            "a:1,b:2",
+            "--config",
+            "client.properties",
+            "--property",
+            "linger.ms=5",
+            "--property",
+            "client.id=x=y",
+            "--input",
+            "in",
+            "--output",
+            "out",
+            "--group-id",
+            "g",
+            "--processing-guarantee",
+            "at_least_once",
+            "--commit-interval-ms",
+            "20",
+            "--threads",
+            "2",
+            "--state-dir",
+            "/tmp/s",
+            "--until-end",
+            "--stats",
+        ])
+        .unwrap();
+        assert!(common.until_end && common.stats);
+        let properties = common.properties("wordcount");
+        assert_eq!(properties[1], ("client.id".into(), "x=y".into()));
+        for (key, value) in [
+            ("bootstrap.servers", "a:1,b:2"),
+            ("application.id", "g"),
+            ("processing.guarantee", "at_least_once"),
+            ("commit.interval.ms", "20"),
+            ("num.stream.threads", "2"),
+            ("state.dir", "/tmp/s"),
+        ] {
+            assert!(properties.contains(&(key.into(), value.into())), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_old_spelling_bootstrap_server_works() {
+        assert_eq!(
+            parse(&["--bootstrap-server", "a:1"])
+                .unwrap()
+                .bootstrap_servers
+                .as_deref(),
+            Some("a:1")
+        );
+    }
+
+    #[test]
+    fn a_property_without_an_equals_sign_is_refused_with_an_example() {
+        let Err(error) = parse(&["--property", "linger.ms"]) else {
+            panic!("accepted")
+        };
+        assert!(error.to_string().contains("KEY=VALUE"), "{error}");
+    }
+}
