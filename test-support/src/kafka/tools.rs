@@ -1,0 +1,111 @@
+//! Kafka's own tools, and small Java programs, run against a broker of the harness.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use super::{Broker, available};
+
+/// What a Java program printed and how it ended.
+#[derive(Debug, Clone)]
+pub struct ToolOutput {
+    /// Whether it ended with status 0.
+    pub success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Broker {
+    /// Runs a class of `org.apache.kafka.tools` (such as `TopicCommand`, `consumer.ConsoleConsumer`,
+    /// `consumer.group.ConsumerGroupCommand`) with `--bootstrap-server` added, and returns its standard output.
+    ///
+    /// # Panics
+    /// When the tool fails; the text holds all it printed.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        self.tool_with_input(class, arguments, b"")
+    }
+
+    /// The same with something on the tool's standard input.
+    ///
+    /// # Panics
+    /// When the tool fails; the text holds all it printed.
+    pub fn tool_with_input(&self, class: &str, arguments: &[&str], input: &[u8]) -> String {
+        let servers = self.bootstrap_servers();
+        let class = format!("org.apache.kafka.tools.{class}");
+        let arguments = [&["--bootstrap-server", &servers], arguments].concat();
+        let output = java_tool(&class, &arguments, input);
+        assert!(
+            output.success,
+            "{class} {arguments:?} failed:\n{}{}",
+            output.stdout, output.stderr
+        );
+        output.stdout
+    }
+
+    /// Compiles and runs one Java source file; the bootstrap servers are its first argument.
+    ///
+    /// # Panics
+    /// When it fails; the text holds all it printed.
+    pub fn java_source(&self, file: &Path, arguments: &[&str]) -> String {
+        let servers = self.bootstrap_servers();
+        let mut java = java();
+        java.arg(file).arg(&servers).args(arguments);
+        let output = run(java, b"");
+        assert!(
+            output.success,
+            "{} {arguments:?} failed:\n{}{}",
+            file.display(),
+            output.stdout,
+            output.stderr
+        );
+        output.stdout
+    }
+}
+
+/// Runs any class of Kafka's jars and returns what it printed, also when it fails.
+///
+/// # Panics
+/// Without Java, or without the jars.
+pub fn java_tool(class: &str, arguments: &[&str], input: &[u8]) -> ToolOutput {
+    let mut java = java();
+    java.arg(class).args(arguments);
+    run(java, input)
+}
+
+fn java() -> Command {
+    let libs = available().unwrap_or_else(|reason| panic!("{reason}"));
+    let mut java = Command::new("java");
+    java.args([
+        "-Xmx256m",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-cp",
+    ])
+    .arg(format!("{}/*", libs.display()));
+    java
+}
+
+fn run(mut command: Command, input: &[u8]) -> ToolOutput {
+    let child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("running java: {error}"));
+    let mut stdin = child.stdin.take().expect("piped above");
+    // Written beside the reading: a tool that prints while it reads would stand still otherwise.
+    let output = thread::scope(|scope| {
+        scope.spawn(move || {
+            let _ = stdin.write_all(input);
+        });
+        child.wait_with_output().expect("the child was spawned")
+    });
+    ToolOutput {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
