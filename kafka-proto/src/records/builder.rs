@@ -1,0 +1,522 @@
+//! Builds a record batch in the bytes that go on the wire: room for the header first, each record encoded once behind it, the header
+//! filled in and the checksum computed at the end.
+//!
+//! Per record: the sizes are computed, one reservation is made, and three copies follow (a prefix of a fixed size, the key, the
+//! value). Nothing is allocated as long as the buffer's capacity lasts.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    batch::{
+        ATTRIBUTES_AT, BASE_SEQUENCE_AT, BASE_TIMESTAMP_AT, CONTROL, COUNT_AT, CRC_AT,
+        DELETE_HORIZON, HEADER_BYTES, LAST_OFFSET_DELTA_AT, LEADER_EPOCH_AT, LENGTH_AT,
+        LOG_APPEND_TIME, LOG_OVERHEAD, MAGIC_AT, MAX_TIMESTAMP_AT, PRODUCER_EPOCH_AT,
+        PRODUCER_ID_AT, TRANSACTIONAL, i16_at,
+    },
+    compression::{Codec, Compression, Compressor},
+    crc,
+    error::BuildError,
+    record::{Headers, Record},
+    varint::{Prefix, len32, len64},
+};
+
+/// A length field of 32 bits counts all but the first 12 bytes; some room is kept so that no sum here can overflow it.
+const LARGEST_BATCH: usize = i32::MAX as usize - 1024;
+
+/// Who produces a batch. Filled in when it is sent: sequences are given out in the order of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The producer's id, -1 without idempotence.
+    pub producer_id: i64,
+    /// The producer's epoch, -1 without idempotence.
+    pub producer_epoch: i16,
+    /// Sequence number of the first record, -1 without idempotence.
+    pub base_sequence: i32,
+    /// Whether the records belong to a transaction.
+    pub transactional: bool,
+}
+
+impl Stamp {
+    /// Of a producer without idempotence.
+    pub const NONE: Self = Self {
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        transactional: false,
+    };
+}
+
+/// What a log adds to a batch. Producers have no use for it; those who play broker do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Offset of the first record.
+    pub base_offset: i64,
+    /// Epoch of the leader, -1 for none.
+    pub partition_leader_epoch: i32,
+    /// Distance of the last offset, where it is not that of the last record (a compacted batch).
+    pub last_offset_delta: Option<i32>,
+    /// Log-append time: the one timestamp of all records.
+    pub log_append_time: Option<i64>,
+    /// Says that the base timestamp given to [`BatchBuilder::with_base_timestamp`] is the delete horizon.
+    pub delete_horizon: bool,
+    /// The largest timestamp, where it is not that of the records.
+    pub max_timestamp: Option<i64>,
+    /// Whether this is a control batch.
+    pub control: bool,
+}
+
+impl Placement {
+    /// Of a batch that was not appended yet.
+    pub const NONE: Self = Self {
+        base_offset: 0,
+        partition_leader_epoch: -1,
+        last_offset_delta: None,
+        log_append_time: None,
+        delete_horizon: false,
+        max_timestamp: None,
+        control: false,
+    };
+}
+
+/// Builds one batch after another; its buffers are kept between them.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    /// Empty, or room for the header and the records so far.
+    bytes: Vec<u8>,
+    /// Header and compressed records; reused, the batch handed out is an exact copy.
+    packed: Vec<u8>,
+    compression: Compression,
+    compressor: Compressor,
+    /// What is reserved when a batch begins.
+    capacity: usize,
+    limit: usize,
+    count: u32,
+    next_delta: i32,
+    base_timestamp: i64,
+    fixed_base: bool,
+    max_timestamp: i64,
+}
+
+impl BatchBuilder {
+    /// A builder that reserves `capacity` bytes for a batch when its first record comes.
+    pub fn new(compression: Compression, capacity: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            packed: Vec::new(),
+            compression,
+            compressor: Compressor::default(),
+            capacity: capacity.clamp(HEADER_BYTES + PREFIX_SLACK, LARGEST_BATCH),
+            limit: LARGEST_BATCH,
+            count: 0,
+            next_delta: 0,
+            base_timestamp: -1,
+            fixed_base: false,
+            max_timestamp: -1,
+        }
+    }
+
+    /// Bounds a batch to `limit` bytes before compression. The first record may be larger: a batch of one record is as small as it can
+    /// be, and whether that is too large is for `max.request.size` to say.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit.min(LARGEST_BATCH);
+        self
+    }
+
+    /// Counts timestamp deltas from `base_timestamp` instead of the first record's.
+    #[must_use]
+    pub const fn with_base_timestamp(mut self, base_timestamp: i64) -> Self {
+        self.base_timestamp = base_timestamp;
+        self.fixed_base = true;
+        self
+    }
+
+    /// Appends a record and returns its offset delta: its place in the batch.
+    ///
+    /// # Errors
+    /// When it does not fit below the limit any more; nothing is written then.
+    #[inline]
+    pub fn append(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> Result<i32, BuildError> {
+        self.push(
+            self.next_delta,
+            timestamp,
+            key,
+            value,
+            HeaderSource::Pairs(headers),
+        )
+    }
+
+    /// Appends a record that was read: its headers are copied as they stand, its offset is not kept.
+    ///
+    /// # Errors
+    /// As [`BatchBuilder::append`].
+    #[inline]
+    pub fn append_record(&mut self, record: &Record<'_>) -> Result<i32, BuildError> {
+        self.push(
+            self.next_delta,
+            record.timestamp,
+            record.key,
+            record.value,
+            HeaderSource::Raw(record.headers),
+        )
+    }
+
+    /// As [`BatchBuilder::append_record`], with an offset delta of its own that may leave holes behind the one before. For those who
+    /// play broker; a broker refuses batches with holes from producers.
+    ///
+    /// # Errors
+    /// Also when `delta` is not greater than that of the record before.
+    pub fn append_at(&mut self, delta: i32, record: &Record<'_>) -> Result<i32, BuildError> {
+        if delta < self.next_delta || delta == i32::MAX {
+            return Err(BuildError::OffsetOrder {
+                delta,
+                last: self.next_delta - 1,
+            });
+        }
+        self.push(
+            delta,
+            record.timestamp,
+            record.key,
+            record.value,
+            HeaderSource::Raw(record.headers),
+        )
+    }
+
+    #[inline(always)]
+    fn push(
+        &mut self,
+        delta: i32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: HeaderSource<'_, '_>,
+    ) -> Result<i32, BuildError> {
+        let base_timestamp = if self.count == 0 && !self.fixed_base {
+            timestamp
+        } else {
+            self.base_timestamp
+        };
+        let timestamp_delta = timestamp.wrapping_sub(base_timestamp);
+        let (key_len, value_len) = (field_len(key), field_len(value));
+        let headers_len = if headers.is_empty() { 1 } else { headers.len() };
+        let data_len = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        if data_len.saturating_add(headers_len) > LARGEST_BATCH - HEADER_BYTES - PREFIX_SLACK {
+            return Err(BuildError::RecordTooLarge {
+                record_bytes: data_len.saturating_add(headers_len),
+            });
+        }
+        let body_len = 1
+            + len64(timestamp_delta)
+            + len32(delta)
+            + len32(key_len)
+            + len32(value_len)
+            + data_len
+            + headers_len;
+        let record_bytes = len32(body_len as i32) + body_len;
+        if self.bytes.len() + record_bytes > self.limit
+            || self.bytes.capacity() - self.bytes.len() < record_bytes + PREFIX_SLACK
+        {
+            self.make_room(record_bytes)?;
+        }
+
+        let mut prefix = Prefix::<32>::new();
+        prefix.i32(body_len as i32);
+        prefix.byte(0); // attributes, unused
+        prefix.i64(timestamp_delta);
+        prefix.i32(delta);
+        prefix.i32(key_len);
+        let out = &mut self.bytes;
+        prefix.append_to(out);
+        out.extend_from_slice(key.unwrap_or_default());
+        let mut prefix = Prefix::<8>::new();
+        prefix.i32(value_len);
+        prefix.append_to(out);
+        out.extend_from_slice(value.unwrap_or_default());
+        if headers_len == 1 {
+            out.push(0);
+        } else {
+            headers.write(out);
+        }
+
+        self.max_timestamp = if self.count == 0 {
+            timestamp
+        } else {
+            self.max_timestamp.max(timestamp)
+        };
+        self.base_timestamp = base_timestamp;
+        self.count += 1;
+        self.next_delta = delta + 1;
+        Ok(delta)
+    }
+
+    /// Begins the batch, or grows it, or says that it is full.
+    #[cold]
+    fn make_room(&mut self, record_bytes: usize) -> Result<(), BuildError> {
+        if self.bytes.is_empty() {
+            self.bytes.reserve(
+                self.capacity
+                    .max(HEADER_BYTES + record_bytes + PREFIX_SLACK),
+            );
+            self.bytes.resize(HEADER_BYTES, 0);
+        }
+        let len = self.bytes.len();
+        let limit = if self.count == 0 {
+            LARGEST_BATCH
+        } else {
+            self.limit
+        };
+        if len + record_bytes > limit {
+            return Err(BuildError::Full {
+                record_bytes,
+                left: limit.saturating_sub(len),
+            });
+        }
+        self.bytes.reserve(record_bytes + PREFIX_SLACK);
+        Ok(())
+    }
+
+    /// Records in the batch so far.
+    #[inline]
+    pub const fn record_count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether there is no record yet.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Size of the batch so far as it would be on the wire without compression.
+    #[inline]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len().max(HEADER_BYTES)
+    }
+
+    /// Bytes that its buffers hold.
+    pub const fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity() + self.packed.capacity()
+    }
+
+    /// What the batches are compressed with.
+    pub const fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// The largest timestamp so far, -1 without records.
+    pub const fn max_timestamp(&self) -> i64 {
+        self.max_timestamp
+    }
+
+    /// Forgets the records, keeps the buffers.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+        self.next_delta = 0;
+        if !self.fixed_base {
+            self.base_timestamp = -1;
+        }
+        self.max_timestamp = -1;
+    }
+
+    /// Gives back the bytes of a batch that is done with. If nobody else holds them, the next batch is built in their buffer.
+    pub fn recycle(&mut self, batch: Bytes) {
+        if self.bytes.capacity() == 0
+            && let Ok(buffer) = batch.try_into_mut()
+        {
+            let mut buffer = Vec::from(buffer);
+            buffer.clear();
+            self.bytes = buffer;
+        }
+    }
+
+    /// Ends the batch: compresses it, fills in the header, computes the checksum. The builder is empty afterwards.
+    ///
+    /// # Errors
+    /// Only when the codec fails or is not built in; the records are still there then.
+    pub fn finish(&mut self, stamp: Stamp) -> Result<Bytes, BuildError> {
+        self.finish_at(stamp, Placement::NONE)
+    }
+
+    /// As [`BatchBuilder::finish`], for those who play broker.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_at(&mut self, stamp: Stamp, placement: Placement) -> Result<Bytes, BuildError> {
+        if self.bytes.is_empty() {
+            self.bytes.resize(HEADER_BYTES, 0);
+        }
+        let codec = self.compression.codec();
+        let mut attributes = i16::from(codec.id());
+        for (bit, is_set) in [
+            (LOG_APPEND_TIME, placement.log_append_time.is_some()),
+            (CONTROL, placement.control),
+            (DELETE_HORIZON, placement.delete_horizon),
+        ] {
+            attributes |= if is_set { bit } else { 0 };
+        }
+        let max_timestamp = placement
+            .log_append_time
+            .or(placement.max_timestamp)
+            .unwrap_or(self.max_timestamp);
+        let last_offset_delta = placement
+            .last_offset_delta
+            .unwrap_or((self.next_delta - 1).max(0));
+
+        let head = &mut self.bytes[..HEADER_BYTES];
+        put(head, 0, placement.base_offset.to_be_bytes());
+        put(
+            head,
+            LEADER_EPOCH_AT,
+            placement.partition_leader_epoch.to_be_bytes(),
+        );
+        put(head, MAGIC_AT, [2]);
+        put(head, ATTRIBUTES_AT, attributes.to_be_bytes());
+        put(head, LAST_OFFSET_DELTA_AT, last_offset_delta.to_be_bytes());
+        put(head, BASE_TIMESTAMP_AT, self.base_timestamp.to_be_bytes());
+        put(head, MAX_TIMESTAMP_AT, max_timestamp.to_be_bytes());
+        put(head, COUNT_AT, self.count.to_be_bytes());
+        stamp_header(head, stamp);
+
+        if codec == Codec::None {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            seal(&mut bytes);
+            self.clear();
+            return Ok(Bytes::from(bytes));
+        }
+        self.packed.clear();
+        self.packed.extend_from_slice(&self.bytes[..HEADER_BYTES]);
+        self.compressor.compress(
+            self.compression,
+            &self.bytes[HEADER_BYTES..],
+            &mut self.packed,
+        )?;
+        seal(&mut self.packed);
+        self.clear();
+        Ok(Bytes::copy_from_slice(&self.packed))
+    }
+}
+
+/// Room that the fixed-size copies of `Prefix` may need behind a record.
+const PREFIX_SLACK: usize = 40;
+
+#[derive(Clone, Copy)]
+enum HeaderSource<'a, 'b> {
+    Pairs(&'a [(&'b str, Option<&'b [u8]>)]),
+    Raw(Headers<'a>),
+}
+
+impl HeaderSource<'_, '_> {
+    #[inline(always)]
+    const fn is_empty(&self) -> bool {
+        match self {
+            Self::Pairs(pairs) => pairs.is_empty(),
+            Self::Raw(headers) => headers.is_empty(),
+        }
+    }
+
+    #[inline(never)]
+    fn len(&self) -> usize {
+        match self {
+            Self::Pairs(pairs) => {
+                let fields = pairs.iter().map(|(key, value)| {
+                    let bytes = key.len().saturating_add(value.map_or(0, <[u8]>::len));
+                    bytes.saturating_add(len32(key.len() as i32) + len32(field_len(*value)))
+                });
+                fields.fold(len32(pairs.len() as i32), usize::saturating_add)
+            }
+            Self::Raw(headers) => {
+                let (count, bytes) = headers.raw();
+                len32(count as i32) + bytes.len()
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Pairs(pairs) => {
+                write_i32(out, pairs.len() as i32);
+                for (key, value) in *pairs {
+                    write_i32(out, key.len() as i32);
+                    out.extend_from_slice(key.as_bytes());
+                    write_i32(out, field_len(*value));
+                    out.extend_from_slice(value.unwrap_or_default());
+                }
+            }
+            Self::Raw(headers) => {
+                let (count, bytes) = headers.raw();
+                write_i32(out, count as i32);
+                out.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+fn write_i32(out: &mut Vec<u8>, value: i32) {
+    let mut prefix = Prefix::<8>::new();
+    prefix.i32(value);
+    prefix.append_to(out);
+}
+
+/// The length that stands before a field. Lengths past 31 bits are refused before it is used.
+#[inline(always)]
+fn field_len(field: Option<&[u8]>) -> i32 {
+    field.map_or(-1, |bytes| bytes.len() as i32)
+}
+
+#[inline(always)]
+fn put<const N: usize>(head: &mut [u8], at: usize, value: [u8; N]) {
+    head[at..at + N].copy_from_slice(&value);
+}
+
+/// Writes the producer's fields and the transactional bit, and nothing else.
+pub(crate) fn stamp_header(head: &mut [u8], stamp: Stamp) {
+    let attributes = i16_at(head, ATTRIBUTES_AT) & !TRANSACTIONAL
+        | if stamp.transactional {
+            TRANSACTIONAL
+        } else {
+            0
+        };
+    put(head, ATTRIBUTES_AT, attributes.to_be_bytes());
+    put(head, PRODUCER_ID_AT, stamp.producer_id.to_be_bytes());
+    put(head, PRODUCER_EPOCH_AT, stamp.producer_epoch.to_be_bytes());
+    put(head, BASE_SEQUENCE_AT, stamp.base_sequence.to_be_bytes());
+}
+
+/// Fills in what depends on the final bytes: length and checksum.
+fn seal(batch: &mut [u8]) {
+    let length = (batch.len() - LOG_OVERHEAD) as i32;
+    put(batch, LENGTH_AT, length.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+    put(batch, CRC_AT, crc.to_be_bytes());
+}
+
+/// Stamps a finished batch anew, as after an epoch bump: its producer's fields, its transactional bit and its checksum change, its
+/// records are not read. `head` is the batch or at least its header, of which `body_len` bytes follow in all behind the header.
+///
+/// Works in place if nobody else holds the bytes, else on a copy.
+///
+/// # Panics
+/// When `head` is shorter than a header: a mistake of the caller's.
+pub fn restamp(head: Bytes, body_len: usize, stamp: Stamp) -> Bytes {
+    let mut head = head
+        .try_into_mut()
+        .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    let crc = u32::from_be_bytes(super::batch::array(&head, CRC_AT));
+    let old = crc32c::crc32c(&head[ATTRIBUTES_AT..HEADER_BYTES]);
+    stamp_header(&mut head, stamp);
+    let new = crc32c::crc32c(&head[ATTRIBUTES_AT..HEADER_BYTES]);
+    put(
+        &mut head,
+        CRC_AT,
+        crc::replace_head(crc, old, new, body_len).to_be_bytes(),
+    );
+    head.freeze()
+}
