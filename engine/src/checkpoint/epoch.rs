@@ -1,0 +1,233 @@
+//! Which epoch is on its way and when the input positions may be committed. Pure: events in, actions out.
+//!
+//! An epoch begins with a barrier. Each worker passes it when its sources stand still, hands its outputs and changelog entries to the
+//! producer, and works on. When all of one worker's are acknowledged it reports them *durable* together with its positions at the
+//! barrier. Only when every worker has reported may the positions be committed: an offset that is committed earlier than the outputs
+//! behind it loses records in a crash.
+
+use std::time::Duration;
+
+/// A number that grows by one with each commit of this run.
+pub(crate) type Epoch = u64;
+
+/// What the coordinator does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action<P> {
+    /// Ask every worker to pass this barrier.
+    Barrier { epoch: Epoch, last: bool },
+    /// Commit these positions, then call [`Epochs::committed`].
+    Commit { epoch: Epoch, positions: Vec<P> },
+    /// Everything is committed and no further epoch comes.
+    Finished,
+}
+
+enum Phase<P> {
+    /// Nothing on its way; the next barrier is due at this time since the start.
+    Idle {
+        due: Duration,
+    },
+    /// The barrier is out; these workers' positions are durable.
+    Flushing {
+        reported: Vec<bool>,
+        positions: Vec<P>,
+    },
+    /// Everything is durable and the positions are being committed.
+    Committing,
+    Finished,
+}
+
+/// The state of the one coordinator of a process.
+pub(crate) struct Epochs<P> {
+    workers: usize,
+    interval: Duration,
+    epoch: Epoch,
+    phase: Phase<P>,
+    /// The epoch on its way is the last one.
+    last: bool,
+    stop_requested: bool,
+}
+
+impl<P> Epochs<P> {
+    pub(crate) fn new(workers: usize, interval: Duration, now: Duration) -> Self {
+        Self {
+            workers,
+            interval,
+            epoch: 0,
+            phase: Phase::Idle {
+                due: now + interval,
+            },
+            last: false,
+            stop_requested: false,
+        }
+    }
+
+    /// When [`Self::tick`] has something to do, if nothing else happens; `None` while an epoch is on its way.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Idle { due } => Some(if self.stop_requested {
+                Duration::ZERO
+            } else {
+                due
+            }),
+            _ => None,
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Duration) -> Option<Action<P>> {
+        if !self.due().is_some_and(|due| due <= now) {
+            return None;
+        }
+        self.epoch += 1;
+        self.last = self.stop_requested;
+        self.phase = Phase::Flushing {
+            reported: vec![false; self.workers],
+            positions: Vec::new(),
+        };
+        Some(Action::Barrier {
+            epoch: self.epoch,
+            last: self.last,
+        })
+    }
+
+    /// The run is to end: the next epoch is the last one, and it comes at once.
+    pub(crate) fn stop(&mut self) {
+        self.stop_requested = true;
+    }
+
+    /// A worker's outputs and changelog entries before the barrier of `epoch` are acknowledged.
+    ///
+    /// # Panics
+    /// When a worker reports twice or for another epoch: that is a mistake of ours.
+    pub(crate) fn durable(
+        &mut self,
+        worker: usize,
+        epoch: Epoch,
+        at_barrier: impl IntoIterator<Item = P>,
+    ) -> Option<Action<P>> {
+        let Phase::Flushing {
+            reported,
+            positions,
+        } = &mut self.phase
+        else {
+            panic!("worker {worker} reported epoch {epoch} durable, and none is on its way");
+        };
+        assert!(
+            epoch == self.epoch && !reported[worker],
+            "worker {worker} reported epoch {epoch} out of turn in epoch {}",
+            self.epoch
+        );
+        reported[worker] = true;
+        positions.extend(at_barrier);
+        if !reported.iter().all(|r| *r) {
+            return None;
+        }
+        let positions = std::mem::take(positions);
+        self.phase = Phase::Committing;
+        Some(Action::Commit { epoch, positions })
+    }
+
+    /// The positions of the epoch on its way are committed.
+    pub(crate) fn committed(&mut self, now: Duration) -> Option<Action<P>> {
+        debug_assert!(matches!(self.phase, Phase::Committing));
+        if self.last {
+            self.phase = Phase::Finished;
+            return Some(Action::Finished);
+        }
+        self.phase = Phase::Idle {
+            due: now + self.interval,
+        };
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn positions_are_committed_only_when_every_worker_is_durable() {
+        let mut epochs = Epochs::new(2, 100 * MS, Duration::ZERO);
+        assert_eq!(epochs.tick(99 * MS), None);
+        assert_eq!(
+            epochs.tick(100 * MS),
+            Some(Action::Barrier {
+                epoch: 1,
+                last: false
+            })
+        );
+        assert_eq!(epochs.tick(500 * MS), None, "one epoch at a time");
+        assert_eq!(epochs.durable(1, 1, ["b"]), None);
+        assert_eq!(
+            epochs.durable(0, 1, ["a"]),
+            Some(Action::Commit {
+                epoch: 1,
+                positions: vec!["b", "a"]
+            })
+        );
+        assert_eq!(epochs.committed(250 * MS), None);
+        assert_eq!(epochs.due(), Some(350 * MS));
+    }
+
+    #[test]
+    fn a_stop_makes_one_last_epoch_at_once() {
+        let mut epochs = Epochs::new(1, 100 * MS, Duration::ZERO);
+        epochs.stop();
+        assert_eq!(
+            epochs.tick(MS),
+            Some(Action::Barrier {
+                epoch: 1,
+                last: true
+            })
+        );
+        assert_eq!(
+            epochs.durable(0, 1, ["a"]),
+            Some(Action::Commit {
+                epoch: 1,
+                positions: vec!["a"]
+            })
+        );
+        assert_eq!(epochs.committed(2 * MS), Some(Action::Finished));
+        assert_eq!(
+            epochs.tick(1000 * MS),
+            None,
+            "nothing after the last commit"
+        );
+    }
+
+    #[test]
+    fn a_stop_during_an_epoch_waits_for_it_and_then_makes_the_last_one() {
+        let mut epochs = Epochs::new(1, 100 * MS, Duration::ZERO);
+        assert_eq!(
+            epochs.tick(100 * MS),
+            Some(Action::Barrier {
+                epoch: 1,
+                last: false
+            })
+        );
+        epochs.stop();
+        assert!(matches!(
+            epochs.durable(0, 1, ["a"]),
+            Some(Action::Commit { epoch: 1, .. })
+        ));
+        assert_eq!(epochs.committed(101 * MS), None);
+        assert_eq!(
+            epochs.tick(101 * MS),
+            Some(Action::Barrier {
+                epoch: 2,
+                last: true
+            })
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "out of turn")]
+    fn a_worker_that_reports_twice_is_our_mistake() {
+        let mut epochs = Epochs::new(2, MS, Duration::ZERO);
+        epochs.tick(MS);
+        epochs.durable(0, 1, [1]);
+        epochs.durable(0, 1, [1]);
+    }
+}

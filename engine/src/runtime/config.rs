@@ -1,0 +1,195 @@
+//! Settings of an application under the names that Kafka Streams gives them. What the engine does not know itself belongs to the client,
+//! which refuses what it does not know either.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Error;
+
+/// How an application runs: where, with how many threads, how often it commits.
+///
+/// ```
+/// # fn main() -> Result<(), engine::Error> {
+/// let config = engine::Config::from_properties([("bootstrap.servers", "localhost:9092"), ("commit.interval.ms", "50")])?;
+/// assert_eq!(config.commit_interval.as_millis(), 50);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// `application.id`: the consumer group, and the prefix of the changelog topics. `None`: the application's name.
+    pub application_id: Option<String>,
+    /// `commit.interval.ms`, 100 by default: how often changed results are written and input positions committed.
+    pub commit_interval: Duration,
+    /// `num.stream.threads`: worker threads of this process; the machine's cores by default, at most 8.
+    pub threads: usize,
+    /// `state.dir`: where the identity of this process is kept, so that its restart takes its work up at once.
+    pub state_dir: Option<PathBuf>,
+    /// `replication.factor` of topics that the engine creates; -1 leaves it to the broker.
+    pub replication_factor: i16,
+    /// Stop, committed, at the ends that the input had at the start.
+    pub until_end: bool,
+    /// Everything else, for the client: Kafka's property names.
+    pub client: BTreeMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Kafka Streams' defaults where they differ from a plain consumer's: everything from the beginning, nothing that was aborted.
+        let client = [
+            ("auto.offset.reset", "earliest"),
+            ("isolation.level", "read_committed"),
+        ];
+        Self {
+            application_id: None,
+            commit_interval: Duration::from_millis(100),
+            threads: cores.min(8),
+            state_dir: None,
+            replication_factor: -1,
+            until_end: false,
+            client: client
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect(),
+        }
+    }
+}
+
+impl Config {
+    /// Settings from property names and values; of a repeated name the last value counts.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] for a value that is not of its kind, and for `processing.guarantee=exactly_once_v2`, which is not built yet.
+    /// Names that only the client can judge are judged when the application starts.
+    pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, Error> {
+        let mut config = Self::default();
+        for (key, value) in properties {
+            config.set(key.as_ref().trim(), value.as_ref().trim())?;
+        }
+        Ok(config)
+    }
+
+    /// Sets one property.
+    ///
+    /// # Errors
+    /// As [`Self::from_properties`].
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        match key {
+            "application.id" | "group.id" => {
+                if !value.is_empty()
+                    && value
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+                {
+                    self.application_id = Some(value.to_owned());
+                } else {
+                    return Err(bad(
+                        key,
+                        value,
+                        "letters, digits, '.', '_' and '-', because topics are named after it",
+                    ));
+                }
+            }
+            "commit.interval.ms" => {
+                self.commit_interval =
+                    Duration::from_millis(number(key, value, 1, 3_600_000)? as u64);
+            }
+            "num.stream.threads" => self.threads = number(key, value, 1, 1024)? as usize,
+            "state.dir" => self.state_dir = (!value.is_empty()).then(|| PathBuf::from(value)),
+            "replication.factor" => {
+                self.replication_factor = number(key, value, -1, i64::from(i16::MAX))? as i16
+            }
+            "processing.guarantee" => match value {
+                "at_least_once" => {}
+                "exactly_once_v2" => {
+                    return Err(Error::Settings(
+                        "processing.guarantee=exactly_once_v2 is not built yet; leave it out or say at_least_once, which is the default until then".into(),
+                    ));
+                }
+                _ => return Err(bad(key, value, "at_least_once")),
+            },
+            _ => {
+                self.client.insert(key.to_owned(), value.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with `until_end` set: the run ends, committed, at the ends that the input had at the start.
+    #[must_use]
+    pub fn until_end(mut self, until_end: bool) -> Self {
+        self.until_end = until_end;
+        self
+    }
+}
+
+fn number(key: &str, value: &str, least: i64, most: i64) -> Result<i64, Error> {
+    value
+        .parse()
+        .ok()
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| {
+            bad(
+                key,
+                value,
+                &format!("a whole number from {least} to {most}"),
+            )
+        })
+}
+
+fn bad(key: &str, value: &str, expected: &str) -> Error {
+    Error::Settings(format!("{key}={value}: expected {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_once_is_refused_until_it_is_built_and_the_text_says_what_to_do() {
+        let error = Config::from_properties([("processing.guarantee", "exactly_once_v2")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("not built yet") && error.contains("at_least_once"),
+            "{error}"
+        );
+        Config::from_properties([("processing.guarantee", "at_least_once")]).unwrap();
+    }
+
+    #[test]
+    fn the_last_value_of_a_property_counts_and_the_client_gets_the_rest() {
+        let config = Config::from_properties([
+            ("linger.ms", "1"),
+            ("num.stream.threads", "3"),
+            ("linger.ms", "2"),
+        ])
+        .unwrap();
+        assert_eq!(config.threads, 3);
+        assert_eq!(config.client["linger.ms"], "2");
+        assert_eq!(config.client["isolation.level"], "read_committed");
+        assert!(!config.client.contains_key("num.stream.threads"));
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_property_and_what_was_expected() {
+        for (key, value) in [
+            ("commit.interval.ms", "0"),
+            ("num.stream.threads", "many"),
+            ("application.id", "a b"),
+            ("processing.guarantee", "maybe"),
+        ] {
+            let error = Config::from_properties([(key, value)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with(&format!("{key}={value}: expected ")),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a run ended. Every text says what was being done, to what, and what to do about it.
+
+use std::path::PathBuf;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is missing, unknown, out of range or contradicts another.
+    #[error("{0}")]
+    Settings(String),
+    /// The plan cannot run as it stands.
+    #[error("{0}")]
+    Plan(String),
+    /// The cluster, or what stands between it and us: the text of the client says what and where.
+    #[error("{doing}: {source}")]
+    Cluster {
+        /// What was being done, as a phrase: `reading topic lines`.
+        doing: String,
+        /// The client's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether doing the same again can succeed without anything else being changed.
+        retriable: bool,
+    },
+    /// State in the cluster or on disk belongs to something else, or has a form that this version does not know.
+    #[error("{0}")]
+    State(String),
+    /// A record or batch cannot be processed, and the policy is to fail.
+    #[error("{topic}-{partition} at offset {offset}: {reason}")]
+    Data {
+        /// Topic of the record.
+        topic: String,
+        /// Partition of the record.
+        partition: i32,
+        /// Its offset, or the base offset of its batch.
+        offset: i64,
+        /// What is wrong with it and which setting changes what happens.
+        reason: String,
+    },
+    /// A file or folder of the state directory could not be used.
+    #[error("{doing} {}: {source}", path.display())]
+    Disk {
+        /// What was being done, as a verb: `writing`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// User code or the engine itself panicked in a worker; the run ends, and what was not committed is processed again by the next one.
+    #[error("worker {worker} panicked: {message}")]
+    Panic {
+        /// Number of the worker.
+        worker: usize,
+        /// The panic's text.
+        message: String,
+    },
+    /// The work was taken over by another member of the group, for example because this process stood still for longer than
+    /// `session.timeout.ms`.
+    #[error("{0}")]
+    Fenced(String),
+}
+
+impl Error {
+    /// Whether starting again without changing anything can succeed.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Cluster { retriable, .. } => *retriable,
+            Self::Fenced(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Row batches on their way between the workers of one process: bounded queues that never block a sender.
+//!
+//! Every worker owns an inbox with one queue for each (level, sender). A level is the depth of the operator that the rows are for: rows
+//! handled at level `k` make rows for levels above `k` only, so a worker that drains the highest level first and starts no work at a
+//! level below a full one cannot stand in a circle with others (the highest level needs no room anywhere).
+//!
+//! `send` always succeeds. A queue may therefore overrun its limit by what one bounded plan call makes; the sender asks
+//! [`Exchange::room_above`] before the next call.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// How many bytes an item occupies in a queue.
+pub(crate) trait Weigh {
+    fn weight(&self) -> usize;
+}
+
+/// What comes out of an inbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received<T> {
+    /// Rows or a mark from one worker.
+    Item { level: usize, from: usize, item: T },
+    /// Every worker has passed the barrier of this level: nothing of this epoch is still to come for it.
+    Aligned { level: usize },
+}
+
+enum Message<T> {
+    Item(T),
+    Barrier,
+}
+
+struct Inbox<T> {
+    /// Indexed `level * workers + sender`.
+    queues: Mutex<Vec<VecDeque<Message<T>>>>,
+    /// Bytes sent and not yet handled, one a level.
+    bytes: Vec<AtomicUsize>,
+    wake: Notify,
+    /// Emptied items on their way back to be filled again.
+    spare: Mutex<Vec<T>>,
+}
+
+impl<T> Inbox<T> {
+    fn queues(&self) -> MutexGuard<'_, Vec<VecDeque<Message<T>>>> {
+        // A worker that panics with the lock held leaves whole messages behind; the run ends with its error anyway.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One worker's end of the exchange.
+pub(crate) struct Exchange<T> {
+    me: usize,
+    levels: usize,
+    limit: usize,
+    inboxes: Arc<[Inbox<T>]>,
+    /// Taken from my inbox under one lock, not yet handled; indexed like its queues.
+    taken: Vec<VecDeque<Message<T>>>,
+    /// Which (level, sender) has passed its barrier and is held back until the others have.
+    passed: Vec<bool>,
+    /// The sender looked at first: they take turns, so that none of them fills its queue while another is served.
+    turn: usize,
+}
+
+/// The connected ends for `workers` workers and operators of `levels` levels, each inbox holding about `limit` bytes a level.
+pub(crate) fn connect<T>(workers: usize, levels: usize, limit: usize) -> Vec<Exchange<T>> {
+    assert!(workers > 0 && limit > 0, "an exchange has workers and room");
+    let inboxes: Arc<[Inbox<T>]> = (0..workers)
+        .map(|_| Inbox {
+            queues: Mutex::new((0..levels * workers).map(|_| VecDeque::new()).collect()),
+            bytes: (0..levels).map(|_| AtomicUsize::new(0)).collect(),
+            wake: Notify::new(),
+            spare: Mutex::new(Vec::new()),
+        })
+        .collect();
+    (0..workers)
+        .map(|me| Exchange {
+            me,
+            levels,
+            limit,
+            inboxes: Arc::clone(&inboxes),
+            taken: (0..levels * workers).map(|_| VecDeque::new()).collect(),
+            passed: vec![false; levels * workers],
+            turn: 0,
+        })
+        .collect()
+}
+
+impl<T: Weigh> Exchange<T> {
+    /// Number of workers.
+    pub(crate) fn workers(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// This worker's number.
+    pub(crate) fn me(&self) -> usize {
+        self.me
+    }
+
+    /// Puts `item` into the inbox of `to`. Never waits.
+    pub(crate) fn send(&self, to: usize, level: usize, item: T) {
+        let inbox = &self.inboxes[to];
+        inbox.bytes[level].fetch_add(item.weight(), Ordering::Relaxed);
+        let was_empty = {
+            let queue = &mut inbox.queues()[level * self.inboxes.len() + self.me];
+            queue.push_back(Message::Item(item));
+            queue.len() == 1
+        };
+        if was_empty {
+            inbox.wake.notify_one();
+        }
+    }
+
+    /// Tells every worker, this one included, that nothing more of this epoch comes from here for `level`.
+    pub(crate) fn pass_barrier(&self, level: usize) {
+        for inbox in self.inboxes.iter() {
+            inbox.queues()[level * self.inboxes.len() + self.me].push_back(Message::Barrier);
+            inbox.wake.notify_one();
+        }
+    }
+
+    /// Whether every worker has room at all levels from `level` on: the condition for starting work that makes rows for them.
+    pub(crate) fn room_above(&self, level: usize) -> bool {
+        self.inboxes.iter().all(|inbox| {
+            inbox.bytes[level.min(self.levels)..]
+                .iter()
+                .all(|b| b.load(Ordering::Relaxed) < self.limit)
+        })
+    }
+
+    /// The next thing to handle: the highest level first, and only levels whose output has room. `None`: wait for [`Self::ready`].
+    pub(crate) fn receive(&mut self) -> Option<Received<T>> {
+        let workers = self.inboxes.len();
+        self.take();
+        for level in (0..self.levels).rev() {
+            let row = level * workers..(level + 1) * workers;
+            if self.passed[row.clone()].iter().all(|passed| *passed) {
+                self.passed[row.clone()].fill(false);
+                return Some(Received::Aligned { level });
+            }
+            if !self.room_above(level + 1) {
+                // Nothing below may start either: it would feed this level.
+                continue;
+            }
+            for i in 0..workers {
+                let at = row.start + (self.turn + i) % workers;
+                if self.passed[at] {
+                    continue;
+                }
+                match self.taken[at].pop_front() {
+                    Some(Message::Item(item)) => {
+                        self.handled(level, item.weight());
+                        self.turn = (at + 1) % workers;
+                        return Some(Received::Item {
+                            level,
+                            from: at % workers,
+                            item,
+                        });
+                    }
+                    Some(Message::Barrier) => {
+                        self.passed[at] = true;
+                        // Look again: this may have been the last one, or another sender has rows.
+                        return self.receive();
+                    }
+                    None => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits until something has arrived or room was made. May return early; dropping it loses nothing.
+    pub(crate) async fn ready(&self) {
+        self.inboxes[self.me].wake.notified().await;
+    }
+
+    /// Wakes another worker, for example because a shared condition has changed.
+    pub(crate) fn wake(&self, worker: usize) {
+        self.inboxes[worker].wake.notify_one();
+    }
+
+    /// An emptied item goes back to the worker that filled it.
+    pub(crate) fn give_back(&self, to: usize, item: T) {
+        let mut spare = self.inboxes[to]
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX {
+            spare.push(item);
+        }
+    }
+
+    /// An emptied item to fill again, if one has come back.
+    pub(crate) fn spare(&self) -> Option<T> {
+        self.inboxes[self.me]
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+
+    fn take(&mut self) {
+        let mut queues = self.inboxes[self.me].queues();
+        for (from, to) in queues.iter_mut().zip(&mut self.taken) {
+            if to.is_empty() {
+                std::mem::swap(from, to);
+            } else {
+                to.append(from);
+            }
+        }
+    }
+
+    fn handled(&self, level: usize, bytes: usize) {
+        let before = self.inboxes[self.me].bytes[level].fetch_sub(bytes, Ordering::Relaxed);
+        if before >= self.limit && before - bytes < self.limit {
+            for peer in (0..self.inboxes.len()).filter(|peer| *peer != self.me) {
+                self.wake(peer);
+            }
+        }
+    }
+}
+
+/// Emptied buffers kept for one worker; more than this is given back to the allocator.
+const SPARE_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Rows(u32, usize);
+    impl Weigh for Rows {
+        fn weight(&self) -> usize {
+            self.1
+        }
+    }
+
+    fn item(level: usize, from: usize, rows: Rows) -> Option<Received<Rows>> {
+        Some(Received::Item {
+            level,
+            from,
+            item: rows,
+        })
+    }
+
+    #[test]
+    fn rows_of_one_sender_stay_in_order() {
+        let mut ends = connect::<Rows>(2, 1, 100);
+        ends[0].send(1, 0, Rows(1, 1));
+        ends[0].send(1, 0, Rows(2, 1));
+        assert_eq!(ends[1].receive(), item(0, 0, Rows(1, 1)));
+        ends[0].send(1, 0, Rows(3, 1));
+        assert_eq!(ends[1].receive(), item(0, 0, Rows(2, 1)));
+        assert_eq!(ends[1].receive(), item(0, 0, Rows(3, 1)));
+        assert_eq!(ends[1].receive(), None);
+    }
+
+    #[test]
+    fn senders_take_turns() {
+        let mut ends = connect::<Rows>(3, 1, 100);
+        for from in 0..2 {
+            for n in 0..3 {
+                ends[from].send(2, 0, Rows(n, 1));
+            }
+        }
+        let order: Vec<_> = std::iter::from_fn(|| ends[2].receive())
+            .map(|r| match r {
+                Received::Item { from, .. } => from,
+                Received::Aligned { .. } => unreachable!("no barrier was passed"),
+            })
+            .collect();
+        assert_eq!(order, [0, 1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn the_highest_level_is_drained_first() {
+        let mut ends = connect::<Rows>(1, 3, 100);
+        for level in 0..3 {
+            ends[0].send(0, level, Rows(level as u32, 1));
+        }
+        for level in [2, 1, 0] {
+            assert_eq!(ends[0].receive(), item(level, 0, Rows(level as u32, 1)));
+        }
+    }
+
+    #[test]
+    fn a_full_queue_stops_sources_and_lower_levels_but_not_itself() {
+        let mut ends = connect::<Rows>(2, 2, 10);
+        ends[0].send(1, 1, Rows(1, 10));
+        ends[1].send(0, 0, Rows(2, 1));
+        assert!(!ends[0].room_above(0), "sources must stop");
+        assert_eq!(
+            ends[0].receive(),
+            None,
+            "level 0 feeds level 1, which is full at worker 1"
+        );
+        assert_eq!(
+            ends[1].receive(),
+            item(1, 0, Rows(1, 10)),
+            "the full level itself is drained"
+        );
+        assert_eq!(ends[0].receive(), item(0, 1, Rows(2, 1)));
+        assert!(ends[0].room_above(0));
+    }
+
+    #[test]
+    fn rows_behind_a_barrier_wait_until_every_sender_has_passed() {
+        let mut ends = connect::<Rows>(3, 1, 100);
+        ends[0].send(2, 0, Rows(1, 1));
+        ends[0].pass_barrier(0);
+        ends[0].send(2, 0, Rows(2, 1)); // of the next epoch
+        ends[1].send(2, 0, Rows(3, 1));
+        assert_eq!(ends[2].receive(), item(0, 0, Rows(1, 1)));
+        assert_eq!(ends[2].receive(), item(0, 1, Rows(3, 1)));
+        assert_eq!(ends[2].receive(), None);
+        ends[1].pass_barrier(0);
+        assert_eq!(
+            ends[2].receive(),
+            None,
+            "worker 2 has not passed its own barrier"
+        );
+        ends[2].pass_barrier(0);
+        assert_eq!(ends[2].receive(), Some(Received::Aligned { level: 0 }));
+        assert_eq!(ends[2].receive(), item(0, 0, Rows(2, 1)));
+        assert_eq!(ends[2].receive(), None);
+    }
+
+    #[test]
+    fn full_queues_in_a_circle_do_not_stand_still() {
+        // Two workers send to each other at both levels until everything is full; draining in turn must empty all of it.
+        let mut ends = connect::<Rows>(2, 2, 10);
+        for _ in 0..5 {
+            for (from, to) in [(0, 1), (1, 0)] {
+                ends[from].send(to, 0, Rows(0, 10));
+                ends[from].send(to, 1, Rows(1, 10));
+            }
+        }
+        let (mut handled, mut idle) = (0, 0);
+        while idle < 2 {
+            for me in 0..2 {
+                match ends[me].receive() {
+                    Some(Received::Item { level, .. }) => {
+                        (handled, idle) = (handled + 1, 0);
+                        if level == 0 {
+                            ends[me].send(1 - me, 1, Rows(1, 10)); // work at level 0 makes work at level 1
+                        }
+                    }
+                    Some(Received::Aligned { .. }) => unreachable!("no barrier was passed"),
+                    None => idle += 1,
+                }
+            }
+        }
+        assert_eq!(handled, 20 + 10);
+    }
+
+    #[test]
+    fn emptied_buffers_come_back_to_the_worker_that_filled_them() {
+        let ends = connect::<Rows>(2, 1, 10);
+        ends[1].give_back(0, Rows(7, 0));
+        assert_eq!(ends[0].spare(), Some(Rows(7, 0)));
+        assert_eq!(ends[0].spare(), None);
+        assert_eq!(ends[1].spare(), None);
+    }
+
+    #[tokio::test]
+    async fn making_room_wakes_the_senders() {
+        let mut ends = connect::<Rows>(2, 1, 10);
+        ends[0].send(1, 0, Rows(1, 10));
+        let mut receiver = ends.pop().unwrap();
+        let sender = ends.pop().unwrap();
+        let wait = tokio::spawn(async move {
+            while !sender.room_above(0) {
+                sender.ready().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(receiver.receive(), item(0, 0, Rows(1, 10)));
+        tokio::time::timeout(std::time::Duration::from_secs(10), wait)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
