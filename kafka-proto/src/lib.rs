@@ -3,7 +3,11 @@
 
 #[macro_use]
 pub mod schema;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod messages;
+#[cfg(any(feature = "client", feature = "mock"))]
+pub mod net;
 pub mod partition;
 pub mod records;
 pub mod wire;

@@ -1,0 +1,330 @@
+//! The view of the cluster that everything in a client shares: its metadata, and connections by broker and purpose.
+//!
+//! [`Cluster`] is a handle; a task on the runtime where it was made keeps the metadata young. The rules of what an answer
+//! changes are in `state`.
+
+mod connections;
+mod coordinator;
+mod offsets;
+mod state;
+mod task;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+pub use connections::Purpose;
+pub use coordinator::CoordinatorKind;
+pub use offsets::{ListedOffset, OffsetSpec};
+pub use state::{Broker, BrokerId, Metadata, Partition, Topic};
+
+use self::connections::Connections;
+use super::backoff::{Backoff, Jitter};
+use super::config::Config;
+use super::connection::Connection;
+use super::error::{Error, Result};
+use super::metrics::{Metrics, MetricsSnapshot};
+use crate::messages::metadata::MetadataRequestTopic;
+use crate::messages::{ErrorCode, MetadataRequest, MetadataResponse};
+use crate::net::{Connect, Tcp};
+use crate::wire::Text;
+
+/// A client's view of a Kafka cluster. Cheap to clone: clones share connections and metadata, and all of it closes with the last one.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    connections: Connections,
+    metadata: watch::Sender<Arc<Metadata>>,
+    /// Topics that somebody asked for: all of them are asked for again when the metadata is old.
+    wanted: Mutex<BTreeSet<Arc<str>>>,
+    refresh_wanted: Arc<Notify>,
+    /// One question at a time, with the time of the last answer.
+    asking: tokio::sync::Mutex<()>,
+    coordinators: Mutex<HashMap<(CoordinatorKind, String), Arc<Broker>>>,
+    jitter: Mutex<Jitter>,
+}
+
+impl Cluster {
+    /// Connects to a cluster through any of its bootstrap servers and learns its brokers.
+    ///
+    /// Safe to drop: nothing stays behind.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that are missing or contradict each other; [`Error::NoBroker`] if none of the bootstrap
+    /// servers, at none of its addresses, answers; [`Error::NotKafka`].
+    pub async fn connect(config: Config) -> Result<Self> {
+        Self::connect_by(config, Arc::new(Tcp)).await
+    }
+
+    /// As [`Cluster::connect`], over another network than plain TCP.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn connect_by(config: Config, connect: Arc<dyn Connect>) -> Result<Self> {
+        let config = config.validate()?;
+        let metrics = Arc::new(Metrics::default());
+        let cluster = Self {
+            inner: Arc::new(Inner {
+                connections: Connections::new(Arc::clone(&config), connect, Arc::clone(&metrics)),
+                config,
+                metrics,
+                metadata: watch::Sender::new(Arc::default()),
+                wanted: Mutex::default(),
+                refresh_wanted: Arc::default(),
+                asking: tokio::sync::Mutex::default(),
+                coordinators: Mutex::default(),
+                jitter: Mutex::default(),
+            }),
+        };
+        cluster.refresh(&[]).await?;
+        tokio::spawn(task::keep_young(
+            Arc::downgrade(&cluster.inner),
+            Arc::clone(&cluster.inner.refresh_wanted),
+            Duration::from_millis(cluster.inner.config.metadata_max_age_ms),
+        ));
+        Ok(cluster)
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.inner.config
+    }
+
+    /// What the counters of this client stand at.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.inner.metrics.snapshot()
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    /// What is known now. A snapshot: take it once for a piece of work, not once a record.
+    #[must_use]
+    pub fn metadata(&self) -> Arc<Metadata> {
+        Arc::clone(&self.inner.metadata.borrow())
+    }
+
+    /// Tells of each change of what is known. The first value counts as seen.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<Metadata>> {
+        self.inner.metadata.subscribe()
+    }
+
+    /// Asks for the brokers and these topics now, and from now on whenever the metadata is old.
+    ///
+    /// Says nothing about whether the topics are there: [`Metadata::topic`] and [`Metadata::topic_error`] do. Safe to drop.
+    ///
+    /// # Errors
+    /// [`Error::NoBroker`] if nobody can be asked; anything that goes wrong while asking.
+    pub async fn refresh(&self, topics: &[&str]) -> Result<Arc<Metadata>> {
+        let names: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
+        lock(&self.inner.wanted).extend(names.iter().map(Arc::clone));
+        self.ask(Some(names)).await
+    }
+
+    /// Asks for the brokers and for every topic that there is.
+    ///
+    /// # Errors
+    /// As [`Cluster::refresh`].
+    pub async fn refresh_all(&self) -> Result<Arc<Metadata>> {
+        self.ask(None).await
+    }
+
+    /// Has the metadata refreshed soon: for when a broker answered that it is no longer the one to ask.
+    pub fn request_refresh(&self) {
+        self.inner.refresh_wanted.notify_one();
+    }
+
+    /// Adds a topic to those that are asked for, and has the metadata refreshed soon.
+    pub fn want_topic(&self, topic: &str) {
+        if lock(&self.inner.wanted).insert(topic.into()) || self.metadata().topic(topic).is_none() {
+            self.request_refresh();
+        }
+    }
+
+    /// A topic with its partitions, asked for until it is there or `timeout` is over. Brokers may create it
+    /// (`allow.auto.create.topics`).
+    ///
+    /// Safe to drop.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] with the reason why the topic cannot be used: at once if it will not pass, else when the time is over.
+    pub async fn topic(&self, name: &str, timeout: Duration) -> Result<Arc<Topic>> {
+        if let Some(topic) = self.metadata().topic(name) {
+            return Ok(Arc::clone(topic));
+        }
+        let deadline = Instant::now() + timeout;
+        let mut failures = 0;
+        loop {
+            let metadata = match self.refresh(&[name]).await {
+                Ok(metadata) => metadata,
+                Err(error) if !error.is_retriable() => return Err(error),
+                Err(error) => {
+                    failures += 1;
+                    self.pause(failures, deadline, || error).await?;
+                    continue;
+                }
+            };
+            if let Some(topic) = metadata.topic(name) {
+                return Ok(Arc::clone(topic));
+            }
+            let code = metadata
+                .topic_error(name)
+                .unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let error = || {
+                let hint = (code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+                    .then_some("the topic does not exist and was not created by the brokers; create it, or switch `auto.create.topics.enable` on");
+                Error::broker(format!("looking up topic {name}"), code, hint)
+            };
+            if !code.is_retriable() {
+                return Err(error());
+            }
+            failures += 1;
+            self.pause(failures, deadline, error).await?;
+        }
+    }
+
+    /// A connection to a broker, opened if there is none for this purpose. Waits for the back-off after failures.
+    ///
+    /// The connection's task runs on the runtime that opened it. Safe to drop.
+    ///
+    /// # Errors
+    /// What [`Connection::open`] says; the next call waits longer. [`Error::Usage`] if the broker is not in the metadata.
+    pub async fn connection(&self, broker: BrokerId, purpose: Purpose) -> Result<Connection> {
+        let metadata = self.metadata();
+        let Some(broker) = metadata.broker(broker) else {
+            self.request_refresh();
+            return Err(Error::Disconnected {
+                broker: format!("broker {broker}").into(),
+                reason: "it is not, or no longer, part of the cluster".into(),
+            });
+        };
+        self.connection_to(broker, purpose).await
+    }
+
+    async fn connection_to(&self, broker: &Broker, purpose: Purpose) -> Result<Connection> {
+        let result = self.inner.connections.to(broker, purpose).await;
+        if result.is_err() {
+            // It may have moved.
+            self.request_refresh();
+        }
+        result
+    }
+
+    /// The connection to a broker for this purpose, if it is open: without waiting.
+    #[must_use]
+    pub fn open_connection(&self, broker: BrokerId, purpose: Purpose) -> Option<Connection> {
+        let metadata = self.metadata();
+        self.inner
+            .connections
+            .open(metadata.broker(broker)?, purpose)
+    }
+
+    /// A connection to any broker, for questions that each of them can answer. Safe to drop.
+    ///
+    /// # Errors
+    /// [`Error::NoBroker`] if neither a known broker nor a bootstrap server can be reached.
+    pub async fn any_connection(&self) -> Result<Connection> {
+        self.inner.connections.any(&self.metadata()).await
+    }
+
+    /// A leader that a broker named when it refused (KIP-951). Returns whether that was news.
+    pub(crate) fn learn_leader(
+        &self,
+        topic: &str,
+        partition: i32,
+        leader: BrokerId,
+        epoch: i32,
+    ) -> bool {
+        self.inner.metadata.send_if_modified(|metadata| {
+            Arc::make_mut(metadata).set_leader(topic, partition, leader, epoch)
+        })
+    }
+
+    /// Waits as long as `failures` in a row demand, or gives up with `error` if that would be past the deadline.
+    pub(crate) async fn pause(
+        &self,
+        failures: u32,
+        deadline: Instant,
+        error: impl FnOnce() -> Error,
+    ) -> Result<()> {
+        let delay = self.retry_delay(failures);
+        if Instant::now() + delay >= deadline {
+            return Err(error());
+        }
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    /// The wait after `failures` in a row (`retry.backoff.ms`, `retry.backoff.max.ms`).
+    pub(crate) fn retry_delay(&self, failures: u32) -> Duration {
+        let config = &self.inner.config;
+        let backoff = Backoff::new(
+            Duration::from_millis(config.retry_backoff_ms),
+            Duration::from_millis(config.retry_backoff_max_ms),
+        );
+        backoff.delay(failures, lock(&self.inner.jitter).fraction())
+    }
+
+    /// One question for metadata and what its answer changes. `None` asks for all topics.
+    async fn ask(&self, topics: Option<Vec<Arc<str>>>) -> Result<Arc<Metadata>> {
+        let _one_at_a_time = self.inner.asking.lock().await;
+        let connection = self.any_connection().await?;
+        let request = MetadataRequest {
+            topics: topics.as_ref().map(|names| {
+                names
+                    .iter()
+                    .map(|name| MetadataRequestTopic {
+                        name: Some(Text::from(&**name)),
+                        ..Default::default()
+                    })
+                    .collect()
+            }),
+            allow_auto_topic_creation: self.inner.config.allow_auto_create_topics,
+            ..Default::default()
+        };
+        let response: MetadataResponse = connection
+            .call(&request, self.inner.config.request_timeout())
+            .await?;
+        self.inner.metrics.metadata_refreshes.add(1);
+        if response.error_code == ErrorCode::REBOOTSTRAP_REQUIRED {
+            self.inner
+                .metadata
+                .send_modify(|metadata| Arc::make_mut(metadata).forget_brokers());
+            self.inner.connections.forget_any();
+        }
+        if !response.error_code.is_ok() {
+            return Err(Error::broker(
+                format!("asking {} for metadata", connection.name()),
+                response.error_code,
+                None,
+            ));
+        }
+        self.inner.metadata.send_if_modified(|metadata| {
+            let merged = metadata.merged(&response, topics.as_deref());
+            let changed = merged != **metadata;
+            if changed {
+                *metadata = Arc::new(merged);
+            }
+            changed
+        });
+        Ok(self.metadata())
+    }
+}
+
+/// The guard of a mutex whose data stay consistent even if a holder panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

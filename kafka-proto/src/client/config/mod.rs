@@ -1,0 +1,267 @@
+//! Configuration under Kafka's property names: one table declares name, librdkafka's name, type, default, range and meaning.
+//!
+//! Filled from code ([`Config::linger_ms`] and its like), from pairs of names and values ([`Config::from_properties`],
+//! [`Config::set`]) or from a `.properties` file ([`Config::from_file`]); checked as a whole by [`Config::validate`].
+
+mod contradictions;
+mod file;
+mod table;
+mod value;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use table::{Config, PROPERTIES, Property};
+pub use value::{
+    Acks, CompressionType, IsolationLevel, OffsetReset, PartitionerChoice, SecurityProtocol,
+};
+
+use super::error::ConfigError;
+
+/// Properties of Java programs that mean nothing to a client that takes and gives bytes; accepted, so that a file can be shared.
+const IGNORED: [&str; 9] = [
+    "key.serializer",
+    "value.serializer",
+    "key.deserializer",
+    "value.deserializer",
+    "interceptor.classes",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+];
+
+impl Config {
+    /// The defaults, and the servers to find the cluster by: `host:port`, several with commas.
+    #[must_use]
+    pub fn new(bootstrap_servers: &str) -> Self {
+        let mut config = Self::default();
+        config.bootstrap_servers = value::servers(bootstrap_servers);
+        config
+    }
+
+    /// A configuration from pairs of property name and value, over the defaults. Not yet checked as a whole.
+    ///
+    /// # Errors
+    /// An unknown name (the nearest known one is named) or a value that its property cannot have.
+    pub fn from_properties<N, V>(
+        properties: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ConfigError>
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let mut config = Self::default();
+        for (name, value) in properties {
+            config.set(name.as_ref(), value.as_ref())?;
+        }
+        Ok(config)
+    }
+
+    /// A configuration from the text of a `.properties` file, over the defaults.
+    ///
+    /// # Errors
+    /// As [`Config::from_properties`], and text that is not in Java's format.
+    pub fn from_properties_text(text: &str) -> Result<Self, ConfigError> {
+        Self::from_properties(file::properties(text)?)
+    }
+
+    /// A configuration from a `.properties` file, over the defaults.
+    ///
+    /// # Errors
+    /// As [`Config::from_properties_text`], and a file that cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        config.set_from_file(path)?;
+        Ok(config)
+    }
+
+    /// Sets what a `.properties` file says over what is set already.
+    ///
+    /// # Errors
+    /// As [`Config::from_file`].
+    pub fn set_from_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError::File(format!(
+                "cannot read the properties file {}: {error}",
+                path.display()
+            ))
+        })?;
+        for (name, value) in file::properties(&text)? {
+            self.set(&name, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Sets one property by its name: Kafka's or librdkafka's.
+    ///
+    /// # Errors
+    /// An unknown name (the nearest known one is named) or a value that the property cannot have.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        if self.assign(name, value.trim())? || IGNORED.contains(&name) {
+            return Ok(());
+        }
+        Err(ConfigError::Unknown {
+            name: name.to_owned(),
+            nearest: nearest(name),
+        })
+    }
+
+    /// Checks the configuration as a whole and shares it.
+    ///
+    /// # Errors
+    /// `bootstrap.servers` missing, or two settings that contradict each other, with their numbers.
+    pub fn validate(mut self) -> Result<Arc<Self>, ConfigError> {
+        contradictions::resolve(&mut self)?;
+        Ok(Arc::new(self))
+    }
+
+    /// `request.timeout.ms`.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+}
+
+/// The known property that looks most like `name`, if any looks at all like it.
+fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace(['_', '-'], ".");
+    PROPERTIES
+        .iter()
+        .flat_map(|property| std::iter::once(property.name).chain(property.aliases.iter().copied()))
+        .map(|known| (distance(&name, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 2)
+        .map(|(_, known)| known)
+}
+
+/// The number of letters to insert, remove or exchange to get from one to the other.
+fn distance(left: &str, right: &str) -> usize {
+    let right = right.as_bytes();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let exchanged = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = exchanged.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_kafkas() {
+        let config = Config::default();
+        assert_eq!(config.linger_ms, 5);
+        assert_eq!(config.batch_size, 16_384);
+        assert_eq!(config.acks, Acks::All);
+        assert!(config.enable_idempotence);
+        assert_eq!(config.delivery_timeout_ms, 120_000);
+        assert_eq!(config.max_poll_records, 500);
+        assert_eq!(config.auto_offset_reset, OffsetReset::Latest);
+        assert_eq!(config.isolation_level, IsolationLevel::ReadUncommitted);
+    }
+
+    #[test]
+    fn an_unknown_property_names_the_nearest_known_one() {
+        for (given, near) in [
+            ("bootstrap.server", "bootstrap.servers"),
+            ("bootstrap-servers", "bootstrap.servers"),
+            ("linger_ms", "linger.ms"),
+            ("max.inflight.requests", "max.in.flight"),
+            ("compresion.type", "compression.type"),
+        ] {
+            let error = Config::from_properties([(given, "1")]).unwrap_err();
+            assert_eq!(
+                error,
+                ConfigError::Unknown {
+                    name: given.to_owned(),
+                    nearest: Some(near)
+                }
+            );
+            assert!(error.to_string().contains(near));
+        }
+        let error = Config::from_properties([("zzz", "1")]).unwrap_err();
+        assert_eq!(error.to_string(), "unknown property `zzz`");
+    }
+
+    #[test]
+    fn names_of_librdkafka_set_the_same_fields() {
+        let config = Config::from_properties([
+            ("metadata.broker.list", "a:1, b:2"),
+            ("queue.buffering.max.ms", "7"),
+            ("compression.codec", "zstd"),
+            ("message.send.max.retries", "3"),
+            ("auto.offset.reset", "smallest"),
+            ("fetch.wait.max.ms", "20"),
+            ("max.in.flight", "2"),
+        ])
+        .unwrap();
+        assert_eq!(config.bootstrap_servers, ["a:1", "b:2"]);
+        assert_eq!(config.linger_ms, 7);
+        assert_eq!(config.compression_type, CompressionType::Zstd);
+        assert_eq!(config.retries, 3);
+        assert_eq!(config.auto_offset_reset, OffsetReset::Earliest);
+        assert_eq!(config.fetch_max_wait_ms, 20);
+        assert_eq!(config.max_in_flight_requests_per_connection, 2);
+    }
+
+    #[test]
+    fn a_wrong_value_says_what_was_expected() {
+        for (name, value, expected) in [
+            ("linger.ms", "soon", "a whole number"),
+            ("linger.ms", "-1", "from 0"),
+            (
+                "compression.type",
+                "lzma",
+                "none, gzip, snappy, lz4 or zstd",
+            ),
+            ("acks", "2", "all, -1, 0 or 1"),
+            ("enable.idempotence", "yes", "true or false"),
+            ("compression.gzip.level", "11", "from -1 to 9"),
+            ("security.protocol", "SSL", "PLAINTEXT"),
+        ] {
+            let text = Config::from_properties([(name, value)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                text.contains(name) && text.contains(value) && text.contains(expected),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn properties_of_java_programs_are_accepted() {
+        assert!(Config::from_properties([("key.serializer", "org.example.Foo")]).is_ok());
+    }
+
+    #[test]
+    fn names_and_aliases_in_the_table_are_unique() {
+        let mut names: Vec<&str> = PROPERTIES
+            .iter()
+            .flat_map(|p| std::iter::once(p.name).chain(p.aliases.iter().copied()))
+            .collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(
+            PROPERTIES
+                .iter()
+                .all(|p| !p.doc.is_empty() && !p.kind.is_empty())
+        );
+    }
+
+    #[test]
+    fn distances_count_edits() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

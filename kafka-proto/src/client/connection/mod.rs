@@ -1,0 +1,472 @@
+//! One connection to one broker: versions agreed on, requests answered in order, each with a deadline.
+//!
+//! A connection does not heal: once it ended, everything on it fails with the reason, and the [`Cluster`](super::Cluster) makes
+//! another one when asked. [`Connection`] is a handle; a task on the runtime where it was opened does the reading and writing.
+
+mod frame;
+mod task;
+mod versions;
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+pub use versions::BrokerVersions;
+
+use self::frame::FrameReader;
+use self::task::{Command, Outgoing, Reply, State, Task};
+use super::config::Config;
+use super::error::{Error, Result};
+use super::metrics::Metrics;
+use crate::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode, Message, Request, ResponseHeader,
+    header::encode_request,
+};
+use crate::net::Connect;
+use crate::wire::{Reader, Text};
+
+/// What this client calls itself (KIP-511); must match `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.
+const SOFTWARE_NAME: &str = "kafka-proto";
+const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A connection to a broker. Cheap to clone: clones are the same connection, which closes when the last one and the last
+/// [`Pending`] are gone.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// For messages: address, and the broker's id where it is known.
+    name: Arc<str>,
+    client_id: Text,
+    versions: OnceLock<BrokerVersions>,
+    /// The next correlation id. Locked from its choice until the request is queued, so that requests are queued in their order.
+    correlation: Mutex<i32>,
+    commands: mpsc::UnboundedSender<Command>,
+    ended: Arc<OnceLock<Error>>,
+}
+
+impl Connection {
+    /// Connects to `host:port`, and agrees on versions within `socket.connection.setup.timeout.ms`.
+    ///
+    /// Safe to drop: the attempt is given up. The connection's task runs on the runtime that this is polled on.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::Timeout`], or [`Error::NotKafka`] if the peer answers anything but Kafka's protocol.
+    pub async fn open(
+        connect: &dyn Connect,
+        host: &str,
+        port: u16,
+        config: &Config,
+    ) -> Result<Self> {
+        let timeout = Duration::from_millis(config.socket_connection_setup_timeout_ms);
+        Self::open_as(
+            connect,
+            host,
+            port,
+            config,
+            &Arc::default(),
+            format!("{host}:{port}").into(),
+            timeout,
+        )
+        .await
+    }
+
+    pub(crate) async fn open_as(
+        connect: &dyn Connect,
+        host: &str,
+        port: u16,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        name: Arc<str>,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let address: Arc<str> = format!("{host}:{port}").into();
+        let attempt = async {
+            let stream = connect
+                .connect(host, port)
+                .await
+                .map_err(|error| Error::Connect {
+                    address: Arc::clone(&address),
+                    reason: error.to_string().into(),
+                })?;
+            let idle_max = Duration::from_millis(config.connections_max_idle_ms);
+            let (commands, receiver) = mpsc::unbounded_channel();
+            let ended = Arc::new(OnceLock::new());
+            let task = Task {
+                name: Arc::clone(&name),
+                stream,
+                frames: FrameReader::new(config.receive_message_max_bytes),
+                commands: receiver,
+                ended: Arc::clone(&ended),
+                metrics: Arc::clone(metrics),
+                idle_max,
+                state: State::new(idle_max),
+            };
+            tokio::spawn(task.run());
+            let connection = Self {
+                shared: Arc::new(Shared {
+                    name: Arc::clone(&name),
+                    client_id: Text::from(config.client_id.as_str()),
+                    versions: OnceLock::new(),
+                    correlation: Mutex::new(0),
+                    commands,
+                    ended,
+                }),
+            };
+            connection.agree(timeout).await?;
+            Ok(connection)
+        };
+        let result = tokio::time::timeout(timeout, attempt)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::Timeout {
+                    what: format!("the connection to {name}").into(),
+                    after: timeout,
+                    setting: "`socket.connection.setup.timeout.ms`",
+                })
+            });
+        match &result {
+            Ok(_) => metrics.connections_opened.add(1),
+            Err(_) => metrics.connections_failed.add(1),
+        }
+        result
+    }
+
+    /// Asks for the broker's versions, downwards until both understand each other (KIP-35, KIP-511).
+    async fn agree(&self, timeout: Duration) -> Result<()> {
+        let request = ApiVersionsRequest {
+            client_software_name: Text::from_static(SOFTWARE_NAME),
+            client_software_version: Text::from_static(SOFTWARE_VERSION),
+        };
+        let mut version = ApiVersionsRequest::STABLE.max;
+        let response = loop {
+            let frame = self
+                .send_frame(&request, version, timeout)?
+                .await
+                .map_err(|error| self.not_kafka(error))?;
+            let unsupported =
+                frame.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
+            // Whatever was asked, this answer is always written in version 0.
+            let answered = if unsupported { 0 } else { version };
+            let response: ApiVersionsResponse = self
+                .decode::<ApiVersionsRequest>(frame, answered)
+                .map_err(|error| self.not_kafka(error))?;
+            if !unsupported {
+                break response;
+            }
+            let offered = BrokerVersions::from_response(&response).range(ApiKey::API_VERSIONS);
+            version = versions::downgrade(version, offered).ok_or_else(|| Error::Unsupported {
+                broker: Arc::clone(&self.shared.name),
+                api: "ApiVersions".into(),
+                ours: format!("0 to {version}").into(),
+                theirs: offered
+                    .map_or_else(
+                        || "unknown".to_owned(),
+                        |(min, max)| format!("{min} to {max}"),
+                    )
+                    .into(),
+            })?;
+        };
+        if !response.error_code.is_ok() {
+            return Err(Error::broker(
+                format!("agreeing on versions with {}", self.shared.name),
+                response.error_code,
+                None,
+            ));
+        }
+        // The only writer: a connection is handed out after this.
+        drop(
+            self.shared
+                .versions
+                .set(BrokerVersions::from_response(&response)),
+        );
+        Ok(())
+    }
+
+    /// What went wrong before the peer proved to be a broker, seen as what it most likely is.
+    fn not_kafka(&self, error: Error) -> Error {
+        let reason: Arc<str> = match error {
+            Error::Disconnected { reason, .. } => {
+                format!("it was asked for its versions, and then: {reason}").into()
+            }
+            Error::Malformed { source, .. } => {
+                format!("its answer cannot be read: {source}").into()
+            }
+            other => return other,
+        };
+        Error::NotKafka {
+            address: Arc::clone(&self.shared.name),
+            reason,
+        }
+    }
+
+    /// Sends a request and waits for its answer, both in the highest version that both sides speak.
+    ///
+    /// `timeout` is what the broker may take; it counts from the time the request is written, and when it is over the connection is
+    /// closed, because brokers answer in order. Dropping the future leaves the request sent and its answer ignored.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Encode`], [`Error::Disconnected`], [`Error::Timeout`], [`Error::Malformed`]. Error codes inside
+    /// the response are for the caller.
+    pub async fn call<R: Request>(&self, request: &R, timeout: Duration) -> Result<R::Response> {
+        self.send(request, timeout)?.await
+    }
+
+    /// As [`Connection::call`], in at most version `version_max`.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub async fn call_at_most<R: Request>(
+        &self,
+        request: &R,
+        version_max: i16,
+        timeout: Duration,
+    ) -> Result<R::Response> {
+        self.send_at_most(request, version_max, timeout)?.await
+    }
+
+    /// Queues a request now, behind all that were queued before; its answer is the future that is returned.
+    ///
+    /// # Errors
+    /// As [`Connection::call`], except what only an answer can show.
+    pub fn send<R: Request>(&self, request: &R, timeout: Duration) -> Result<Pending<R>> {
+        self.send_at_most(request, i16::MAX, timeout)
+    }
+
+    /// As [`Connection::send`], in at most version `version_max`.
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub fn send_at_most<R: Request>(
+        &self,
+        request: &R,
+        version_max: i16,
+        timeout: Duration,
+    ) -> Result<Pending<R>> {
+        let version = self.version_at_most::<R>(version_max)?;
+        self.send_frame(request, version, timeout)
+            .map(|answer| Pending {
+                answer,
+                version,
+                _request: PhantomData,
+            })
+    }
+
+    /// Queues a request whose answer goes to `give`, called from the connection's task: it must not block.
+    pub(crate) fn send_to<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout: Duration,
+        give: Box<dyn FnOnce(Result<Bytes>) + Send>,
+    ) -> Result<()> {
+        self.queue(request, version, timeout, Reply::Queue(give))
+    }
+
+    /// Queues a request that has no answer.
+    pub(crate) fn send_unanswered<R: Request>(&self, request: &R, version: i16) -> Result<()> {
+        self.queue(request, version, Duration::ZERO, Reply::Nowhere)
+    }
+
+    /// The highest version of a request that both sides speak, if there is one.
+    #[must_use]
+    pub fn version_for<R: Request>(&self) -> Option<i16> {
+        self.version_at_most::<R>(i16::MAX).ok()
+    }
+
+    pub(crate) fn version_at_most<R: Request>(&self, version_max: i16) -> Result<i16> {
+        let ours = (R::STABLE.min, R::STABLE.max.min(version_max));
+        let theirs = self.versions().and_then(|versions| versions.range(R::KEY));
+        theirs
+            .and_then(|theirs| versions::common(ours, theirs))
+            .ok_or_else(|| Error::Unsupported {
+                broker: Arc::clone(&self.shared.name),
+                api: R::KEY.to_string().into(),
+                ours: format!("{} to {}", ours.0, ours.1).into(),
+                theirs: theirs
+                    .map_or_else(|| "none".to_owned(), |(min, max)| format!("{min} to {max}"))
+                    .into(),
+            })
+    }
+
+    /// The versions and features of the broker.
+    #[must_use]
+    pub fn versions(&self) -> Option<&BrokerVersions> {
+        self.shared.versions.get()
+    }
+
+    /// The broker, for messages: its address, and its id where that is known.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
+    /// Holds all further requests back for this long (KIP-219); their deadlines count from when they are written.
+    pub fn throttle(&self, time: Duration) {
+        if !time.is_zero() {
+            // An ended connection has nothing to hold back.
+            drop(self.shared.commands.send(Command::Mute(time)));
+        }
+    }
+
+    /// Closes the connection; what is unanswered on it fails.
+    pub fn close(&self) {
+        drop(self.shared.commands.send(Command::Close));
+    }
+
+    /// Whether the connection has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.commands.is_closed()
+    }
+
+    /// Waits until the connection has ended. Safe to drop.
+    pub async fn closed(&self) {
+        self.shared.commands.closed().await;
+    }
+
+    fn send_frame<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout: Duration,
+    ) -> Result<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        self.queue(request, version, timeout, Reply::Once(sender))?;
+        Ok(Answer {
+            receiver,
+            connection: self.clone(),
+        })
+    }
+
+    fn queue<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout: Duration,
+        reply: Reply,
+    ) -> Result<()> {
+        let mut next = self
+            .shared
+            .correlation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let correlation = *next;
+        let frame = encode_request(request, version, correlation, Some(&self.shared.client_id))
+            .map_err(|source| Error::Encode {
+                what: format!("{} version {version}", R::NAME).into(),
+                source,
+            })?;
+        *next = correlation.wrapping_add(1) & i32::MAX;
+        let outgoing = Outgoing {
+            key: R::KEY,
+            correlation,
+            len: frame.len(),
+            pieces: frame.into_parts(),
+            timeout,
+            reply,
+        };
+        self.shared
+            .commands
+            .send(Command::Send(outgoing))
+            .map_err(|_| self.why_ended())
+    }
+
+    fn why_ended(&self) -> Error {
+        self.shared
+            .ended
+            .get()
+            .cloned()
+            .unwrap_or_else(|| Error::Disconnected {
+                broker: Arc::clone(&self.shared.name),
+                reason: "the runtime it ran on is gone".into(),
+            })
+    }
+
+    /// Reads a response out of its frame, and heeds its throttle time.
+    pub(crate) fn decode<R: Request>(&self, frame: Bytes, version: i16) -> Result<R::Response> {
+        let mut reader = Reader::new(frame);
+        let mut read = || {
+            ResponseHeader::decode(&mut reader, R::response_header_version(version))?;
+            let body = reader.clone();
+            let response = R::Response::decode(&mut reader, version)?;
+            reader.clone().finish()?;
+            Ok((body, response))
+        };
+        let (mut body, response) = read().map_err(|source| Error::Malformed {
+            broker: Arc::clone(&self.shared.name),
+            what: format!("{} version {version}", R::Response::NAME).into(),
+            source,
+        })?;
+        if throttle_comes_first::<R>(version)
+            && let Ok(time @ 1..) = body.i32()
+        {
+            self.throttle(Duration::from_millis(time as u64));
+        }
+        Ok(response)
+    }
+}
+
+/// Whether a response begins with `throttle_time_ms`: all but Produce and ApiVersions do, once they have it.
+fn throttle_comes_first<R: Request>(version: i16) -> bool {
+    R::Response::SCHEMA
+        .fields
+        .fields
+        .first()
+        .is_some_and(|field| field.name == "throttle_time_ms" && field.versions.contains(version))
+}
+
+/// The frame that answers a request.
+struct Answer {
+    receiver: oneshot::Receiver<Result<Bytes>>,
+    connection: Connection,
+}
+
+impl Future for Answer {
+    type Output = Result<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.receiver).poll(cx));
+        Poll::Ready(answer.unwrap_or_else(|_| Err(self.connection.why_ended())))
+    }
+}
+
+/// The answer to a request that was sent: a future of the response. Dropping it ignores the answer, nothing else.
+#[must_use = "a dropped answer is ignored"]
+pub struct Pending<R: Request> {
+    answer: Answer,
+    version: i16,
+    _request: PhantomData<fn() -> R>,
+}
+
+impl<R: Request> Pending<R> {
+    /// The version of the request and of its response.
+    #[must_use]
+    pub fn version(&self) -> i16 {
+        self.version
+    }
+}
+
+impl<R: Request> Future for Pending<R> {
+    type Output = Result<R::Response>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let frame = ready!(Pin::new(&mut self.answer).poll(cx))?;
+        Poll::Ready(self.answer.connection.decode::<R>(frame, self.version))
+    }
+}
+
+impl<R: Request> std::fmt::Debug for Pending<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pending({} version {})", R::NAME, self.version)
+    }
+}

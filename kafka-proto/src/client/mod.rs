@@ -1,0 +1,31 @@
+//! The client: configuration, connections, the view of the cluster, and what is built on them.
+//!
+//! Each area has its handle in `mod.rs`, its decisions in a pure `state.rs`, and its I/O in a task.
+
+mod backoff;
+pub mod cluster;
+mod config;
+pub mod connection;
+mod error;
+mod metrics;
+
+pub use backoff::{Backoff, Jitter};
+pub use cluster::{BrokerId, Cluster, Purpose};
+pub use config::{
+    Acks, CompressionType, Config, IsolationLevel, OffsetReset, PROPERTIES, PartitionerChoice,
+    Property, SecurityProtocol,
+};
+pub use connection::{Connection, Pending};
+pub use error::{ConfigError, Error, Result};
+pub use metrics::MetricsSnapshot;
+
+/// Splits `host:port`, also with an IPv6 address in brackets; `None` if it is not of that form.
+#[must_use]
+pub fn address(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.trim().rsplit_once(':')?;
+    let host = host
+        .strip_prefix('[')
+        .map_or(Some(host), |inner| inner.strip_suffix(']'))?;
+    let port = port.parse().ok()?;
+    (!host.is_empty() && port != 0).then_some((host, port))
+}
