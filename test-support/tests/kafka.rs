@@ -20,21 +20,25 @@ fn a_shared_broker_answers_under_its_own_cluster_id_and_runs_kafkas_tools() {
         &["--topic", "harness"],
         b"one\ntwo\nthree\n",
     );
-    let read = kafka.tool(
-        "consumer.ConsoleConsumer",
+    assert_eq!(kafka.end_offsets("harness", 3).iter().sum::<i64>(), 3);
+    let mut lines = kafka.read_all(
+        "harness",
+        3,
         &[
-            "--topic",
+            "--group",
             "harness",
-            "--from-beginning",
-            "--max-messages",
-            "3",
-            "--timeout-ms",
-            "20000",
+            "--command-property",
+            "enable.auto.commit=true",
         ],
     );
-    let mut lines: Vec<&str> = read.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["one", "three", "two"]);
+    let committed: i64 = kafka
+        .committed("harness", "harness")
+        .iter()
+        .map(|(_, offset)| offset)
+        .sum();
+    assert_eq!(committed, 3);
 }
 
 #[test]

@@ -289,6 +289,16 @@ impl Broker {
         panic!("creating topic {name}: {refused}");
     }
 
+    /// The offset after the last record of each partition, as the first node knows it.
+    ///
+    /// # Panics
+    /// When the node leads not all of them or does not answer.
+    #[must_use]
+    pub fn end_offsets(&self, topic: &str, partitions: i32) -> Vec<i64> {
+        wire::end_offsets(self.any_address(), topic, partitions)
+            .unwrap_or_else(|error| panic!("asking for the ends of {topic}: {error}"))
+    }
+
     /// The end of a node's log, for error messages.
     #[must_use]
     pub fn log_tail(&self, id: i32) -> String {

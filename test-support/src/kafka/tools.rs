@@ -45,6 +45,70 @@ impl Broker {
         output.stdout
     }
 
+    /// What a group has committed for a topic, as Kafka's own group tool shows it: partition and offset, in order of
+    /// partitions; partitions without a commit are left out.
+    ///
+    /// # Panics
+    /// When the tool fails.
+    pub fn committed(&self, group: &str, topic: &str) -> Vec<(i32, i64)> {
+        let table = self.tool(
+            "consumer.group.ConsumerGroupCommand",
+            &["--describe", "--group", group, "--offsets"],
+        );
+        // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID, and LEADER-EPOCH with it.
+        let mut columns = Vec::new();
+        let mut committed = Vec::new();
+        for line in table.lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if fields.first() == Some(&"GROUP") {
+                columns = fields;
+            } else if !columns.is_empty() {
+                let field = |name| {
+                    columns
+                        .iter()
+                        .position(|&column| column == name)
+                        .and_then(|at| fields.get(at))
+                };
+                let number = |name| field(name).and_then(|text| text.parse::<i64>().ok());
+                if field("TOPIC") == Some(&topic)
+                    && let (Some(partition), Some(offset)) =
+                        (number("PARTITION"), number("CURRENT-OFFSET"))
+                {
+                    committed.push((
+                        i32::try_from(partition).expect("a partition number"),
+                        offset,
+                    ));
+                }
+            }
+        }
+        committed.sort_unstable();
+        committed
+    }
+
+    /// Every record of a topic, read by Kafka's console consumer up to the ends it has now; one line a record, as the
+    /// given `--formatter-property` and other options make it. For topics without transactions and compaction.
+    ///
+    /// # Panics
+    /// When the tool fails.
+    pub fn read_all(&self, topic: &str, partitions: i32, options: &[&str]) -> Vec<String> {
+        let count: i64 = self.end_offsets(topic, partitions).iter().sum();
+        if count == 0 {
+            return Vec::new();
+        }
+        let count = count.to_string();
+        let fixed = [
+            "--topic",
+            topic,
+            "--from-beginning",
+            "--max-messages",
+            &count,
+            "--timeout-ms",
+            "30000",
+        ];
+        let output = self.tool("consumer.ConsoleConsumer", &[&fixed[..], options].concat());
+        output.lines().map(str::to_owned).collect()
+    }
+
     /// Compiles and runs one Java source file; the bootstrap servers are its first argument.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! The three requests the harness needs, by hand and in old versions without flexible fields: the code under test has
+//! The few requests the harness needs, by hand and in old versions without flexible fields: the code under test has
 //! no part in deciding whether the broker is up.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
@@ -62,6 +62,40 @@ pub(super) fn partitions_with_leader(address: SocketAddr, topic: &str) -> Result
         led += i32::from(error == 0 && leader >= 0);
     }
     Ok(led)
+}
+
+/// The offset after the last record of each partition (ListOffsets v1, read_uncommitted), from the one broker there is.
+pub(super) fn end_offsets(address: SocketAddr, topic: &str, partitions: i32) -> Result<Vec<i64>> {
+    let mut body = Vec::new();
+    int32(&mut body, -1);
+    int32(&mut body, 1);
+    string(&mut body, topic);
+    int32(&mut body, partitions);
+    for partition in 0..partitions {
+        int32(&mut body, partition);
+        body.extend((-1i64).to_be_bytes());
+    }
+    let answer = call(address, 2, 1, &body)?;
+    let mut answer = Cursor(&answer);
+    let mut ends = vec![0; usize::try_from(partitions).unwrap_or(0)];
+    answer.int32()?;
+    answer.string()?;
+    for _ in 0..answer.int32()? {
+        let partition = usize::try_from(answer.int32()?).unwrap_or(usize::MAX);
+        let error = answer.int16()?;
+        answer.take(8)?;
+        let offset =
+            i64::from_be_bytes(answer.take(8)?.try_into().expect("eight bytes were taken"));
+        if error != 0 {
+            return Err(Error::other(format!(
+                "partition {partition} answers error code {error}"
+            )));
+        }
+        if let Some(end) = ends.get_mut(partition) {
+            *end = offset;
+        }
+    }
+    Ok(ends)
 }
 
 /// Creates a topic (CreateTopics v2) and returns the error code.
