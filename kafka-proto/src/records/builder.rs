@@ -83,10 +83,9 @@ impl Placement {
 pub struct BatchBuilder {
     /// Empty, or room for the header and the records so far.
     bytes: Vec<u8>,
-    /// Header and compressed records; reused, the batch handed out is an exact copy.
-    packed: Vec<u8>,
     compression: Compression,
-    compressor: Compressor,
+    /// Only used by `finish`, and made there.
+    compressor: Option<Box<Compressor>>,
     /// What is reserved when a batch begins.
     capacity: usize,
     limit: usize,
@@ -102,9 +101,8 @@ impl BatchBuilder {
     pub fn new(compression: Compression, capacity: usize) -> Self {
         Self {
             bytes: Vec::new(),
-            packed: Vec::new(),
             compression,
-            compressor: Compressor::default(),
+            compressor: None,
             capacity: capacity.clamp(HEADER_BYTES + PREFIX_SLACK, LARGEST_BATCH),
             limit: LARGEST_BATCH,
             count: 0,
@@ -300,8 +298,12 @@ impl BatchBuilder {
     }
 
     /// Bytes that its buffers hold.
-    pub const fn capacity_bytes(&self) -> usize {
-        self.bytes.capacity() + self.packed.capacity()
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self
+                .compressor
+                .as_ref()
+                .map_or(0, |compressor| compressor.packed.capacity())
     }
 
     /// What the batches are compressed with.
@@ -349,11 +351,39 @@ impl BatchBuilder {
     /// # Errors
     /// As there.
     pub fn finish_at(&mut self, stamp: Stamp, placement: Placement) -> Result<Bytes, BuildError> {
+        if self.compression.codec() == Codec::None {
+            self.fill_header(stamp, placement);
+            return Ok(self.take_plain());
+        }
+        let mut compressor = self.compressor.take().unwrap_or_default();
+        self.fill_header(stamp, placement);
+        let result = self.pack(&mut compressor);
+        self.compressor = Some(compressor);
+        result
+    }
+
+    /// As [`BatchBuilder::finish`], with a compressor that several builders share.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_with(
+        &mut self,
+        compressor: &mut Compressor,
+        stamp: Stamp,
+    ) -> Result<Bytes, BuildError> {
+        self.fill_header(stamp, Placement::NONE);
+        if self.compression.codec() == Codec::None {
+            Ok(self.take_plain())
+        } else {
+            self.pack(compressor)
+        }
+    }
+
+    fn fill_header(&mut self, stamp: Stamp, placement: Placement) {
         if self.bytes.is_empty() {
             self.bytes.resize(HEADER_BYTES, 0);
         }
-        let codec = self.compression.codec();
-        let mut attributes = i16::from(codec.id());
+        let mut attributes = i16::from(self.compression.codec().id());
         for (bit, is_set) in [
             (LOG_APPEND_TIME, placement.log_append_time.is_some()),
             (CONTROL, placement.control),
@@ -365,9 +395,8 @@ impl BatchBuilder {
             .log_append_time
             .or(placement.max_timestamp)
             .unwrap_or(self.max_timestamp);
-        let last_offset_delta = placement
-            .last_offset_delta
-            .unwrap_or((self.next_delta - 1).max(0));
+        let last_delta = (self.next_delta - 1).max(0);
+        let last_offset_delta = placement.last_offset_delta.unwrap_or(last_delta);
 
         let head = &mut self.bytes[..HEADER_BYTES];
         put(head, 0, placement.base_offset.to_be_bytes());
@@ -383,23 +412,28 @@ impl BatchBuilder {
         put(head, MAX_TIMESTAMP_AT, max_timestamp.to_be_bytes());
         put(head, COUNT_AT, self.count.to_be_bytes());
         stamp_header(head, stamp);
+    }
 
-        if codec == Codec::None {
-            let mut bytes = std::mem::take(&mut self.bytes);
-            seal(&mut bytes);
-            self.clear();
-            return Ok(Bytes::from(bytes));
-        }
-        self.packed.clear();
-        self.packed.extend_from_slice(&self.bytes[..HEADER_BYTES]);
-        self.compressor.compress(
-            self.compression,
-            &self.bytes[HEADER_BYTES..],
-            &mut self.packed,
-        )?;
-        seal(&mut self.packed);
+    fn take_plain(&mut self) -> Bytes {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        seal(&mut bytes);
         self.clear();
-        Ok(Bytes::copy_from_slice(&self.packed))
+        Bytes::from(bytes)
+    }
+
+    fn pack(&mut self, compressor: &mut Compressor) -> Result<Bytes, BuildError> {
+        let mut packed = std::mem::take(&mut compressor.packed);
+        packed.clear();
+        packed.extend_from_slice(&self.bytes[..HEADER_BYTES]);
+        let result =
+            compressor.compress(self.compression, &self.bytes[HEADER_BYTES..], &mut packed);
+        let batch = result.map(|()| {
+            seal(&mut packed);
+            self.clear();
+            Bytes::copy_from_slice(&packed)
+        });
+        compressor.packed = packed;
+        batch
     }
 }
 

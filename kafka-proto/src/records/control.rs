@@ -145,8 +145,10 @@ pub(crate) fn control_type(batch: &Batch) -> Result<Option<ControlType>, RecordE
         base_offset: batch.base_offset(),
         what,
     };
-    let key = record.key.ok_or(malformed("its record has no key"))?;
+    let key = record
+        .key
+        .ok_or_else(|| malformed("its record has no key"))?;
     ControlType::from_key(key)
         .map(Some)
-        .ok_or(malformed("its key is too short or has a negative version"))
+        .ok_or_else(|| malformed("its key is too short or has a negative version"))
 }

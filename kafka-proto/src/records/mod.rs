@@ -20,7 +20,7 @@ mod varint;
 pub use aborted::{AbortedFilter, AbortedTransaction, Verdict};
 pub use batch::{Batch, Batches, HEADER_BYTES, TimestampType, batches};
 pub use builder::{BatchBuilder, Placement, Stamp, restamp};
-pub use compression::{Codec, Compression, CompressionError, Decompressor};
+pub use compression::{Codec, Compression, CompressionError, Compressor, Decompressor};
 pub use control::{ControlType, EndTxnMarker, end_txn_batch};
 pub use error::{BuildError, Fault, RecordError};
 pub use record::{Header, Headers, Record, RecordIter};

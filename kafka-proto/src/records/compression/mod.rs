@@ -2,6 +2,17 @@
 //!
 //! Sizes that compressed bytes claim for themselves never drive an allocation: output grows as it is produced, up to the limit.
 
+#[cfg(feature = "compression")]
+mod gzip;
+#[cfg(feature = "compression")]
+mod lz4;
+#[cfg(feature = "compression")]
+mod snappy;
+#[cfg(feature = "compression")]
+mod xxh32;
+#[cfg(feature = "compression")]
+mod zstd;
+
 use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
@@ -155,22 +166,34 @@ impl From<Codec> for Compression {
 #[derive(Debug)]
 pub struct Decompressor {
     limit: usize,
-    #[expect(dead_code, reason = "written by the codecs")]
     buffer: Vec<u8>,
+    #[cfg(feature = "compression")]
+    gzip: gzip::Inflater,
+    #[cfg(feature = "compression")]
+    zstd: zstd::Inflater,
 }
 
 impl Decompressor {
     /// A decompressor that refuses batches that inflate to more than `limit` bytes.
-    pub const fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
             buffer: Vec::new(),
+            #[cfg(feature = "compression")]
+            gzip: gzip::Inflater::default(),
+            #[cfg(feature = "compression")]
+            zstd: zstd::Inflater::default(),
         }
     }
 
     /// The limit.
     pub const fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Bytes that its buffer holds.
+    pub const fn capacity_bytes(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// Inflates `bytes`. The result is overwritten by the next call.
@@ -182,10 +205,7 @@ impl Decompressor {
         codec: Codec,
         bytes: &'a [u8],
     ) -> Result<&'a [u8], RecordError> {
-        match codec {
-            Codec::None => Ok(bytes),
-            codec => Err(RecordError::CodecNotBuilt(codec)),
-        }
+        self.decompress_with(codec, bytes, HeaderChecksum::Right)
     }
 
     /// As [`Decompressor::decompress`], into bytes of their own.
@@ -195,15 +215,173 @@ impl Decompressor {
     pub fn decompress_owned(&mut self, codec: Codec, bytes: &[u8]) -> Result<Bytes, RecordError> {
         self.decompress(codec, bytes).map(Bytes::copy_from_slice)
     }
+
+    #[cfg(feature = "compression")]
+    pub(crate) fn decompress_with<'a>(
+        &'a mut self,
+        codec: Codec,
+        bytes: &'a [u8],
+        checksum: HeaderChecksum,
+    ) -> Result<&'a [u8], RecordError> {
+        let mut out = Output {
+            buffer: &mut self.buffer,
+            used: 0,
+            limit: self.limit,
+        };
+        let result = match codec {
+            Codec::None => return Ok(bytes),
+            Codec::Gzip => self.gzip.inflate(bytes, &mut out),
+            Codec::Snappy => snappy::inflate(bytes, &mut out),
+            Codec::Lz4 => lz4::inflate(bytes, checksum, &mut out),
+            Codec::Zstd => self.zstd.inflate(bytes, &mut out),
+        };
+        let used = out.used;
+        match result {
+            Ok(()) => Ok(&self.buffer[..used]),
+            Err(Failure::Corrupt(what)) => Err(RecordError::Compressed { codec, what }),
+            Err(Failure::TooLarge) => Err(RecordError::TooLarge {
+                codec,
+                limit: self.limit,
+            }),
+        }
+    }
+
+    #[cfg(not(feature = "compression"))]
+    pub(crate) fn decompress_with<'a>(
+        &'a mut self,
+        codec: Codec,
+        bytes: &'a [u8],
+        _: HeaderChecksum,
+    ) -> Result<&'a [u8], RecordError> {
+        match codec {
+            Codec::None => Ok(bytes),
+            codec => Err(RecordError::CodecNotBuilt(codec)),
+        }
+    }
 }
 
-/// What compressing needs and can be kept between batches.
+/// Whether an LZ4 frame header must carry the right checksum. Kafka's version 0 messages carry a wrong one (KIP-57).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderChecksum {
+    Right,
+    #[cfg_attr(
+        not(feature = "compression"),
+        expect(dead_code, reason = "LZ4 is not built")
+    )]
+    Any,
+}
+
+/// Why inflating ended early; the codec and the limit are added outside.
+#[cfg(feature = "compression")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Corrupt(&'static str),
+    TooLarge,
+}
+
+/// The buffer that a codec fills: all of it is initialised, `used` of it is output.
+#[cfg(feature = "compression")]
+struct Output<'a> {
+    buffer: &'a mut Vec<u8>,
+    used: usize,
+    limit: usize,
+}
+
+#[cfg(feature = "compression")]
+impl Output<'_> {
+    /// The free rest of the buffer, at least `want` bytes of it but never past the limit. The buffer grows by doubling, so that what the
+    /// compressed bytes claim about themselves is no more than a hint within that.
+    fn room(&mut self, want: usize) -> &mut [u8] {
+        let need = self.used.saturating_add(want).min(self.limit);
+        if need > self.buffer.len() {
+            let size = need
+                .max(self.buffer.len().saturating_mul(2))
+                .min(self.limit);
+            if self.used == 0 {
+                // Fresh zeroed pages cost less than copying and clearing the old ones.
+                *self.buffer = Vec::new();
+                *self.buffer = vec![0; size];
+            } else {
+                self.buffer.reserve_exact(size - self.buffer.len());
+                self.buffer.resize(size, 0);
+            }
+        }
+        let end = self.buffer.len().min(self.limit);
+        &mut self.buffer[self.used..end]
+    }
+
+    /// Bytes that may still come.
+    const fn left(&self) -> usize {
+        self.limit - self.used
+    }
+
+    /// What was put out so far, and the free rest behind it.
+    fn split(&mut self) -> (&mut [u8], &mut [u8]) {
+        let end = self.buffer.len().min(self.limit);
+        self.buffer[..end].split_at_mut(self.used)
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let room = self.room(bytes.len());
+        room.get_mut(..bytes.len())
+            .ok_or(Failure::TooLarge)?
+            .copy_from_slice(bytes);
+        self.used += bytes.len();
+        Ok(())
+    }
+}
+
+/// What compressing needs and can be kept between batches: tables, windows, the buffer of the result. Some megabytes with zstd, so
+/// share one among the builders of a producer ([`super::BatchBuilder::finish_with`]).
 #[derive(Debug, Default)]
-pub(crate) struct Compressor {}
+pub struct Compressor {
+    /// Header and compressed records; the batch handed out is an exact copy.
+    pub(super) packed: Vec<u8>,
+    #[cfg(feature = "compression")]
+    gzip: gzip::Deflater,
+    #[cfg(feature = "compression")]
+    snappy: snappy::Deflater,
+    #[cfg(feature = "compression")]
+    lz4: lz4::Deflater,
+    #[cfg(feature = "compression")]
+    zstd: zstd::Deflater,
+}
 
 impl Compressor {
     /// Appends the compressed `bytes` to `out`.
-    pub(crate) fn compress(
+    ///
+    /// # Errors
+    /// When the codec is not built in or fails, which no bytes should make it do.
+    #[cfg(feature = "compression")]
+    pub fn compress(
+        &mut self,
+        compression: Compression,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), BuildError> {
+        let codec = compression.codec();
+        let result = match codec {
+            Codec::None => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
+            Codec::Gzip => self.gzip.deflate(compression.level, bytes, out),
+            Codec::Snappy => self.snappy.deflate(bytes, out),
+            Codec::Lz4 => self.lz4.deflate(bytes, out),
+            Codec::Zstd => {
+                self.zstd.deflate(compression.level, bytes, out);
+                Ok(())
+            }
+        };
+        result.map_err(|what| BuildError::Compression { codec, what })
+    }
+
+    /// Appends the compressed `bytes` to `out`.
+    ///
+    /// # Errors
+    /// When the codec is not built in.
+    #[cfg(not(feature = "compression"))]
+    pub fn compress(
         &mut self,
         compression: Compression,
         bytes: &[u8],

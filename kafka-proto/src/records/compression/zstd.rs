@@ -1,0 +1,92 @@
+//! zstd by `structured-zstd`: decoding goes straight into the output buffer, so neither a window nor a declared size makes it allocate.
+
+use structured_zstd::{
+    decoding::{FrameDecoder, errors::FrameDecoderError},
+    encoding::{CompressionLevel, FrameCompressor},
+};
+
+use super::{Failure, Output};
+
+/// What zstd's own decoder allows unless told otherwise, and Java's with it.
+const LARGEST_WINDOW: u64 = 1 << 27;
+
+/// Reads zstd, any number of frames and skippable frames.
+#[derive(Default)]
+pub(super) struct Inflater {
+    decoder: Option<Box<FrameDecoder>>,
+}
+
+impl std::fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("zstd::Inflater")
+    }
+}
+
+impl Inflater {
+    pub(super) fn inflate(&mut self, bytes: &[u8], out: &mut Output<'_>) -> Result<(), Failure> {
+        let decoder = self.decoder.get_or_insert_with(|| {
+            let mut decoder = FrameDecoder::new();
+            decoder
+                .set_max_window_size(LARGEST_WINDOW)
+                .expect("it is within the format's bounds");
+            Box::new(decoder)
+        });
+        if bytes.is_empty() {
+            return Err(Failure::Corrupt("there is no zstd frame"));
+        }
+        // Java streams, so its frames declare no size: begin with a guess, or with all there is from the batches before, and start over with
+        // twice as much when it is too small. In the steady state the first try fits.
+        let mut want = bytes.len().saturating_mul(4).max(4096);
+        loop {
+            let room = out.room(want);
+            let size = room.len();
+            match decoder.decode_all(bytes, room) {
+                Ok(len) => {
+                    out.used = len;
+                    return Ok(());
+                }
+                Err(FrameDecoderError::TargetTooSmall) if size == out.limit => {
+                    return Err(Failure::TooLarge);
+                }
+                Err(FrameDecoderError::TargetTooSmall) => want = size.saturating_mul(2),
+                Err(FrameDecoderError::WindowSizeTooBig { .. }) => {
+                    return Err(Failure::Corrupt(
+                        "a zstd frame asks for a window of more than 128 MiB",
+                    ));
+                }
+                Err(_) => return Err(Failure::Corrupt("a zstd frame is malformed")),
+            }
+        }
+    }
+}
+
+/// Writes zstd.
+#[derive(Default)]
+pub(super) struct Deflater {
+    state: Option<(i32, Box<FrameCompressor>)>,
+    frame: Vec<u8>,
+}
+
+impl std::fmt::Debug for Deflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("zstd::Deflater")
+    }
+}
+
+impl Deflater {
+    pub(super) fn deflate(&mut self, level: i32, bytes: &[u8], out: &mut Vec<u8>) {
+        let encoder = match &mut self.state {
+            Some((of, encoder)) if *of == level => encoder,
+            state => {
+                &mut state
+                    .insert((
+                        level,
+                        Box::new(FrameCompressor::new(CompressionLevel::from_level(level))),
+                    ))
+                    .1
+            }
+        };
+        encoder.compress_independent_frame_into(bytes, &mut self.frame);
+        out.extend_from_slice(&self.frame);
+    }
+}
