@@ -14,6 +14,7 @@ use super::{
     compression::{Codec, Decompressor},
     control::{self, ControlType},
     error::RecordError,
+    legacy,
     record::{RecordIter, Walk},
 };
 
@@ -45,6 +46,9 @@ pub(crate) const LOG_OVERHEAD: usize = 12;
 /// The least a length field may say in any version (a version 0 message without key and value).
 const SMALLEST_LENGTH: i32 = 14;
 
+/// What a compressed message of an old version may inflate to unless told otherwise.
+const LEGACY_LIMIT: usize = 64 << 20;
+
 /// Whose clock the timestamps of a batch are from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampType {
@@ -60,17 +64,32 @@ pub enum TimestampType {
 ///
 /// A last batch that is cut off is normal, not an error (a broker fills a fetch to its byte limit): it ends the iteration and
 /// [`Batches::partial_bytes`] says how many bytes it left. After an error nothing more comes.
-pub fn batches(bytes: Bytes) -> Batches {
-    Batches { rest: bytes }
+///
+/// Messages of versions 0 and 1, which old logs hold, come as batches of version 2 with the same records and offsets; their checksums
+/// are checked on the way.
+pub const fn batches(bytes: Bytes) -> Batches {
+    Batches {
+        rest: bytes,
+        legacy_limit: LEGACY_LIMIT,
+    }
 }
 
 /// The batches of a `records` field, made by [`batches`].
 #[derive(Clone, Debug)]
 pub struct Batches {
     rest: Bytes,
+    legacy_limit: usize,
 }
 
 impl Batches {
+    /// Bounds what a compressed message of version 0 or 1 may inflate to. These are inflated here; batches of version 2 are not, and
+    /// have the limit of their [`Decompressor`].
+    #[must_use]
+    pub const fn with_legacy_limit(mut self, limit: usize) -> Self {
+        self.legacy_limit = limit;
+        self
+    }
+
     /// Bytes not read yet; once the iteration has ended, those of the cut last batch.
     pub const fn partial_bytes(&self) -> usize {
         self.rest.len()
@@ -96,10 +115,10 @@ impl Iterator for Batches {
             });
         }
         let magic = *self.rest.get(MAGIC_AT)? as i8;
-        if magic != 2 {
+        if !matches!(magic, 0..=2) {
             return self.fail(RecordError::Magic { base_offset, magic });
         }
-        if (length as usize) < HEADER_BYTES - LOG_OVERHEAD {
+        if magic == 2 && (length as usize) < HEADER_BYTES - LOG_OVERHEAD {
             return self.fail(RecordError::BatchLength {
                 base_offset,
                 length,
@@ -109,7 +128,13 @@ impl Iterator for Batches {
         if self.rest.len() < size {
             return None;
         }
-        match Batch::check(self.rest.split_to(size)) {
+        let bytes = self.rest.split_to(size);
+        let batch = if magic == 2 {
+            Batch::check(bytes)
+        } else {
+            legacy::convert(&bytes, self.legacy_limit)
+        };
+        match batch {
             Ok(batch) => Some(Ok(batch)),
             Err(error) => self.fail(error),
         }
@@ -125,6 +150,8 @@ impl std::iter::FusedIterator for Batches {}
 pub struct Batch {
     /// At least `HEADER_BYTES` long.
     bytes: Bytes,
+    /// The version it was read in.
+    magic: i8,
 }
 
 impl Batch {
@@ -166,7 +193,7 @@ impl Batch {
     /// Checks what every accessor relies on. The bytes are at least a header long.
     #[inline]
     fn check(bytes: Bytes) -> Result<Self, RecordError> {
-        let batch = Self { bytes };
+        let batch = Self { bytes, magic: 2 };
         let base_offset = batch.base_offset();
         let (count, delta) = (batch.i32(COUNT_AT), batch.i32(LAST_OFFSET_DELTA_AT));
         if count < 0 {
@@ -189,6 +216,17 @@ impl Batch {
             return Err(RecordError::UnknownCodec { base_offset, id });
         }
         Ok(batch)
+    }
+
+    pub(super) const fn with_magic(mut self, magic: i8) -> Self {
+        self.magic = magic;
+        self
+    }
+
+    /// The version it was read in: 2, or 0 and 1 for what old logs hold. Its bytes are of version 2 in any case.
+    #[inline]
+    pub const fn magic(&self) -> i8 {
+        self.magic
     }
 
     /// Offset of the first record the batch was written with. After compaction that record may be gone.
@@ -243,10 +281,12 @@ impl Batch {
     /// Whose clock the timestamps are from.
     #[inline]
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes() & LOG_APPEND_TIME == 0 {
-            TimestampType::CreateTime
-        } else {
+        if self.attributes() & LOG_APPEND_TIME != 0 {
             TimestampType::LogAppendTime
+        } else if self.magic == 0 {
+            TimestampType::NoTimestamp
+        } else {
+            TimestampType::CreateTime
         }
     }
 

@@ -48,9 +48,37 @@ pub(crate) const fn replace_head(crc: u32, old: u32, new: u32, mut len: usize) -
     crc ^ change
 }
 
+/// CRC-32 as in gzip: the checksum of messages of versions 0 and 1.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (crc >> 8) ^ CRC32[usize::from(crc as u8 ^ byte)]
+    })
+}
+
+const CRC32: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < 256 {
+        let mut crc = index as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            bit += 1;
+        }
+        table[index] = crc;
+        index += 1;
+    }
+    table
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_check_value_of_crc_32_comes_out() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
 
     #[test]
     fn a_changed_head_gives_the_crc_of_a_full_pass() {

@@ -111,6 +111,14 @@ pub enum RecordError {
         /// How many.
         bytes: usize,
     },
+    /// A message of version 0 or 1 is malformed.
+    #[error("message of an old version at offset {base_offset} is malformed: {what}")]
+    Legacy {
+        /// Offset of the message.
+        base_offset: i64,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A control batch does not hold what control batches hold.
     #[error("control batch at offset {base_offset} is malformed: {what}")]
     Control {

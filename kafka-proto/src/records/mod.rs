@@ -4,6 +4,9 @@
 //! [`Batch::records`] walks one of them without allocating. Writing encodes each record once, straight into the bytes that go on
 //! the wire ([`BatchBuilder`]). A fetched batch that goes out unchanged is not walked at all ([`relay`]).
 //!
+//! Three rules for readers: go on at [`Batch::next_offset`] whatever compaction left of a batch; let [`AbortedFilter`] say which batches
+//! are the application's; give the [`Decompressor`] a limit that memory can bear.
+//!
 //! Nothing here knows a request or a response: records cross that border as bytes.
 
 mod aborted;
@@ -13,6 +16,7 @@ mod compression;
 mod control;
 mod crc;
 mod error;
+mod legacy;
 mod record;
 mod relay;
 mod varint;
@@ -24,4 +28,4 @@ pub use compression::{Codec, Compression, CompressionError, Compressor, Decompre
 pub use control::{ControlType, EndTxnMarker, end_txn_batch};
 pub use error::{BuildError, Fault, RecordError};
 pub use record::{Header, Headers, Record, RecordIter};
-pub use relay::{NotRelayable, Relayed, RewriteError, relay, rewrite};
+pub use relay::{NotRelayable, RewriteError, relay, rewrite};

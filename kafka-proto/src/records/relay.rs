@@ -1,6 +1,8 @@
 //! A fetched batch sent on: whole where its records may stay as they are, record by record where not.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+
+use crate::wire::Records;
 
 use super::{
     batch::{
@@ -11,15 +13,6 @@ use super::{
     crc,
     error::{BuildError, RecordError},
 };
-
-/// A batch to be produced, in two pieces: a header of its own and the fetched batch's records, a slice of the frame they came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relayed {
-    /// The new header, `HEADER_BYTES` long.
-    pub head: Bytes,
-    /// The records, untouched.
-    pub tail: Bytes,
-}
 
 /// Why a batch cannot go out untouched. [`rewrite`] sends it on record by record, except for control batches: those are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +40,8 @@ pub enum NotRelayable {
     PartlyConsumed(i64),
 }
 
-/// Restamps a fetched batch for producing it again: base offset 0, no leader epoch, and the producer's fields and the transactional
+/// Restamps a fetched batch for producing it again, in two pieces: a header of its own, and the records as the slice of the frame they
+/// came in. New are base offset 0, no leader epoch, and the producer's fields and the transactional
 /// bit from `stamp`. The checksum is renewed from the old one, so the records are not read at all; a batch that was corrupt stays so,
 /// and [`Batch::verify_crc`] before is the caller's choice.
 ///
@@ -55,7 +49,7 @@ pub enum NotRelayable {
 ///
 /// # Errors
 /// When the batch cannot go untouched, with the reason.
-pub fn relay(batch: &Batch, position: i64, stamp: Stamp) -> Result<Relayed, NotRelayable> {
+pub fn relay(batch: &Batch, position: i64, stamp: Stamp) -> Result<Records, NotRelayable> {
     if batch.is_control() {
         return Err(NotRelayable::Control);
     }
@@ -83,7 +77,7 @@ pub fn relay(batch: &Batch, position: i64, stamp: Stamp) -> Result<Relayed, NotR
     let new = crc32c::crc32c(&head[ATTRIBUTES_AT..]);
     let crc = crc::replace_head(batch.crc(), old, new, batch.body().len());
     head[CRC_AT..][..4].copy_from_slice(&crc.to_be_bytes());
-    Ok(Relayed {
+    Ok(Records {
         head: head.freeze(),
         tail: batch.bytes().slice(HEADER_BYTES..),
     })
