@@ -64,7 +64,20 @@ pub use self::{
     sync_group::{SyncGroupRequest, SyncGroupResponse},
     txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse},
 };
+use crate::schema::MessageType;
 pub use crate::schema::{ApiKey, Message, Request, Versions};
+
+/// The headers, as types that can be chosen at run time.
+pub static HEADERS: &[MessageType] = &[
+    MessageType::of::<RequestHeader>(),
+    MessageType::of::<ResponseHeader>(),
+];
+
+/// What is embedded in messages or stored in logs, as types that can be chosen at run time.
+pub static DATA: &[MessageType] = &[
+    MessageType::of::<ConsumerProtocolSubscription>(),
+    MessageType::of::<ConsumerProtocolAssignment>(),
+];
 
 api! {
     PRODUCE Produce = 0: ProduceRequest => ProduceResponse;
