@@ -1,0 +1,3 @@
+//! Consumer.
+mod session;
+mod state;
