@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::messages::ErrorCode;
+use crate::records::RecordError;
 use crate::wire::{DecodeError, EncodeError};
 
 /// The result of a client's operation.
@@ -162,6 +163,39 @@ pub enum Error {
         reason: Arc<str>,
     },
 
+    /// Fetched records that cannot be read. The position stays at them.
+    #[error(
+        "cannot read {topic}-{partition} at offset {offset}: {source}{}; to go on behind it, seek to offset {next_offset}",
+        fetch_advice(source)
+    )]
+    CorruptRecords {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// The position: the first record that was not delivered.
+        offset: i64,
+        /// Behind the bad batch, as far as its header can be believed.
+        next_offset: i64,
+        /// What is wrong with them.
+        source: RecordError,
+    },
+
+    /// A position that is not in the log any more, where `auto.offset.reset` is `none`.
+    #[error(
+        "{topic}-{partition} cannot be read on from offset {offset}: {reason}; seek to another offset, or set `auto.offset.reset` to earliest or latest"
+    )]
+    PositionLost {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// The position, −1 if there was none.
+        offset: i64,
+        /// What became of it.
+        reason: Arc<str>,
+    },
+
     /// The client was closed.
     #[error("the {what} was closed")]
     Closed {
@@ -249,6 +283,13 @@ fn detail(message: &Option<Arc<str>>) -> String {
     message
         .as_ref()
         .map_or_else(String::new, |text| format!(": {text}"))
+}
+
+fn fetch_advice(source: &RecordError) -> &'static str {
+    match source {
+        RecordError::TooLarge { .. } => " (`fetch.buffer.bytes`)",
+        _ => "",
+    }
 }
 
 fn fate(maybe_written: bool) -> &'static str {

@@ -6,7 +6,9 @@ mod backoff;
 pub mod cluster;
 mod config;
 pub mod connection;
+pub mod consumer;
 mod error;
+pub mod group;
 mod metrics;
 
 pub use backoff::{Backoff, Jitter};
@@ -16,6 +18,7 @@ pub use config::{
     Property, SecurityProtocol,
 };
 pub use connection::{Connection, Pending};
+pub use consumer::Fetcher;
 pub use error::{ConfigError, Error, Result};
 pub use metrics::MetricsSnapshot;
 

@@ -91,11 +91,6 @@ impl FetchSession {
         Some(self.known[i].1)
     }
 
-    /// The partitions of the last plan.
-    pub(crate) fn known(&self) -> &[(Key, Ask)] {
-        &self.known
-    }
-
     /// A fetch was answered with this session id; `lost` if with an error that ends the session.
     pub(crate) fn answered(&mut self, session_id: i32, lost: bool) -> Answer {
         if lost {

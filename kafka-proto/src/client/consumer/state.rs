@@ -193,6 +193,12 @@ impl PartitionState {
         self.retry_at.filter(|_| !self.paused)
     }
 
+    /// When a missing topic becomes an error.
+    pub(crate) fn given_up_at(&self, patience: &Patience) -> Option<Instant> {
+        self.unknown_since
+            .map(|since| since + patience.unknown_topic)
+    }
+
     fn due(&self, now: Instant) -> bool {
         self.retry_at.is_none_or(|at| at <= now)
     }

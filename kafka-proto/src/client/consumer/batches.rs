@@ -1,0 +1,341 @@
+//! What a poll delivers: partitions, their batches as views of the fetched frame, and the walk over a batch's records.
+//!
+//! Nothing here is paid per record but the walk. A checksum is verified when its batch is taken, while the bytes come into the cache
+//! anyway; a batch that turns out bad sends its partition's position back to it, so that it is never skipped in silence.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use crate::{
+    client::error::{Error, Result},
+    records::{Batch, Decompressor, Record, RecordError, RecordIter},
+    wire::Text,
+};
+
+use super::room::Room;
+
+/// The partitions that one poll delivered.
+#[derive(Debug, Default)]
+pub struct FetchedBatches {
+    partitions: Vec<FetchedPartition>,
+}
+
+impl FetchedBatches {
+    pub(super) const fn new(partitions: Vec<FetchedPartition>) -> Self {
+        Self { partitions }
+    }
+
+    /// Whether the poll delivered nothing: its time was over.
+    pub const fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
+    /// How many partitions there are.
+    pub const fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// The partitions, to look at. One may be without batches: its position moved over markers and aborted records alone, or
+    /// only its watermarks moved.
+    pub fn partitions(&self) -> &[FetchedPartition] {
+        &self.partitions
+    }
+
+    /// Bytes of all batches as they were fetched.
+    pub fn size_bytes(&self) -> usize {
+        self.partitions
+            .iter()
+            .map(FetchedPartition::size_bytes)
+            .sum()
+    }
+}
+
+impl IntoIterator for FetchedBatches {
+    type Item = FetchedPartition;
+    type IntoIter = std::vec::IntoIter<FetchedPartition>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.partitions.into_iter()
+    }
+}
+
+/// What was fetched of one partition: batches whose records the application may see, in order.
+///
+/// Markers of transactions are left out, and so are aborted records under `isolation.level=read_committed`.
+#[derive(Debug)]
+pub struct FetchedPartition {
+    pub(super) origin: Arc<Origin>,
+    pub(super) batches: std::vec::IntoIter<Batch>,
+    /// Where the partition was read from.
+    pub(super) from: i64,
+    pub(super) position: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) high_watermark: i64,
+    pub(super) last_stable_offset: i64,
+    pub(super) log_start_offset: i64,
+    pub(super) end: i64,
+}
+
+/// Where batches came from, shared by all that are made of them.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) topic: Text,
+    pub(super) partition: i32,
+    pub(super) check_crcs: bool,
+    pub(super) fault: Arc<Fault>,
+    /// Bytes of the frame, given back when the last batch of it is gone.
+    pub(super) _room: Arc<Room>,
+}
+
+/// Where a partition's reader met a bad batch; one for each position that was set.
+#[derive(Debug)]
+pub(super) struct Fault {
+    at: AtomicI64,
+    /// Shared by all partitions of a fetcher, so that a poll looks at one flag.
+    any: Arc<AtomicBool>,
+}
+
+impl Fault {
+    const NONE: i64 = i64::MAX;
+
+    pub(super) fn new(any: &Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self {
+            at: AtomicI64::new(Self::NONE),
+            any: Arc::clone(any),
+        })
+    }
+
+    fn report(&self, offset: i64) {
+        self.at.fetch_min(offset, Ordering::Release);
+        self.any.store(true, Ordering::Release);
+    }
+
+    pub(super) fn offset(&self) -> Option<i64> {
+        Some(self.at.load(Ordering::Acquire)).filter(|&at| at != Self::NONE)
+    }
+}
+
+impl FetchedPartition {
+    /// The topic.
+    pub fn topic(&self) -> &Text {
+        &self.origin.topic
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.origin.partition
+    }
+
+    /// The position that these batches were fetched from.
+    pub const fn start(&self) -> i64 {
+        self.from
+    }
+
+    /// The position behind them, markers and aborted records included: what to commit once all of them are processed.
+    pub const fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Leader epoch of the last batch before the position, −1 if unknown: goes with the position into a commit (KIP-320).
+    pub const fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    /// The end of what is replicated, as of this fetch.
+    pub const fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// The end of what is decided: an open transaction begins here, or it is the high watermark. −1 from old brokers.
+    pub const fn last_stable_offset(&self) -> i64 {
+        self.last_stable_offset
+    }
+
+    /// The first offset that is still in the log, −1 if unknown.
+    pub const fn log_start_offset(&self) -> i64 {
+        self.log_start_offset
+    }
+
+    /// Whether the position stands at the end of what can be read: the last stable offset under read_committed, else the high
+    /// watermark.
+    pub const fn reached_end(&self) -> bool {
+        self.position >= self.end
+    }
+
+    /// Batches not taken yet.
+    pub fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Whether no batch is left.
+    pub fn is_empty(&self) -> bool {
+        self.batches.as_slice().is_empty()
+    }
+
+    /// Bytes of the batches not taken yet, as they were fetched.
+    pub fn size_bytes(&self) -> usize {
+        self.batches.as_slice().iter().map(Batch::size_bytes).sum()
+    }
+
+    /// Takes the next batch, its checksum verified (`check.crcs`).
+    ///
+    /// # Errors
+    /// [`Error::CorruptRecords`] if the checksum is wrong; nothing more comes then. The position goes back to the batch, and the
+    /// next poll fetches it again; to go on behind it, seek.
+    #[inline]
+    pub fn next_batch(&mut self) -> Result<Option<FetchedBatch>> {
+        let Some(batch) = self.batches.next() else {
+            return Ok(None);
+        };
+        let batch = FetchedBatch {
+            from: self.from.max(batch.base_offset()),
+            batch,
+            origin: Arc::clone(&self.origin),
+        };
+        if self.origin.check_crcs
+            && let Err(error) = batch.batch.verify_crc()
+        {
+            self.batches = Vec::new().into_iter();
+            return Err(batch.fail(error));
+        }
+        Ok(Some(batch))
+    }
+}
+
+impl Iterator for FetchedPartition {
+    type Item = Result<FetchedBatch>;
+
+    /// As [`FetchedPartition::next_batch`].
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
+    }
+}
+
+/// One batch that was fetched. It keeps its frame and holds room in the fetch buffer until it is dropped.
+#[derive(Clone, Debug)]
+pub struct FetchedBatch {
+    batch: Batch,
+    from: i64,
+    origin: Arc<Origin>,
+}
+
+impl FetchedBatch {
+    /// The topic.
+    pub fn topic(&self) -> &Text {
+        &self.origin.topic
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.origin.partition
+    }
+
+    /// The batch as it stands in the log: also what lies before [`FetchedBatch::first_offset`].
+    pub const fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// The first offset that is to be delivered. A batch is fetched whole, though the position may lie inside it.
+    pub const fn first_offset(&self) -> i64 {
+        self.from
+    }
+
+    /// Whether all of the batch is to be delivered, so that it may be relayed as it is.
+    pub fn is_whole(&self) -> bool {
+        self.from <= self.batch.base_offset()
+    }
+
+    /// The records to be delivered, inflated into the buffer of `decompressor` if they are compressed.
+    ///
+    /// # Errors
+    /// [`Error::CorruptRecords`] if the compressed bytes are corrupt or inflate to more than the decompressor's limit
+    /// (`fetch.buffer.bytes`); the position goes back to this batch.
+    #[inline]
+    pub fn records<'a>(&'a self, decompressor: &'a mut Decompressor) -> Result<FetchedRecords<'a>> {
+        let body = self
+            .batch
+            .uncompressed(decompressor)
+            .map_err(|error| self.fail(error))?;
+        Ok(self.walk(body))
+    }
+
+    /// The records to be delivered, in `body`, which is this batch's as [`Batch::uncompressed`] gave it.
+    #[inline]
+    pub fn walk<'a>(&'a self, body: &'a [u8]) -> FetchedRecords<'a> {
+        let mut records = self.batch.records(body);
+        if self.from > self.batch.base_offset() {
+            self.skip(&mut records);
+        }
+        FetchedRecords {
+            records,
+            batch: self,
+        }
+    }
+
+    #[cold]
+    fn skip(&self, records: &mut RecordIter<'_>) {
+        loop {
+            let mut ahead = records.clone();
+            match ahead.next() {
+                Some(Ok(record)) if record.offset < self.from => *records = ahead,
+                _ => return,
+            }
+        }
+    }
+
+    /// This batch cannot be read: the error to return, with the place; the partition's position goes back to the batch.
+    #[cold]
+    pub fn fail(&self, error: RecordError) -> Error {
+        self.origin.fault.report(self.from);
+        corrupt(
+            &self.origin.topic,
+            self.origin.partition,
+            self.from,
+            self.batch.next_offset(),
+            error,
+        )
+    }
+}
+
+pub(super) fn corrupt(
+    topic: &Text,
+    partition: i32,
+    offset: i64,
+    next_offset: i64,
+    source: RecordError,
+) -> Error {
+    Error::CorruptRecords {
+        topic: topic.as_str().into(),
+        partition,
+        offset,
+        next_offset,
+        source,
+    }
+}
+
+/// The records of one batch, as views; made by [`FetchedBatch::records`].
+#[derive(Clone, Debug)]
+pub struct FetchedRecords<'a> {
+    records: RecordIter<'a>,
+    batch: &'a FetchedBatch,
+}
+
+impl<'a> Iterator for FetchedRecords<'a> {
+    type Item = Result<Record<'a>>;
+
+    /// The next record. After an error, which sends the position back to the batch, nothing more comes.
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.records.next() {
+            Some(Ok(record)) => Some(Ok(record)),
+            Some(Err(error)) => Some(Err(self.batch.fail(error))),
+            None => None,
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.records.size_hint()
+    }
+}
