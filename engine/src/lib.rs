@@ -1,7 +1,14 @@
 //! A stream engine: the plan is an ordinary function over one batch of records.
 #![forbid(unsafe_code)]
 
+pub mod batch;
 mod checkpoint;
+pub mod flow;
+pub mod formats;
+pub mod operators;
+pub mod plan;
 mod runtime;
+pub mod state;
+pub mod testing;
 
 pub use runtime::{Config, Error};

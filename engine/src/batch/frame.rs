@@ -1,0 +1,125 @@
+//! A fetched record batch as the plan sees it: walked in place, nothing copied.
+
+use kafka_proto::records::{Batch, Headers, RecordError, RecordIter};
+
+/// A record as it lies in the batch, without its partition.
+pub(crate) type RawRecord<'b> = kafka_proto::records::Record<'b>;
+
+/// One fetched batch of one partition, its records uncompressed.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'b> {
+    partition: i32,
+    batch: &'b Batch,
+    body: &'b [u8],
+    position: i64,
+}
+
+impl<'b> Frame<'b> {
+    /// The records of `batch` from offset `position` on (a fetch may return a batch that begins before what was asked for).
+    /// `body` is what [`Batch::uncompressed`] gave for this batch.
+    #[must_use]
+    pub fn new(partition: i32, batch: &'b Batch, body: &'b [u8], position: i64) -> Self {
+        Self {
+            partition,
+            batch,
+            body,
+            position,
+        }
+    }
+
+    /// Partition the batch was fetched from.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The batch itself, for those who relay it.
+    #[must_use]
+    pub fn batch(&self) -> &'b Batch {
+        self.batch
+    }
+
+    /// First offset that is wanted.
+    pub(crate) fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// All records that lie in the batch, also those before the position.
+    #[inline]
+    pub(crate) fn walk(&self) -> RecordIter<'b> {
+        self.batch.records(self.body)
+    }
+
+    /// The records from the position on.
+    ///
+    /// # Errors
+    /// Each item is an error when the bytes are no record; nothing follows then.
+    pub fn records(&self) -> impl Iterator<Item = Result<Record<'b>, RecordError>> + use<'b> {
+        let Self {
+            position,
+            partition,
+            ..
+        } = *self;
+        self.walk()
+            .filter(move |r| !matches!(r, Ok(r) if r.offset < position))
+            .map(move |r| r.map(|r| Record::of(r, partition)))
+    }
+}
+
+/// A whole record as a plan sees it: borrowed from the fetched batch, and written by `sink` as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'b> {
+    /// The key; no key and an empty key are two things.
+    pub key: Option<&'b [u8]>,
+    /// The value; a null value is a tombstone in a compacted topic.
+    pub value: Option<&'b [u8]>,
+    /// The headers, in their order, duplicates included.
+    pub headers: Headers<'b>,
+    /// Offset in the partition it was read from.
+    pub offset: i64,
+    /// Milliseconds since 1970; -1 when the record has none.
+    pub timestamp: i64,
+    /// Partition it was read from, and which a sink writes it to. `None`: the sink chooses by the key, as Kafka's producer does.
+    pub partition: Option<i32>,
+}
+
+impl<'b> Record<'b> {
+    #[inline]
+    pub(crate) fn of(record: RawRecord<'b>, partition: i32) -> Self {
+        Self {
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            partition: Some(partition),
+        }
+    }
+
+    /// As the builder of batches takes it.
+    #[inline]
+    pub(crate) fn raw(&self) -> RawRecord<'b> {
+        RawRecord {
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key,
+            value: self.value,
+            headers: self.headers,
+        }
+    }
+
+    /// The same record with another value.
+    #[must_use]
+    pub fn with_value(self, value: Option<&'b [u8]>) -> Self {
+        Self { value, ..self }
+    }
+
+    /// The same record, to be written to the partition that its key chooses (murmur2, as Kafka's producer).
+    #[must_use]
+    pub fn by_key(self) -> Self {
+        Self {
+            partition: None,
+            ..self
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The batches that a sink is filling: each record is encoded once, into the bytes that go on the wire.
+//!
+//! It decides the partition and when a batch is full. It does not send: whoever runs the plan takes the batches.
+
+use kafka_proto::records::{self, BatchBuilder, BuildError, Compression};
+
+/// How a sink's batches are built.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxConfig {
+    /// Number of partitions of the topic; at least 1.
+    pub partitions: i32,
+    /// Codec of the batches.
+    pub compression: Compression,
+    /// A batch is closed before it would grow past this (`batch.size`). A single larger record gets a batch of its own.
+    pub batch_bytes_max: usize,
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        Self {
+            partitions: 1,
+            compression: Compression::NONE,
+            batch_bytes_max: 128 * 1024,
+        }
+    }
+}
+
+/// Two buffers for a key and a value that are being encoded.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(crate) value: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// To the partition that the key chooses; without a key to one that changes from batch to batch.
+    Key,
+    /// To this one.
+    Partition(i32),
+}
+
+/// Open and full batches of one sink.
+#[derive(Debug)]
+pub struct Outbox {
+    config: OutboxConfig,
+    /// By partition; made when first used.
+    open: Vec<Option<BatchBuilder>>,
+    full: Vec<(i32, BatchBuilder)>,
+    spare: Vec<BatchBuilder>,
+    /// Bytes in `full`.
+    full_bytes: usize,
+    /// Partition of records without a key.
+    sticky: i32,
+    records: u64,
+}
+
+impl Outbox {
+    /// An empty one.
+    #[must_use]
+    pub fn new(config: OutboxConfig) -> Self {
+        let config = OutboxConfig {
+            partitions: config.partitions.max(1),
+            ..config
+        };
+        Self {
+            config,
+            open: (0..config.partitions).map(|_| None).collect(),
+            full: Vec::new(),
+            spare: Vec::new(),
+            full_bytes: 0,
+            sticky: 0,
+            records: 0,
+        }
+    }
+
+    /// How the batches are built.
+    #[must_use]
+    pub fn config(&self) -> OutboxConfig {
+        self.config
+    }
+
+    /// Records written so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes in full batches that wait to be taken.
+    #[must_use]
+    pub fn full_bytes(&self) -> usize {
+        self.full_bytes
+    }
+
+    /// Gives back a builder (or lends a further one) to be used for a batch to come; what it holds is forgotten.
+    pub fn lend(&mut self, mut builder: BatchBuilder) {
+        builder.clear();
+        self.spare.push(builder);
+    }
+
+    /// Takes the batches that are full, in the order in which they were filled.
+    pub fn take_full(&mut self) -> impl Iterator<Item = (i32, BatchBuilder)> + '_ {
+        self.full_bytes = 0;
+        self.full.drain(..)
+    }
+
+    /// Takes all batches that hold records, the full ones first.
+    pub fn take_all(&mut self) -> impl Iterator<Item = (i32, BatchBuilder)> + '_ {
+        for (partition, open) in (0..).zip(&mut self.open) {
+            if open.as_ref().is_some_and(|b| !b.is_empty()) {
+                self.full.extend(open.take().map(|b| (partition, b)));
+            }
+        }
+        self.take_full()
+    }
+
+    /// Whether no record waits here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.open.iter().flatten().all(BatchBuilder::is_empty)
+    }
+
+    /// Writes a record of key and value.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        target: Target,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), SinkError> {
+        self.write(target, key, |b| b.append(timestamp, key, value, &[]))
+    }
+
+    /// Writes a whole record: its headers as they stand, its offset not.
+    #[inline]
+    pub(crate) fn append_record(
+        &mut self,
+        target: Target,
+        record: &records::Record<'_>,
+    ) -> Result<(), SinkError> {
+        self.write(target, record.key, |b| b.append_record(record))
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        target: Target,
+        key: Option<&[u8]>,
+        append: impl Fn(&mut BatchBuilder) -> Result<i32, BuildError>,
+    ) -> Result<(), SinkError> {
+        let partition = match (target, key) {
+            (Target::Partition(p), _) => p,
+            (Target::Key, _) if self.config.partitions == 1 => 0,
+            (Target::Key, Some(key)) => by_key(key, self.config.partitions),
+            (Target::Key, None) => self.sticky,
+        };
+        let Some(open) = usize::try_from(partition)
+            .ok()
+            .and_then(|p| self.open.get_mut(p))
+        else {
+            return Err(SinkError::NoSuchPartition {
+                partition,
+                partitions: self.config.partitions,
+            });
+        };
+        let builder = match open {
+            Some(builder) => builder,
+            None => open.insert(fresh(&mut self.spare, self.config)),
+        };
+        match append(builder) {
+            Ok(_) => {}
+            Err(BuildError::Full { .. }) => {
+                let full = std::mem::replace(builder, fresh(&mut self.spare, self.config));
+                append(builder)?;
+                self.full_bytes += full.size_bytes();
+                self.full.push((partition, full));
+                if key.is_none() && target == Target::Key {
+                    // As Kafka's producer: stay with a partition for a batch, then go on to the next.
+                    self.sticky = (self.sticky + 1) % self.config.partitions;
+                }
+            }
+            Err(other) => return Err(other.into()),
+        }
+        self.records += 1;
+        Ok(())
+    }
+}
+
+/// Why a sink cannot write a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SinkError {
+    /// The topic has fewer partitions than the record asks for.
+    #[error(
+        "the record belongs to partition {partition}, but the topic has {partitions}: give it at least as many partitions as the \
+         source, or choose by key (`.map(|r| r.by_key())`)"
+    )]
+    NoSuchPartition {
+        /// The partition that was asked for.
+        partition: i32,
+        /// How many the topic has.
+        partitions: i32,
+    },
+    /// The batch cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+#[cold]
+fn fresh(spare: &mut Vec<BatchBuilder>, config: OutboxConfig) -> BatchBuilder {
+    spare.pop().unwrap_or_else(|| {
+        BatchBuilder::new(config.compression, config.batch_bytes_max)
+            .with_limit(config.batch_bytes_max)
+    })
+}
+
+/// Kafka's partition of a key.
+#[inline]
+fn by_key(key: &[u8], partitions: i32) -> i32 {
+    // `partitions` is at least 1 and the masked hash is not negative.
+    (murmur2(key) & 0x7fff_ffff) % partitions
+}
+
+/// Murmur2 with Kafka's seed, 32 bits.
+fn murmur2(bytes: &[u8]) -> i32 {
+    const M: u32 = 0x5bd1_e995;
+    let mix = |k: u32| {
+        let k = k.wrapping_mul(M);
+        (k ^ (k >> 24)).wrapping_mul(M)
+    };
+    let mut h = 0x9747_b28c ^ bytes.len() as u32;
+    let (words, rest) = bytes.as_chunks::<4>();
+    for word in words {
+        h = h.wrapping_mul(M) ^ mix(u32::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let tail = rest.iter().rev().fold(0u32, |t, b| t << 8 | u32::from(*b));
+        h = (h ^ tail).wrapping_mul(M);
+    }
+    h = (h ^ (h >> 13)).wrapping_mul(M);
+    (h ^ (h >> 15)) as i32
+}

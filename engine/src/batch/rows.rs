@@ -1,0 +1,187 @@
+//! A batch of rows between two loops, threads or processes: one head for each row over one byte buffer.
+//!
+//! ```text
+//! data   [value][key][value][key]…      head  { hash, timestamp, start, key, end } for each row
+//! ```
+//! The value stands before the key because it is written first: then the key closure may consume the item.
+
+use thiserror::Error;
+
+/// Where a row lies in the buffer, and what is known of it without looking there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Hash of the key bytes under the application's seed.
+    pub hash: u64,
+    /// Milliseconds since 1970, as Kafka counts them.
+    pub timestamp: i64,
+    start: u32,
+    key: u32,
+    end: u32,
+}
+
+/// Rows in one buffer. Cleared and used again, so that a steady state allocates nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    head: Vec<Head>,
+    data: Vec<u8>,
+}
+
+/// A row batch counts its bytes in 32 bits; this row would not fit any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a row of {bytes} bytes does not fit behind the {held} bytes of its batch (4 GiB at most)")]
+pub struct RowTooLarge {
+    /// Size of the refused row.
+    pub bytes: usize,
+    /// Bytes that the batch already held.
+    pub held: usize,
+}
+
+impl Rows {
+    /// An empty batch; takes no memory before the first row.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty()
+    }
+
+    /// Bytes of keys, values and heads held now (not the capacity).
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.data.len() + self.head.len() * size_of::<Head>()
+    }
+
+    /// Forgets the rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.data.clear();
+    }
+
+    /// Appends one row.
+    ///
+    /// # Errors
+    /// When the batch would grow past 4 GiB; it is left as it was.
+    #[inline]
+    pub fn push(
+        &mut self,
+        hash: u64,
+        timestamp: i64,
+        value: &[u8],
+        key: &[u8],
+    ) -> Result<(), RowTooLarge> {
+        let start = self.data.len();
+        let key_at = start + value.len();
+        let Ok(end) = u32::try_from(key_at + key.len()) else {
+            return Err(RowTooLarge {
+                bytes: value.len() + key.len(),
+                held: start,
+            });
+        };
+        self.data.extend_from_slice(value);
+        self.data.extend_from_slice(key);
+        // `end` fits and the others are not above it.
+        self.head.push(Head {
+            hash,
+            timestamp,
+            start: start as u32,
+            key: key_at as u32,
+            end,
+        });
+        Ok(())
+    }
+
+    /// The heads, in order.
+    #[must_use]
+    pub fn heads(&self) -> &[Head] {
+        &self.head
+    }
+
+    /// All keys and values, as the heads point into it.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Key bytes of row `index`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn key(&self, index: usize) -> &[u8] {
+        self.head[index].key_of(&self.data)
+    }
+
+    /// Value bytes of row `index`.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn value(&self, index: usize) -> &[u8] {
+        self.head[index].value_of(&self.data)
+    }
+
+    /// Head, key and value of each row.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Head, &[u8], &[u8])> {
+        self.head
+            .iter()
+            .map(|h| (h, h.key_of(&self.data), h.value_of(&self.data)))
+    }
+}
+
+impl Head {
+    /// The key's bytes in the buffer of this head's batch.
+    #[inline]
+    pub(crate) fn key_of<'d>(&self, data: &'d [u8]) -> &'d [u8] {
+        &data[self.key as usize..self.end as usize]
+    }
+
+    /// The value's bytes in the buffer of this head's batch.
+    #[inline]
+    pub(crate) fn value_of<'d>(&self, data: &'d [u8]) -> &'d [u8] {
+        &data[self.start as usize..self.key as usize]
+    }
+
+    /// Where the key begins and how long it is.
+    #[inline]
+    pub(crate) fn key_range(&self) -> (usize, usize) {
+        (self.key as usize, (self.end - self.key) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_went_in() {
+        let mut rows = Rows::new();
+        rows.push(1, 10, b"v1", b"k1").unwrap();
+        rows.push(2, 20, b"", b"").unwrap();
+        rows.push(3, 30, b"", b"key").unwrap();
+        let all: Vec<_> = rows
+            .iter()
+            .map(|(h, k, v)| (h.hash, h.timestamp, k, v))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                (1, 10, &b"k1"[..], &b"v1"[..]),
+                (2, 20, b"", b""),
+                (3, 30, b"key", b"")
+            ]
+        );
+        rows.clear();
+        assert!(rows.is_empty() && rows.size_bytes() == 0);
+    }
+}

@@ -1,0 +1,146 @@
+//! One call of a plan: what goes in, how far it may go, and where it stopped.
+
+use std::cell::{Cell, RefCell};
+
+use bumpalo::Bump;
+
+use super::{Error, Graph, Onces, Placement, Slot};
+use crate::batch::{Frame, Rows};
+
+/// What a call of the plan works on.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Input<'b> {
+    /// Nothing: operators that wait for time look at the clock.
+    Tick,
+    /// A fetched batch, for the source with this index.
+    Frame {
+        /// The source operator.
+        source: usize,
+        /// The batch.
+        frame: Frame<'b>,
+    },
+    /// Rows for the second half of an operator.
+    Rows {
+        /// The operator.
+        operator: usize,
+        /// Which of its entrances.
+        port: Port,
+        /// The rows.
+        rows: &'b Rows,
+    },
+}
+
+/// Entrance of an operator's second half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Port {
+    /// Rows that its first half has sent.
+    Sent,
+    /// Results that it gives out: changed keys at a commit.
+    Fired,
+}
+
+/// A place in an input: where a call stopped, and where the next one goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// First record (or row) that is not done.
+    pub(crate) index: u32,
+    /// Rows made from it that are written already.
+    pub(crate) skip: u64,
+}
+
+impl Position {
+    /// The beginning of an input.
+    pub const START: Self = Self { index: 0, skip: 0 };
+}
+
+/// How far one call goes before it stops, so that its outputs can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records (or rows) of its input.
+    pub records: u32,
+    /// Bytes of outgoing rows to one worker.
+    pub rows_bytes: usize,
+    /// Bytes of full batches in one sink.
+    pub sink_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: 1 << 16,
+            rows_bytes: 256 << 10,
+            sink_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Whether the plan is being learned or run.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode<'b> {
+    Learn(&'b RefCell<Graph>),
+    Run(&'b Graph),
+}
+
+/// All that the operators of one call share.
+pub(crate) struct Call<'b> {
+    pub(crate) mode: Mode<'b>,
+    pub(crate) slots: &'b [RefCell<Slot>],
+    pub(crate) onces: &'b Onces,
+    pub(crate) bump: &'b Bump,
+    pub(crate) placement: &'b Placement,
+    pub(crate) input: Input<'b>,
+    pub(crate) from: Position,
+    pub(crate) limits: Limits,
+    /// Rows that `share` may keep.
+    pub(crate) share_rows: usize,
+    /// Index of the next operator.
+    pub(crate) operators: Cell<usize>,
+    /// Index of the next `once`.
+    pub(crate) once: Cell<usize>,
+    /// Where the input was left.
+    pub(crate) stop: Cell<Option<Position>>,
+    /// Rows of the record at hand that were written when a loop's end broke.
+    pub(crate) written: Cell<u64>,
+    /// An output is full, but its loop could not break there.
+    pub(crate) full: Cell<bool>,
+    /// The rows at hand were made and written by an earlier call already.
+    pub(crate) replaying: Cell<bool>,
+    pub(crate) error: RefCell<Option<Error>>,
+    pub(crate) has_failed: Cell<bool>,
+}
+
+impl<'b> Call<'b> {
+    pub(crate) fn new(
+        mode: Mode<'b>,
+        slots: &'b [RefCell<Slot>],
+        onces: &'b Onces,
+        bump: &'b Bump,
+        placement: &'b Placement,
+        input: Input<'b>,
+        from: Position,
+        limits: Limits,
+        share_rows: usize,
+    ) -> Self {
+        Self {
+            mode,
+            slots,
+            onces,
+            bump,
+            placement,
+            input,
+            from,
+            limits,
+            share_rows,
+            operators: Cell::new(0),
+            once: Cell::new(0),
+            stop: Cell::new(None),
+            written: Cell::new(0),
+            full: Cell::new(false),
+            replaying: Cell::new(from.skip > 0),
+            error: RefCell::new(None),
+            has_failed: Cell::new(false),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The cut before a keyed operator: the half that sends rows to the owner of their key group, and the half that takes them in.
+//!
+//! Rows of keys that this worker owns need not be written at all where nothing but the key is wanted: they are gathered as packed
+//! keys and applied to the table, a chunk at a time ([`Count`]).
+
+use super::{Error, Flow, Meta, Pipe, Resume, Scope};
+use crate::{
+    batch::{Encode, RowTooLarge, Rows, Scratch},
+    state::{Key, KeyGroups, Pending, State, Table},
+};
+
+/// Which worker owns which key group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placement {
+    pub(crate) keys: KeyGroups,
+    /// Owner of each group.
+    pub(crate) owners: Vec<u16>,
+    /// This worker.
+    pub(crate) me: u16,
+    /// Number of workers.
+    pub(crate) workers: u16,
+}
+
+impl Placement {
+    #[inline]
+    fn owner(&self, hash: u64) -> u16 {
+        if self.workers == 1 {
+            0
+        } else {
+            self.owners[self.keys.of(hash).0]
+        }
+    }
+}
+
+/// How rows leave the first half.
+pub(crate) trait Ship<T> {
+    /// Takes one row; true when an output is full.
+    fn ship(&mut self, timestamp: i64, item: T) -> Result<bool, Error>;
+}
+
+/// Drives `pipe` into `ship`: the first half of a keyed operator.
+pub(crate) fn send<'b, T, P: Pipe<T>>(scope: Scope<'b>, pipe: P, ship: &mut impl Ship<T>) {
+    if scope.running().is_some() {
+        let _ = pipe.drive(ship_step(scope, Resume::new::<T, P>(scope), ship));
+    }
+}
+
+// A free function: a closure in `send` would carry the whole chain before it in its type.
+#[inline]
+fn ship_step<T>(
+    scope: Scope<'_>,
+    mut resume: Resume,
+    ship: &mut impl Ship<T>,
+) -> impl FnMut(Meta, T) -> Flow {
+    move |meta, item| {
+        if !resume.is_new(scope, meta) {
+            return Flow::Continue(());
+        }
+        match ship.ship(meta.timestamp, item) {
+            Ok(false) => Flow::Continue(()),
+            Ok(true) => resume.full(scope),
+            Err(error) => scope.fail(error),
+        }
+    }
+}
+
+/// Writes each row for the owner of its key.
+pub(crate) struct Shipped<'s, F, V> {
+    pub(crate) key: F,
+    /// Writes what crosses beside the key. Before the key, so that the key's closure may consume the item.
+    pub(crate) value: V,
+    pub(crate) placement: &'s Placement,
+    pub(crate) rows: &'s mut [Rows],
+    pub(crate) scratch: &'s mut Scratch,
+    pub(crate) limit: usize,
+    pub(crate) operator: usize,
+}
+
+impl<T, K: Encode, F: FnMut(T) -> K, V: FnMut(&T, &mut Vec<u8>)> Ship<T> for Shipped<'_, F, V> {
+    #[inline]
+    fn ship(&mut self, timestamp: i64, item: T) -> Result<bool, Error> {
+        let Scratch { value, key } = &mut *self.scratch;
+        value.clear();
+        (self.value)(&item, value);
+        let (placement, rows, limit) = (self.placement, &mut *self.rows, self.limit);
+        (self.key)(item).with_encoded(key, |key| {
+            let hash = placement.keys.hasher.bytes(key);
+            let rows = &mut rows[usize::from(placement.owner(hash))];
+            match rows.push(hash, timestamp, value, key) {
+                Ok(()) => Ok(rows.size_bytes() >= limit),
+                Err(source) => Err(row_error(self.operator, source)),
+            }
+        })
+    }
+}
+
+#[cold]
+fn row_error(operator: usize, source: RowTooLarge) -> Error {
+    Error::Row {
+        operator: format!("operator {operator}"),
+        source,
+    }
+}
+
+/// Applies a step to the keys that this worker owns, and sends the keys of others: for operators that need nothing but the key.
+pub(crate) struct Count<'s, F, A, S> {
+    pub(crate) key: F,
+    pub(crate) step: S,
+    pub(crate) table: &'s mut Table<A>,
+    pub(crate) pending: &'s mut Pending,
+    pub(crate) placement: &'s Placement,
+    pub(crate) rows: &'s mut [Rows],
+    pub(crate) scratch: &'s mut Scratch,
+    pub(crate) limit: usize,
+    pub(crate) operator: usize,
+    pub(crate) taken: u64,
+}
+
+impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Count<'_, F, A, S> {
+    #[inline]
+    fn ship(&mut self, timestamp: i64, item: T) -> Result<bool, Error> {
+        let item = (self.key)(item);
+        item.with_encoded(&mut self.scratch.key, |key| {
+            let hasher = &self.placement.keys.hasher;
+            let packed = Key::short(key);
+            let hash = packed.map_or_else(|| hasher.long(key), |k| hasher.short(k));
+            let owner = self.placement.owner(hash);
+            if owner != self.placement.me {
+                let rows = &mut self.rows[usize::from(owner)];
+                return match rows.push(hash, timestamp, &[], key) {
+                    Ok(()) => Ok(rows.size_bytes() >= self.limit),
+                    Err(source) => Err(row_error(self.operator, source)),
+                };
+            }
+            self.taken += 1;
+            if self.pending.push(key, packed, hash, timestamp) {
+                self.table.apply(self.pending, &mut self.step);
+            }
+            Ok(false)
+        })
+    }
+}
+
+impl<F, A: State, S: FnMut(&mut A)> Count<'_, F, A, S> {
+    /// Applies what is still gathered; the number of rows taken.
+    pub(crate) fn finish(mut self) -> u64 {
+        self.table.apply(self.pending, &mut self.step);
+        self.taken
+    }
+}
+
+/// Takes rows into a table: the second half of a keyed operator whose results leave later. False when a row cannot be read.
+pub(crate) fn receive<'b, A: State>(
+    rows: &'b Rows,
+    table: &mut Table<A>,
+    mut step: impl FnMut(&mut A, &'b [u8]) -> bool,
+) -> bool {
+    let data = rows.data();
+    let mut is_ok = true;
+    for chunk in rows.heads().chunks(crate::state::CHUNK) {
+        table.touch(chunk.iter().map(|h| h.hash));
+        for head in chunk {
+            let (at, len) = head.key_range();
+            let packed = Key::short_at(data, at, len);
+            table.update_hashed(head.key_of(data), packed, head.hash, head.timestamp, |a| {
+                is_ok &= step(a, head.value_of(data));
+            });
+        }
+    }
+    is_ok
+}

@@ -1,0 +1,114 @@
+//! Why a plan cannot be learned, or a call of it cannot go on.
+
+use kafka_proto::records::RecordError;
+use thiserror::Error;
+
+use crate::batch::{RowTooLarge, produce::SinkError};
+
+/// An error of a plan. Whoever runs the plan stops: after a call that failed, its task must not be used again.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The plan has no source.
+    #[error("the plan reads nothing: begin with `s.source(\"topic\")`")]
+    NoSource,
+    /// A stream ends nowhere.
+    #[error(
+        "nothing reads the stream of {operator}: end it with `.sink(topic)` or `.for_each(…)`, or leave it out"
+    )]
+    Unused {
+        /// The operator whose rows go nowhere.
+        operator: String,
+    },
+    /// Two operators have one name.
+    #[error(
+        "two operators are called \"{name}\": names address stored state, so each may be used once"
+    )]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// The plan built other operators than when it was learned.
+    #[error(
+        "the plan is not what it was when it was learned: operator {operator} was {learned}, now it is {found}. The plan runs for each \
+         batch and must build the same operators each time: choose inside a closure, or outside of the plan"
+    )]
+    PlanChanged {
+        /// Place of the operator, counted from 0 in the order of the plan.
+        operator: usize,
+        /// What stood there when the plan was learned.
+        learned: String,
+        /// What stands there now.
+        found: String,
+    },
+    /// The state of an operator has another type than what the plan asks for.
+    #[error(
+        "the state of {operator} has another type than in the call before: the plan must build the same operators each time"
+    )]
+    StateType {
+        /// The operator.
+        operator: String,
+    },
+    /// A record could not be read as what the plan says it is.
+    #[error(
+        "record at offset {offset} of {topic}-{partition} is bad: {reason} ({operator}). To skip and count such records: \
+         `.on_bad(OnBad::Skip)`"
+    )]
+    BadRecord {
+        /// The operator that refused it.
+        operator: String,
+        /// Topic of the record.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Its offset.
+        offset: i64,
+        /// Why.
+        reason: String,
+    },
+    /// A row behind a cut was refused by a user's function.
+    #[error(
+        "a row in {operator} is bad: {reason}. To skip and count such rows: `.on_bad(OnBad::Skip)`"
+    )]
+    BadRow {
+        /// The operator that refused it.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+    /// The bytes of a fetched batch are no records.
+    #[error("a batch of {topic}-{partition} cannot be read: {source}")]
+    Batch {
+        /// Topic of the batch.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// A sink cannot write a record.
+    #[error("cannot write to {topic}: {source}")]
+    Sink {
+        /// The sink's topic.
+        topic: String,
+        /// Why.
+        source: SinkError,
+    },
+    /// A row does not fit into a batch.
+    #[error("{operator}: {source}")]
+    Row {
+        /// The operator that the row goes to.
+        operator: String,
+        /// Its size.
+        source: RowTooLarge,
+    },
+    /// A row that came out of an exchange or out of state cannot be read.
+    #[error(
+        "a row of {operator} cannot be read back: its `Decode` does not read what its `Encode` wrote, or the row comes from another \
+         version of the plan"
+    )]
+    Undecodable {
+        /// The operator that the row belongs to.
+        operator: String,
+    },
+}

@@ -1,0 +1,228 @@
+//! The graph of a plan: its operators in the order in which the plan builds them, learned from one call without data.
+
+use std::fmt;
+
+use super::Error;
+
+/// What an operator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Reads a topic.
+    Source,
+    /// One row for each row.
+    Map,
+    /// Keeps some rows.
+    Filter,
+    /// Any number of rows for each row.
+    FlatMap,
+    /// One row for each row, or an error.
+    TryMap,
+    /// Looks at rows.
+    Inspect,
+    /// Keeps the rows of a batch for several readers.
+    Share,
+    /// The rows of two streams.
+    Union,
+    /// Counts rows by key.
+    Count,
+    /// Folds rows by key.
+    Aggregate,
+    /// Joins two rows of a key into one, again and again.
+    Reduce,
+    /// Writes to a topic.
+    Sink,
+    /// Ends in a user's function.
+    ForEach,
+}
+
+impl Kind {
+    /// Name as users write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Map => "map",
+            Self::Filter => "filter",
+            Self::FlatMap => "flat_map",
+            Self::TryMap => "try_map",
+            Self::Inspect => "inspect",
+            Self::Share => "share",
+            Self::Union => "union",
+            Self::Count => "count",
+            Self::Aggregate => "aggregate",
+            Self::Reduce => "reduce",
+            Self::Sink => "sink",
+            Self::ForEach => "for_each",
+        }
+    }
+
+    /// Whether rows are grouped by key before it: it has state, a changelog, and rows that come from other workers.
+    #[must_use]
+    pub const fn is_keyed(self) -> bool {
+        matches!(self, Self::Count | Self::Aggregate | Self::Reduce)
+    }
+
+    /// Whether no stream leaves it.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Sink | Self::ForEach)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What happens to a record or row that an operator cannot read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnBad {
+    /// It is left out and counted; the default.
+    #[default]
+    Skip,
+    /// The job stops with an error that names the record.
+    Fail,
+}
+
+/// When a keyed operator gives out results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Emit {
+    /// At each commit, once for each key that has changed; the default.
+    #[default]
+    ChangedKeys,
+    /// After each row.
+    EveryUpdate,
+}
+
+/// One operator of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Node {
+    /// What it does.
+    pub kind: Kind,
+    /// Its name, where `named` gave one.
+    pub name: Option<String>,
+    /// Topic of a source or sink.
+    pub topic: Option<String>,
+    /// The operators whose rows it reads.
+    pub inputs: Vec<usize>,
+    /// What happens to rows that it cannot read.
+    pub on_bad: OnBad,
+    /// When it gives out results, if it is keyed.
+    pub emit: Emit,
+    /// Of a sink: the source whose records it writes unchanged, so that whole batches can be relayed without a call of the plan.
+    pub relays: Option<usize>,
+}
+
+/// The operators of a plan. An operator is addressed by its index in the order in which the plan builds them; inputs come before
+/// those who read them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// The operators in the order in which the plan builds them.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub(crate) fn node(&self, operator: usize) -> Option<&Node> {
+        self.nodes.get(operator)
+    }
+
+    pub(crate) fn node_mut(&mut self, operator: usize) -> Option<&mut Node> {
+        self.nodes.get_mut(operator)
+    }
+
+    pub(crate) fn push(&mut self, node: Node) {
+        self.nodes.push(node);
+    }
+
+    fn of_kind(&self, test: impl Fn(Kind) -> bool) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(move |(_, n)| test(n.kind))
+    }
+
+    /// Sources with their topics.
+    pub fn sources(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.of_kind(|k| k == Kind::Source)
+            .map(|(i, n)| (i, n.topic.as_deref().unwrap_or_default()))
+    }
+
+    /// Sinks with their topics.
+    pub fn sinks(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.of_kind(|k| k == Kind::Sink)
+            .map(|(i, n)| (i, n.topic.as_deref().unwrap_or_default()))
+    }
+
+    /// Keyed operators, in an order in which rows can flow from an earlier one to a later one only.
+    pub fn keyed(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.of_kind(Kind::is_keyed)
+    }
+
+    /// Where the records of `source` go unchanged: the sink of a relay.
+    #[must_use]
+    pub fn relay_of(&self, source: usize) -> Option<usize> {
+        self.nodes.iter().position(|n| n.relays == Some(source))
+    }
+
+    /// Identity of an operator, also in stored state: its name, or else its kind and its place among the operators of that kind
+    /// without a name (`count-1`).
+    #[must_use]
+    pub fn id(&self, operator: usize) -> String {
+        let Some(node) = self.nodes.get(operator) else {
+            return format!("operator {operator}");
+        };
+        match &node.name {
+            Some(name) => name.clone(),
+            None => {
+                let before = self.nodes[..=operator].iter();
+                let place = before
+                    .filter(|n| n.kind == node.kind && n.name.is_none())
+                    .count();
+                format!("{}-{place}", node.kind)
+            }
+        }
+    }
+
+    /// The operator as an error names it.
+    pub(crate) fn describe(&self, operator: usize) -> String {
+        let Some(node) = self.nodes.get(operator) else {
+            return "nothing".to_owned();
+        };
+        match (&node.name, &node.topic) {
+            (Some(name), _) => format!("{} \"{name}\"", node.kind),
+            (None, Some(topic)) => format!("{}(\"{topic}\")", node.kind),
+            (None, None) => format!("{} (operator {operator})", node.kind),
+        }
+    }
+
+    /// Checks what can be checked once the whole plan is known.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.sources().next().is_none() {
+            return Err(Error::NoSource);
+        }
+        let mut ids: Vec<String> = (0..self.nodes.len()).map(|i| self.id(i)).collect();
+        ids.sort();
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::DuplicateName {
+                name: pair[0].clone(),
+            });
+        }
+        let is_read = |i: usize| self.nodes.iter().any(|n| n.inputs.contains(&i));
+        match (0..self.nodes.len()).find(|i| !self.nodes[*i].kind.is_end() && !is_read(*i)) {
+            Some(unused) => Err(Error::Unused {
+                operator: self.describe(unused),
+            }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What a plan is written in: scope, streams, pipes, the cut before a keyed operator, and the graph that is learned from them.
+//!
+//! A layer below the operators: every operator constructs streams. It knows no threads, no sockets and no clock.
+
+mod call;
+mod cut;
+mod error;
+mod graph;
+mod once;
+mod pipe;
+mod scope;
+mod slot;
+mod stream;
+
+pub(crate) use call::{Call, Mode};
+pub use call::{Input, Limits, Port, Position};
+pub(crate) use cut::{Count, Placement, Shipped, receive, send};
+pub use error::Error;
+pub use graph::{Emit, Graph, Kind, Node, OnBad};
+pub(crate) use once::Onces;
+pub(crate) use pipe::Resume;
+pub use pipe::{Flow, Meta, Pipe};
+pub use scope::Scope;
+pub use slot::Counters;
+pub(crate) use slot::Slot;
+pub use stream::{Keyed, Stream};

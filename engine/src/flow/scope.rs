@@ -1,0 +1,204 @@
+//! The scope: what a plan function is given.
+
+use std::cell::RefMut;
+
+use bumpalo::Bump;
+
+use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
+use crate::batch::{Frame, Rows};
+
+/// What a plan is given: its sources, its arena, and what it makes once.
+///
+/// **A plan is an ordinary function over one batch: its body runs for each batch**, and once without data so that the engine learns
+/// which operators there are. Everything that a closure sees lives for `'b`, as long as the batch. What should outlive a batch belongs
+/// in a keyed operator, or outside of the plan; what is dear to make, in [`Scope::once`].
+#[derive(Clone, Copy)]
+pub struct Scope<'b> {
+    pub(crate) call: &'b Call<'b>,
+}
+
+impl<'b> Scope<'b> {
+    /// An arena for text and values derived from this batch; it is emptied before the next call.
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("names").utf8()
+    ///         .map(|name| { let upper = s.scratch().alloc_str(name); upper.make_ascii_uppercase(); ((), &*upper) })
+    ///         .sink("loud");
+    /// });
+    /// driver.feed("names", ["ada"]);
+    /// assert_eq!(driver.read("loud")[0].value_str(), Some("ADA"));
+    /// ```
+    #[must_use]
+    pub fn scratch(self) -> &'b Bump {
+        self.call.bump
+    }
+
+    /// A value that is made once for each worker (when the plan first runs there) and then borrowed in every batch: a compiled regular
+    /// expression, a lookup table.
+    ///
+    /// # Panics
+    /// When the same place of the plan asks for a value of another type than in the call before.
+    #[must_use]
+    pub fn once<T: Send + 'static>(self, init: impl FnOnce() -> T) -> &'b T {
+        let index = self.call.once.get();
+        self.call.once.set(index + 1);
+        self.call
+            .onces
+            .value(index, init)
+            .expect("a plan makes the same values, by `once`, in the same order each time")
+    }
+
+    /// Takes the next place in the graph: writes it down when learning, compares when running.
+    pub(crate) fn operator(self, kind: Kind, inputs: &[usize], topic: Option<&str>) -> usize {
+        let index = self.call.operators.get();
+        self.call.operators.set(index + 1);
+        match self.call.mode {
+            Mode::Learn(graph) => graph.borrow_mut().push(Node {
+                kind,
+                name: None,
+                topic: topic.map(str::to_owned),
+                inputs: inputs.to_vec(),
+                on_bad: OnBad::default(),
+                emit: Emit::default(),
+                relays: None,
+            }),
+            Mode::Run(graph) => {
+                let is_same = graph.node(index).is_some_and(|n| {
+                    n.kind == kind && n.inputs == inputs && n.topic.as_deref() == topic
+                });
+                if !is_same {
+                    let found =
+                        topic.map_or_else(|| kind.to_string(), |t| format!("{kind}(\"{t}\")"));
+                    self.changed(graph, index, found);
+                }
+            }
+        }
+        index
+    }
+
+    #[cold]
+    pub(crate) fn changed(self, graph: &Graph, operator: usize, found: String) {
+        self.fail(Error::PlanChanged {
+            operator,
+            learned: graph.describe(operator),
+            found,
+        });
+    }
+
+    /// Notes something about an operator in the graph while it is learned.
+    pub(crate) fn learn(self, operator: usize, note: impl FnOnce(&mut Node)) {
+        if let Mode::Learn(graph) = self.call.mode
+            && let Some(node) = graph.borrow_mut().node_mut(operator)
+        {
+            note(node);
+        }
+    }
+
+    /// The learned graph, while the plan runs and nothing has failed.
+    pub(crate) fn running(self) -> Option<&'b Graph> {
+        match self.call.mode {
+            Mode::Run(graph) if !self.call.has_failed.get() => Some(graph),
+            _ => None,
+        }
+    }
+
+    /// The first error of a call stays; nothing runs after it.
+    #[cold]
+    pub(crate) fn fail(self, error: Error) -> Flow {
+        if !self.call.has_failed.replace(true) {
+            *self.call.error.borrow_mut() = Some(error);
+        }
+        Flow::Break(())
+    }
+
+    pub(crate) fn slot(self, operator: usize) -> RefMut<'b, Slot> {
+        self.call.slots[operator].borrow_mut()
+    }
+
+    /// The batch, if it is for this source.
+    pub(crate) fn frame(self, source: usize) -> Option<Frame<'b>> {
+        match self.call.input {
+            Input::Frame { source: s, frame } if s == source && self.running().is_some() => {
+                Some(frame)
+            }
+            _ => None,
+        }
+    }
+
+    /// The rows, if they are for this entrance.
+    pub(crate) fn rows(self, operator: usize, port: Port) -> Option<&'b Rows> {
+        match self.call.input {
+            Input::Rows {
+                operator: o,
+                port: p,
+                rows,
+            } if o == operator && p == port && self.running().is_some() => Some(rows),
+            _ => None,
+        }
+    }
+
+    /// A loop over the input was broken at this record.
+    pub(crate) fn stopped_at(self, index: u32) -> Flow {
+        self.call.stop.set(Some(Position {
+            index,
+            skip: self.call.written.get(),
+        }));
+        Flow::Break(())
+    }
+
+    /// Whether a loop over the input should end before the record `index`, `done` records after it began.
+    #[inline]
+    pub(crate) fn is_enough(self, done: u32) -> bool {
+        done >= self.call.limits.records || self.call.full.get()
+    }
+
+    /// A loop over the input ends before this record.
+    #[cold]
+    pub(crate) fn stopped_before(self, index: u32) -> Flow {
+        self.call.stop.set(Some(Position { index, skip: 0 }));
+        Flow::Break(())
+    }
+
+    /// A record or row is bad: counts it, or fails, as the operator says.
+    #[cold]
+    pub(crate) fn bad(self, operator: usize, record: u32, reason: impl FnOnce() -> String) -> Flow {
+        let Some(graph) = self.running() else {
+            return Flow::Break(());
+        };
+        if self.call.replaying.get() {
+            return Flow::Continue(());
+        }
+        if graph
+            .node(operator)
+            .is_some_and(|n| n.on_bad == OnBad::Skip)
+        {
+            self.slot(operator).counters.bad += 1;
+            return Flow::Continue(());
+        }
+        let (name, reason) = (graph.describe(operator), reason());
+        let error = match self.call.input {
+            Input::Frame { source, frame } => Error::BadRecord {
+                operator: name,
+                topic: graph
+                    .node(source)
+                    .and_then(|n| n.topic.clone())
+                    .unwrap_or_default(),
+                partition: frame.partition(),
+                offset: frame
+                    .walk()
+                    .nth(record as usize)
+                    .and_then(Result::ok)
+                    .map_or(-1, |r| r.offset),
+                reason,
+            },
+            _ => Error::BadRow {
+                operator: name,
+                reason,
+            },
+        };
+        self.fail(error)
+    }
+}

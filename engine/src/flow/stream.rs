@@ -1,0 +1,77 @@
+//! Streams: the rows of one batch on their way through the operators.
+
+use std::marker::PhantomData;
+
+use super::{OnBad, Scope};
+
+/// Rows of type `T` in this batch. Operators take it by value and give the next one; nothing runs before the stream ends in a sink,
+/// a keyed operator, `share` or `for_each`.
+#[must_use = "a stream does nothing before it ends: in `.sink(topic)`, `.for_each(…)` or a keyed operator"]
+pub struct Stream<'b, T, P> {
+    pub(crate) scope: Scope<'b>,
+    pub(crate) pipe: P,
+    /// The operator that the rows come from.
+    pub(crate) node: usize,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<'b, T, P> Stream<'b, T, P> {
+    pub(crate) fn new(scope: Scope<'b>, node: usize, pipe: P) -> Self {
+        Self {
+            scope,
+            pipe,
+            node,
+            item: PhantomData,
+        }
+    }
+
+    /// Names the operator before it. The name of a keyed operator addresses its state and its changelog topic, so that it is found
+    /// again when other operators were added to the plan; each name may be used once.
+    pub fn named(self, name: &str) -> Self {
+        self.scope
+            .learn(self.node, |n| n.name = Some(name.to_owned()));
+        if let Some(graph) = self.scope.running()
+            && graph
+                .node(self.node)
+                .is_none_or(|n| n.name.as_deref() != Some(name))
+        {
+            let kind = graph.node(self.node).map_or("", |n| n.kind.name());
+            self.scope
+                .changed(graph, self.node, format!("{kind} \"{name}\""));
+        }
+        self
+    }
+
+    /// What the operator before it does with records that it cannot read: a source's decoder, or `try_map`.
+    pub fn on_bad(self, on_bad: OnBad) -> Self {
+        self.scope.learn(self.node, |n| n.on_bad = on_bad);
+        self
+    }
+
+    /// Groups rows by a key: what follows works on each key apart.
+    pub fn key_by<K, F: FnMut(T) -> K>(self, key: F) -> Keyed<'b, T, P, F, K> {
+        Keyed {
+            scope: self.scope,
+            pipe: self.pipe,
+            node: self.node,
+            key,
+            item: PhantomData,
+        }
+    }
+}
+
+impl<T, P: Clone> Clone for Stream<'_, T, P> {
+    fn clone(&self) -> Self {
+        Self::new(self.scope, self.node, self.pipe.clone())
+    }
+}
+
+/// Rows that are grouped by key, and wait to be told what is done with each group.
+#[must_use = "rows grouped by key do nothing before an operator such as `.count()` or `.aggregate(…)`"]
+pub struct Keyed<'b, T, P, F, K> {
+    pub(crate) scope: Scope<'b>,
+    pub(crate) pipe: P,
+    pub(crate) node: usize,
+    pub(crate) key: F,
+    item: PhantomData<fn() -> (T, K)>,
+}

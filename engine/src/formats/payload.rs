@@ -1,0 +1,138 @@
+//! How values become the key or the value of a record, as Kafka's own serializers write them.
+
+use crate::batch::{
+    Outbox, Record, Scratch,
+    produce::{SinkError, Target},
+};
+
+/// A value that can be a record's key or value.
+///
+/// | type | bytes |
+/// |---|---|
+/// | `&str`, `String` | UTF-8 (StringSerializer) |
+/// | `&[u8]`, `Vec<u8>`, `[u8; N]` | as they are (ByteArraySerializer) |
+/// | `i16`, `i32`, `i64`, `u16`, `u32`, `u64` | big-endian (Short-, Integer-, LongSerializer) |
+/// | `f32`, `f64` | IEEE 754, big-endian (Float-, DoubleSerializer) |
+/// | `bool` | one byte (BooleanSerializer) |
+/// | `Option` | `None` is null |
+/// | `()` | null |
+/// | [`Json`] | JSON, written by serde |
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the key or value of a record",
+    note = "text, bytes, numbers, options of them and `()` (null) can; `formats::Json(x)` writes anything that serde can serialize"
+)]
+pub trait Payload {
+    /// The bytes, `None` for null. `scratch` is empty; what must be made anew is written there.
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]>;
+}
+
+macro_rules! as_they_are {
+    ($($t:ty),*) => {$(
+        impl Payload for $t {
+            #[inline]
+            fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+                Some(self.as_ref())
+            }
+        }
+    )*};
+}
+as_they_are!(&str, String, &[u8], Vec<u8>, &String, &Vec<u8>);
+
+impl<const N: usize> Payload for [u8; N] {
+    #[inline]
+    fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        Some(self)
+    }
+}
+
+macro_rules! big_endian {
+    ($($t:ty),*) => {$(
+        impl Payload for $t {
+            #[inline]
+            fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+                scratch.extend_from_slice(&self.to_be_bytes());
+                Some(scratch)
+            }
+        }
+    )*};
+}
+big_endian!(i16, i32, i64, u16, u32, u64, f32, f64);
+
+impl Payload for bool {
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        scratch.push(u8::from(*self));
+        Some(scratch)
+    }
+}
+
+impl Payload for () {
+    #[inline]
+    fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        None
+    }
+}
+
+impl<T: Payload> Payload for Option<T> {
+    #[inline]
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        self.as_ref().and_then(|value| value.payload(scratch))
+    }
+}
+
+/// Written as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: serde::Serialize> Payload for Json<T> {
+    /// A value that serde refuses (a map with keys that are no text) is written as null.
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        serde_json::to_writer(&mut *scratch, &self.0).ok()?;
+        Some(scratch)
+    }
+}
+
+/// A row that a sink can write: a pair of key and value, or a whole [`Record`].
+#[diagnostic::on_unimplemented(
+    message = "a sink writes pairs of key and value, or whole records, not `{Self}`",
+    note = "make a pair: `.map(|x| (key, x))`; `()` is a null key: `.map(|x| ((), x))`"
+)]
+pub trait ToRecord {
+    /// Appends the row to the batches of a sink.
+    ///
+    /// # Errors
+    /// When it does not fit, or its partition does not exist.
+    fn write(
+        &self,
+        timestamp: i64,
+        scratch: &mut Scratch,
+        outbox: &mut Outbox,
+    ) -> Result<(), SinkError>;
+}
+
+impl<K: Payload, V: Payload> ToRecord for (K, V) {
+    #[inline]
+    fn write(
+        &self,
+        timestamp: i64,
+        scratch: &mut Scratch,
+        outbox: &mut Outbox,
+    ) -> Result<(), SinkError> {
+        let Scratch { key, value } = scratch;
+        key.clear();
+        value.clear();
+        outbox.append(
+            Target::Key,
+            timestamp,
+            self.0.payload(key),
+            self.1.payload(value),
+        )
+    }
+}
+
+impl ToRecord for Record<'_> {
+    #[inline]
+    fn write(&self, _: i64, _: &mut Scratch, outbox: &mut Outbox) -> Result<(), SinkError> {
+        let target = self.partition.map_or(Target::Key, Target::Partition);
+        outbox.append_record(target, &self.raw())
+    }
+}

@@ -1,0 +1,103 @@
+//! `count`: the number of rows of each key.
+
+use super::fold::{Fold, Totals, emits_every_update, table, take_in, totals};
+use crate::{
+    batch::{Decode, Encode},
+    flow::{Count, Keyed, Kind, Pipe, Placement, Shipped, Slot, Stream, send},
+};
+
+/// Counts.
+pub struct Counting;
+
+impl Fold<()> for Counting {
+    type State = u64;
+    type Out = u64;
+
+    fn initial(&self) -> u64 {
+        0
+    }
+    #[inline]
+    fn step(&mut self, state: &mut u64, (): ()) {
+        *state += 1;
+    }
+    #[inline]
+    fn out(state: u64) -> Option<u64> {
+        Some(state)
+    }
+}
+
+impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
+    /// Counts the rows of each key. The changed keys come out once at each commit, with their counts; after each row with
+    /// `.emit_every_update()`.
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("lines").utf8()
+    ///         .flat_map(|line| line.split_ascii_whitespace())
+    ///         .key_by(|w| w)
+    ///         .count()
+    ///         .sink("counts");
+    /// });
+    /// driver.feed("lines", ["to be or", "not to be"]);
+    /// driver.commit();
+    /// let to = driver.read("counts").into_iter().find(|r| r.key_str() == Some("to")).unwrap();
+    /// assert_eq!(to.value_u64(), Some(2));
+    /// ```
+    pub fn count(self) -> Stream<'b, (K, u64), Totals<'b, K, (), Counting>> {
+        let Self {
+            scope,
+            pipe,
+            key,
+            node,
+            ..
+        } = self;
+        let operator = scope.operator(Kind::Count, &[node], None);
+        if let Some(graph) = scope.running() {
+            take_in(scope, graph, operator, &mut Counting);
+            let placement: &Placement = scope.call.placement;
+            let limit = scope.call.limits.rows_bytes;
+            let mut slot = scope.slot(operator);
+            let Slot {
+                rows,
+                scratch,
+                state,
+                pending,
+                counters,
+                ..
+            } = &mut *slot;
+            if emits_every_update(graph, operator) {
+                let value = |_: &T, _: &mut Vec<u8>| {};
+                let mut ship = Shipped {
+                    key,
+                    value,
+                    placement,
+                    rows,
+                    scratch,
+                    limit,
+                    operator,
+                };
+                send(scope, pipe, &mut ship);
+            } else if let Some(table) = table(scope, graph, operator, state, || 0) {
+                let step = |n: &mut u64| *n += 1;
+                let taken = 0;
+                let mut ship = Count {
+                    key,
+                    step,
+                    table,
+                    pending,
+                    placement,
+                    rows,
+                    scratch,
+                    limit,
+                    operator,
+                    taken,
+                };
+                send(scope, pipe, &mut ship);
+                counters.records += ship.finish();
+            }
+        }
+        totals(scope, operator, Counting)
+    }
+}

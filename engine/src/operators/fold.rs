@@ -1,0 +1,275 @@
+//! What `count`, `aggregate` and `reduce` have in common: a value for each key that rows are folded into.
+
+use std::{any::Any, cell::RefMut, marker::PhantomData};
+
+use crate::{
+    batch::{Decode, Encode, row::decode_all},
+    flow::{
+        Emit, Error, Flow, Graph, Keyed, Kind, Meta, Pipe, Placement, Port, Scope, Shipped, Slot,
+        Stream, receive, send,
+    },
+    state::{CHUNK, Key, KeyGroups, State, Table},
+};
+
+/// Folds rows of one key into a value.
+pub trait Fold<T> {
+    /// The value kept for each key.
+    type State: State;
+    /// What is given out.
+    type Out;
+
+    /// The value of a key before its first row.
+    fn initial(&self) -> Self::State;
+    /// Takes a row in.
+    fn step(&mut self, state: &mut Self::State, item: T);
+    /// What is given out for a value; `None`: nothing.
+    fn out(state: Self::State) -> Option<Self::Out>;
+}
+
+/// Results by key; see [`Keyed::count`], [`Keyed::aggregate`], [`Keyed::reduce`].
+pub struct Totals<'b, K, T, F> {
+    scope: Scope<'b>,
+    operator: usize,
+    fold: F,
+    item: PhantomData<fn() -> (K, T)>,
+}
+
+impl<'b, K, O, T, F> Stream<'b, (K, O), Totals<'b, K, T, F>> {
+    /// Gives out a result after each row, instead of the changed keys once at each commit. It costs a record for each row.
+    pub fn emit_every_update(self) -> Self {
+        self.scope.learn(self.node, |n| n.emit = Emit::EveryUpdate);
+        self
+    }
+}
+
+/// The table in an operator's slot; made in the first call, which has no data. `None` after an error.
+pub(crate) fn table<'s, A: State>(
+    scope: Scope<'_>,
+    graph: &Graph,
+    operator: usize,
+    state: &'s mut Option<Box<dyn crate::state::KeyedState>>,
+    initial: impl FnOnce() -> A,
+) -> Option<&'s mut Table<A>> {
+    let keys: KeyGroups = scope.call.placement.keys;
+    let state: &mut dyn Any =
+        &mut **state.get_or_insert_with(|| Box::new(Table::new(keys, initial())));
+    let table = state.downcast_mut();
+    if table.is_none() {
+        scope.fail(Error::StateType {
+            operator: graph.describe(operator),
+        });
+    }
+    table
+}
+
+impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
+    /// A keyed operator to which the rows themselves are sent.
+    pub(crate) fn fold<G: Fold<T>>(
+        self,
+        kind: Kind,
+        mut fold: G,
+    ) -> Stream<'b, (K, G::Out), Totals<'b, K, T, G>>
+    where
+        T: Encode + Decode<'b>,
+    {
+        let Self {
+            scope,
+            pipe,
+            key,
+            node,
+            ..
+        } = self;
+        let operator = scope.operator(kind, &[node], None);
+        if let Some(graph) = scope.running() {
+            take_in(scope, graph, operator, &mut fold);
+            let mut slot = scope.slot(operator);
+            let Slot { rows, scratch, .. } = &mut *slot;
+            let placement: &Placement = scope.call.placement;
+            let mut ship = Shipped {
+                key,
+                value: T::encode_last,
+                placement,
+                rows,
+                scratch,
+                limit: scope.call.limits.rows_bytes,
+                operator,
+            };
+            send(scope, pipe, &mut ship);
+        }
+        totals(scope, operator, fold)
+    }
+}
+
+pub(crate) fn totals<'b, K, T, F: Fold<T>>(
+    scope: Scope<'b>,
+    operator: usize,
+    fold: F,
+) -> Stream<'b, (K, F::Out), Totals<'b, K, T, F>> {
+    let pipe = Totals {
+        scope,
+        operator,
+        fold,
+        item: PhantomData,
+    };
+    Stream::new(scope, operator, pipe)
+}
+
+/// Makes sure that the table is there, and takes in rows that came for it; not those that go on at once (`emit_every_update`).
+pub(crate) fn take_in<'b, T: Decode<'b>, F: Fold<T>>(
+    scope: Scope<'b>,
+    graph: &Graph,
+    operator: usize,
+    fold: &mut F,
+) {
+    let mut slot = scope.slot(operator);
+    let Slot {
+        state, counters, ..
+    } = &mut *slot;
+    let Some(table) = table(scope, graph, operator, state, || fold.initial()) else {
+        return;
+    };
+    if emits_every_update(graph, operator) {
+        return;
+    }
+    let Some(rows) = scope.rows(operator, Port::Sent) else {
+        return;
+    };
+    counters.records += rows.len() as u64;
+    let is_ok = receive(rows, table, |state, value| match decode_all(value) {
+        Some(item) => {
+            fold.step(state, item);
+            true
+        }
+        None => false,
+    });
+    if !is_ok {
+        undecodable(scope, operator);
+    }
+}
+
+pub(crate) fn emits_every_update(graph: &Graph, operator: usize) -> bool {
+    graph
+        .node(operator)
+        .is_some_and(|n| n.emit == Emit::EveryUpdate)
+}
+
+#[cold]
+fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
+    let operator = scope
+        .running()
+        .map_or_else(String::new, |g| g.describe(operator));
+    scope.fail(Error::Undecodable { operator })
+}
+
+impl<'b, K: Decode<'b>, T: Decode<'b>, O, F: Fold<T, Out = O>> Pipe<(K, O)>
+    for Totals<'b, K, T, F>
+{
+    const SHARED: bool = false;
+
+    #[inline]
+    fn drive(mut self, mut f: impl FnMut(Meta, (K, O)) -> Flow) -> Flow {
+        let Self {
+            scope, operator, ..
+        } = self;
+        let Some(graph) = scope.running() else {
+            return Flow::Continue(());
+        };
+        let (rows, mut slot) = if let Some(rows) = scope.rows(operator, Port::Fired) {
+            (rows, None)
+        } else if let Some(rows) = scope.rows(operator, Port::Sent)
+            && emits_every_update(graph, operator)
+        {
+            (rows, Some(scope.slot(operator)))
+        } else {
+            return Flow::Continue(());
+        };
+        let mut table = match &mut slot {
+            Some(slot) => match updating::<F::State>(scope, graph, operator, slot) {
+                Some(table) => Some(table),
+                None => return Flow::Break(()),
+            },
+            None => None,
+        };
+        let (data, heads, from) = (rows.data(), rows.heads(), scope.call.from);
+        let first = from.index as usize;
+        // One loop for both entrances, so that what follows is compiled once.
+        for (index, head) in heads.iter().enumerate().skip(first) {
+            if scope.is_enough((index - first) as u32) {
+                return scope.stopped_before(index as u32);
+            }
+            let (Some(key), value) = (decode_all::<K>(head.key_of(data)), head.value_of(data))
+            else {
+                return undecodable(scope, operator);
+            };
+            let state = match &mut table {
+                None => decode_all(value),
+                Some(table) => {
+                    if (index - first).is_multiple_of(CHUNK) {
+                        table.touch(heads[index..].iter().take(CHUNK).map(|h| h.hash));
+                    }
+                    let (at, len) = head.key_range();
+                    let packed = Key::short_at(data, at, len);
+                    // The first row was taken in already if some of what was made from it is written.
+                    let item = if index == first && from.skip > 0 {
+                        None
+                    } else {
+                        Some(decode_all(value))
+                    };
+                    let mut state = None;
+                    table.update_hashed(
+                        head.key_of(data),
+                        packed,
+                        head.hash,
+                        head.timestamp,
+                        |s| {
+                            match item {
+                                Some(Some(item)) => self.fold.step(s, item),
+                                Some(None) => return,
+                                None => {}
+                            }
+                            state = Some(s.clone());
+                        },
+                    );
+                    state
+                }
+            };
+            let Some(state) = state else {
+                return undecodable(scope, operator);
+            };
+            if let Some(out) = F::out(state) {
+                let meta = Meta {
+                    timestamp: head.timestamp,
+                    record: index as u32,
+                };
+                if f(meta, (key, out)).is_break() {
+                    return scope.stopped_at(index as u32);
+                }
+            }
+        }
+        Flow::Continue(())
+    }
+}
+
+fn updating<'s, A: State>(
+    scope: Scope<'_>,
+    graph: &Graph,
+    operator: usize,
+    slot: &'s mut RefMut<'_, Slot>,
+) -> Option<&'s mut Table<A>> {
+    let Slot {
+        state, counters, ..
+    } = &mut **slot;
+    if let Some(rows) = scope.rows(operator, Port::Sent)
+        && scope.call.from == crate::flow::Position::START
+    {
+        counters.records += rows.len() as u64;
+    }
+    let state: &mut dyn Any = &mut **state.as_mut()?;
+    let table = state.downcast_mut();
+    if table.is_none() {
+        scope.fail(Error::StateType {
+            operator: graph.describe(operator),
+        });
+    }
+    table
+}

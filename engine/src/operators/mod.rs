@@ -1,0 +1,29 @@
+//! The operators, one file each. They know rows, a scope and a slot; nothing of threads, brokers or clocks.
+
+mod aggregate;
+mod count;
+mod filter;
+mod flat_map;
+mod fold;
+mod for_each;
+mod inspect;
+mod map;
+mod reduce;
+mod share;
+mod sink;
+mod source;
+mod try_map;
+mod union;
+
+pub use aggregate::Aggregating;
+pub use count::Counting;
+pub use filter::Filter;
+pub use flat_map::FlatMap;
+pub use fold::{Fold, Totals};
+pub use inspect::Inspect;
+pub use map::Map;
+pub use reduce::Reducing;
+pub use share::Shared;
+pub use source::{Decoded, Records, Source};
+pub use try_map::TryMap;
+pub use union::Union;

@@ -1,0 +1,55 @@
+//! `sink`: writes a stream to a topic, straight into the batches that go on the wire.
+
+use crate::{
+    batch::{Outbox, Scratch},
+    flow::{Error, Flow, Kind, Meta, Pipe, Resume, Scope, Stream},
+    formats::ToRecord,
+};
+
+impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
+    /// Writes each row as a record: a pair as key and value, to the partition that the key chooses (murmur2, as Kafka's producer); a
+    /// whole [`Record`](crate::batch::Record) as it is, to the partition with the number of its source. The record's timestamp is the row's.
+    pub fn sink(self, topic: &str) {
+        let scope = self.scope;
+        let operator = scope.operator(Kind::Sink, &[self.node], Some(topic));
+        let relays = self.pipe.relays();
+        scope.learn(operator, |n| n.relays = relays);
+        if scope.running().is_none() {
+            return;
+        }
+        let mut slot = scope.slot(operator);
+        let slot = &mut *slot;
+        let Some(outbox) = &mut slot.outbox else {
+            return;
+        };
+        let resume = Resume::new::<T, P>(scope);
+        let _ = self
+            .pipe
+            .drive(step(scope, topic, resume, outbox, &mut slot.scratch));
+    }
+}
+
+#[inline]
+fn step<'s, T: ToRecord>(
+    scope: Scope<'s>,
+    topic: &'s str,
+    mut resume: Resume,
+    outbox: &'s mut Outbox,
+    scratch: &'s mut Scratch,
+) -> impl FnMut(Meta, T) -> Flow + 's {
+    let limit = scope.call.limits.sink_bytes;
+    move |meta, item| {
+        if !resume.is_new(scope, meta) {
+            return Flow::Continue(());
+        }
+        if let Err(source) = item.write(meta.timestamp, scratch, outbox) {
+            let topic = topic.to_owned();
+            return scope.fail(Error::Sink { topic, source });
+        }
+        if outbox.full_bytes() >= limit {
+            resume.full(scope)
+        } else {
+            Flow::Continue(())
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `source`: the records of a topic, and what they are read as.
+
+use std::fmt::Display;
+
+use crate::{
+    batch::{Frame, Record, frame::RawRecord},
+    flow::{Error, Flow, Kind, Meta, Pipe, Scope, Stream},
+};
+
+/// A topic that a plan reads, before it is said as what.
+#[must_use = "say what the records are: `.utf8()`, `.bytes()`, `.json::<T>()`, `.record()` or `.decode(f)`"]
+pub struct Source<'b> {
+    scope: Scope<'b>,
+    node: usize,
+}
+
+impl<'b> Scope<'b> {
+    /// Reads a topic.
+    pub fn source(self, topic: &str) -> Source<'b> {
+        Source {
+            scope: self,
+            node: self.operator(Kind::Source, &[], Some(topic)),
+        }
+    }
+}
+
+impl<'b> Source<'b> {
+    /// Values as text, borrowed from the fetched batch. Values that are null or not UTF-8 are bad records ([`Stream::on_bad`]).
+    pub fn utf8(
+        self,
+    ) -> Stream<
+        'b,
+        &'b str,
+        Decoded<'b, impl FnMut(&'b [u8]) -> Result<&'b str, std::str::Utf8Error>>,
+    > {
+        self.decode(str::from_utf8)
+    }
+
+    /// Values as bytes. Null values are bad records ([`Stream::on_bad`]).
+    pub fn bytes(
+        self,
+    ) -> Stream<
+        'b,
+        &'b [u8],
+        Decoded<'b, impl FnMut(&'b [u8]) -> Result<&'b [u8], std::convert::Infallible>>,
+    > {
+        self.decode(Ok)
+    }
+
+    /// Values as JSON, read by serde; text without escapes may be borrowed (`&'b str`). What does not fit the type is a bad record.
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Bid<'a> { channel: &'a str, price: u64 }
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("bids").json::<Bid>().filter(|b| b.price > 100).map(|b| (b.channel, b.price)).sink("dear");
+    /// });
+    /// driver.feed("bids", [r#"{"channel":"web","price":120}"#, r#"{"channel":"app","price":20}"#, "no JSON"]);
+    /// assert_eq!(driver.read("dear")[0].key_str(), Some("web"));
+    /// assert_eq!(driver.counters("source-1").bad, 1);
+    /// ```
+    pub fn json<T: serde::Deserialize<'b>>(
+        self,
+    ) -> Stream<'b, T, Decoded<'b, impl FnMut(&'b [u8]) -> Result<T, serde_json::Error>>> {
+        self.decode(|bytes| serde_json::from_slice(bytes))
+    }
+
+    /// Values as `f` reads them. What it refuses, and null values, are bad records ([`Stream::on_bad`]).
+    pub fn decode<T, E: Display, F: FnMut(&'b [u8]) -> Result<T, E>>(
+        self,
+        f: F,
+    ) -> Stream<'b, T, Decoded<'b, F>> {
+        let Self { scope, node } = self;
+        Stream::new(scope, node, Decoded { scope, node, f })
+    }
+
+    /// Whole records: key, value, headers, offset, timestamp, partition. A stream of them that goes into a sink as it is lets the
+    /// engine pass on whole batches without looking into them.
+    pub fn record(self) -> Stream<'b, Record<'b>, Records<'b>> {
+        let Self { scope, node } = self;
+        Stream::new(scope, node, Records { scope, node })
+    }
+}
+
+/// Values of a topic's records, decoded.
+pub struct Decoded<'b, F> {
+    scope: Scope<'b>,
+    node: usize,
+    f: F,
+}
+
+/// Whole records of a topic.
+pub struct Records<'b> {
+    scope: Scope<'b>,
+    node: usize,
+}
+
+/// Calls `f` with each record that this call is to handle.
+#[inline]
+fn walk<'b>(
+    scope: Scope<'b>,
+    node: usize,
+    frame: Frame<'b>,
+    mut f: impl FnMut(u32, RawRecord<'b>) -> Flow,
+) -> Flow {
+    let from = scope.call.from;
+    let mut index = from.index;
+    let mut records = frame.walk();
+    if index > 0 {
+        // Only batches that did not fit into one call come here.
+        let _ = records.nth(index as usize - 1);
+    }
+    let mut flow = Flow::Continue(());
+    for record in records {
+        let record = match record {
+            Ok(record) => record,
+            Err(source) => {
+                let topic = scope.running().and_then(|g| g.node(node)?.topic.clone());
+                flow = scope.fail(Error::Batch {
+                    topic: topic.unwrap_or_default(),
+                    partition: frame.partition(),
+                    source,
+                });
+                break;
+            }
+        };
+        if scope.is_enough(index - from.index) {
+            flow = scope.stopped_before(index);
+            break;
+        }
+        if record.offset >= frame.position() && f(index, record).is_break() {
+            flow = scope.stopped_at(index);
+            index += 1;
+            break;
+        }
+        index += 1;
+    }
+    let begun_before = u64::from(from.skip > 0);
+    scope.slot(node).counters.records += u64::from(index - from.index) - begun_before;
+    flow
+}
+
+impl<'b, T, E: Display, F: FnMut(&'b [u8]) -> Result<T, E>> Pipe<T> for Decoded<'b, F> {
+    const SHARED: bool = false;
+
+    #[inline]
+    fn drive(self, f: impl FnMut(Meta, T) -> Flow) -> Flow {
+        let Self {
+            scope,
+            node,
+            f: decode,
+        } = self;
+        match scope.frame(node) {
+            Some(frame) => walk(scope, node, frame, decoded_step(scope, node, decode, f)),
+            None => Flow::Continue(()),
+        }
+    }
+}
+
+#[inline]
+fn decoded_step<'b, T, E: Display>(
+    scope: Scope<'b>,
+    node: usize,
+    mut decode: impl FnMut(&'b [u8]) -> Result<T, E>,
+    mut next: impl FnMut(Meta, T) -> Flow,
+) -> impl FnMut(u32, RawRecord<'b>) -> Flow {
+    move |index, record| {
+        let Some(value) = record.value else {
+            return scope.bad(node, index, || "the value is null".to_owned());
+        };
+        match decode(value) {
+            Ok(item) => {
+                let meta = Meta {
+                    timestamp: record.timestamp,
+                    record: index,
+                };
+                next(meta, item)
+            }
+            Err(error) => scope.bad(node, index, || error.to_string()),
+        }
+    }
+}
+
+impl<'b> Pipe<Record<'b>> for Records<'b> {
+    const SHARED: bool = false;
+
+    #[inline]
+    fn drive(self, mut f: impl FnMut(Meta, Record<'b>) -> Flow) -> Flow {
+        let Self { scope, node } = self;
+        let Some(frame) = scope.frame(node) else {
+            return Flow::Continue(());
+        };
+        let partition = frame.partition();
+        walk(scope, node, frame, move |index, record| {
+            let meta = Meta {
+                timestamp: record.timestamp,
+                record: index,
+            };
+            f(meta, Record::of(record, partition))
+        })
+    }
+
+    fn relays(&self) -> Option<usize> {
+        Some(self.node)
+    }
+}

@@ -1,0 +1,652 @@
+//! The table of a keyed operator: a value for each key, by key group, each group a linear-probing table of its own.
+//!
+//! ```text
+//! group 0   slots [key 16 B | changed at 8 B | value]…   arena: bytes of keys above 15   changed: slots touched since the last drain
+//! group 1   …
+//! ```
+//! A group is what moves between workers, what a changelog partition holds, and what grows at once. Updates come in batches
+//! ([`Pending`]): one pass of independent loads warms the slots, the next one probes them.
+
+use std::{any::Any, hint::black_box};
+
+use thiserror::Error;
+
+use super::{Key, KeyGroups};
+use crate::batch::{Decode, Encode, Rows, row::decode_all};
+
+/// What a table holds for each key: cloneable, written to the changelog and read back from it. It owns its parts.
+///
+/// Implemented by everything that has [`Encode`] and [`Decode`] and borrows nothing: numbers, `String`, tuples and options of them.
+pub trait State: Clone + Encode + for<'x> Decode<'x> + Send + 'static {}
+impl<A: Clone + Encode + for<'x> Decode<'x> + Send + 'static> State for A {}
+
+/// Not changed since the last drain. No timestamp: those are kept above it.
+const CLEAN: i64 = i64::MIN;
+const SLOTS_MIN: usize = 16;
+/// Updates that are hashed, touched and probed together.
+pub(crate) const CHUNK: usize = 256;
+
+/// A value for each key, by key group.
+#[derive(Debug)]
+pub struct Table<A> {
+    groups: Vec<Group<A>>,
+    keys: KeyGroups,
+    initial: A,
+}
+
+#[derive(Clone, Debug)]
+struct Slot<A> {
+    key: Key,
+    /// Timestamp of the last update, or `CLEAN`.
+    changed: i64,
+    value: A,
+}
+
+#[derive(Debug)]
+struct Group<A> {
+    /// A power of two of them; at most 5/8 in use.
+    slots: Vec<Slot<A>>,
+    shift: u32,
+    len: usize,
+    arena: Vec<u8>,
+    /// Bytes in the arena that no key uses any more.
+    arena_dead: usize,
+    changed: Vec<u32>,
+}
+
+/// Updates gathered on their way to the table; at most [`CHUNK`] of them.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    entries: Vec<Update>,
+    /// Bytes of the keys above 15.
+    long: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Update {
+    key: Key,
+    hash: u64,
+    timestamp: i64,
+}
+
+impl Pending {
+    /// Notes an update of `key`; true when it is time to apply them.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        key: &[u8],
+        packed: Option<Key>,
+        hash: u64,
+        timestamp: i64,
+    ) -> bool {
+        let key = packed.unwrap_or_else(|| self.keep(key, hash));
+        self.entries.push(Update {
+            key,
+            hash,
+            timestamp,
+        });
+        self.entries.len() >= CHUNK
+    }
+
+    #[cold]
+    fn keep(&mut self, key: &[u8], hash: u64) -> Key {
+        let offset = self.long.len() as u64;
+        self.long.extend_from_slice(key);
+        // Rows count their bytes in 32 bits and refuse longer keys before.
+        Key::long(offset, key.len() as u32, hash)
+    }
+}
+
+/// A changelog entry that this application cannot have written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The key hashes to another group.
+    #[error(
+        "a key of key group {actual} stands in group {group}: the state was written with another seed or another number of key groups"
+    )]
+    WrongGroup {
+        /// Where the entry was found.
+        group: u32,
+        /// Where it belongs.
+        actual: u32,
+    },
+    /// The value is not one of this operator.
+    #[error(
+        "a value of {bytes} bytes cannot be read as this operator's state: the state was written by another version of the plan"
+    )]
+    Value {
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+impl<A: State> Table<A> {
+    /// An empty table; a new key starts with `initial`.
+    #[must_use]
+    pub fn new(keys: KeyGroups, initial: A) -> Self {
+        Self {
+            groups: (0..keys.count()).map(|_| Group::new(&initial)).collect(),
+            keys,
+            initial,
+        }
+    }
+
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(|g| g.len).sum()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes held: slots, long keys, and the list of changes. What values own elsewhere is not counted.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let of = |g: &Group<A>| {
+            g.slots.capacity() * size_of::<Slot<A>>()
+                + g.arena.capacity()
+                + g.changed.capacity() * size_of::<u32>()
+        };
+        self.groups.iter().map(of).sum()
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn find(&self, key: &[u8]) -> Option<&A> {
+        let hash = self.keys.hasher.bytes(key);
+        let (group, rest) = self.keys.of(hash);
+        let group = &self.groups[group];
+        group
+            .find(key, hash, rest)
+            .map(|slot| &group.slots[slot].value)
+    }
+
+    /// Applies `step` to the value of `key`, which begins as the initial one.
+    #[inline]
+    pub fn update(&mut self, key: &[u8], timestamp: i64, step: impl FnOnce(&mut A)) {
+        let packed = Key::short(key);
+        let hash = packed.map_or_else(|| self.keys.hasher.long(key), |k| self.keys.hasher.short(k));
+        self.update_hashed(key, packed, hash, timestamp, step);
+    }
+
+    /// As [`Table::update`] where the hash is known already.
+    #[inline]
+    pub(crate) fn update_hashed(
+        &mut self,
+        key: &[u8],
+        packed: Option<Key>,
+        hash: u64,
+        timestamp: i64,
+        step: impl FnOnce(&mut A),
+    ) {
+        let (group, rest) = self.keys.of(hash);
+        let group = &mut self.groups[group];
+        let slot = match packed {
+            Some(packed) => group.slot_short(packed, rest, &self.keys, &self.initial),
+            None => group.slot_long(key, hash, rest, &self.keys, &self.initial),
+        };
+        let entry = &mut group.slots[slot];
+        if entry.changed == CLEAN {
+            group.changed.push(slot as u32);
+        }
+        entry.changed = timestamp.max(CLEAN + 1);
+        step(&mut entry.value);
+    }
+
+    /// Loads the home slot of each hash: independent loads, so that the processor waits for all of them at once.
+    #[inline]
+    pub(crate) fn touch(&self, hashes: impl Iterator<Item = u64>) {
+        let mut seen = 0;
+        for hash in hashes {
+            let (group, rest) = self.keys.of(hash);
+            let group = &self.groups[group];
+            seen ^= group.slots[(rest >> group.shift) as usize].key.low;
+        }
+        black_box(seen);
+    }
+
+    /// Applies gathered updates in their order, and forgets them.
+    pub(crate) fn apply(&mut self, pending: &mut Pending, mut step: impl FnMut(&mut A)) {
+        self.touch(pending.entries.iter().map(|u| u.hash));
+        for u in &pending.entries {
+            if u.key.is_long() {
+                self.update_hashed(
+                    &pending.long[u.key.range()],
+                    None,
+                    u.hash,
+                    u.timestamp,
+                    &mut step,
+                );
+            } else {
+                self.update_hashed(&[], Some(u.key), u.hash, u.timestamp, &mut step);
+            }
+        }
+        pending.entries.clear();
+        pending.long.clear();
+    }
+
+    /// Calls `f` with each key of a group and its value.
+    pub fn each(&self, group: u32, mut f: impl FnMut(&[u8], &A)) {
+        let group = &self.groups[group as usize];
+        for slot in group.slots.iter().filter(|s| !s.key.is_empty()) {
+            group.with_key(slot.key, |key| f(key, &slot.value));
+        }
+    }
+}
+
+impl<A> Group<A> {
+    fn key_hash(&self, key: Key, keys: &KeyGroups) -> u64 {
+        if key.is_long() {
+            keys.hasher.long(&self.arena[key.range()])
+        } else {
+            keys.hasher.short(key)
+        }
+    }
+
+    fn with_key<R>(&self, key: Key, f: impl FnOnce(&[u8]) -> R) -> R {
+        if key.is_long() {
+            f(&self.arena[key.range()])
+        } else {
+            let (bytes, n) = key.unpack();
+            f(&bytes[..n])
+        }
+    }
+
+    fn find(&self, key: &[u8], hash: u64, rest: u64) -> Option<usize> {
+        let packed = Key::short(key);
+        let tag = Key::long(0, key.len() as u32, hash).tag();
+        let mask = self.slots.len() - 1;
+        let mut i = (rest >> self.shift) as usize;
+        loop {
+            let here = self.slots[i & mask].key;
+            let found = match packed {
+                Some(packed) => here == packed,
+                None => here.tag() == tag && self.arena[here.range()] == *key,
+            };
+            if found {
+                return Some(i & mask);
+            }
+            if here.is_empty() {
+                return None;
+            }
+            i += 1;
+        }
+    }
+}
+
+impl<A: Clone> Group<A> {
+    fn new(initial: &A) -> Self {
+        Self {
+            slots: vec![Slot::empty(initial); SLOTS_MIN],
+            shift: 64 - SLOTS_MIN.trailing_zeros(),
+            len: 0,
+            arena: Vec::new(),
+            arena_dead: 0,
+            changed: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn slot_short(&mut self, key: Key, rest: u64, keys: &KeyGroups, initial: &A) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut i = (rest >> self.shift) as usize;
+        loop {
+            let here = self.slots[i & mask].key;
+            if here == key {
+                return i & mask;
+            }
+            if here.is_empty() {
+                return self.insert(key, rest, keys, initial);
+            }
+            i += 1;
+        }
+    }
+
+    #[inline(never)]
+    fn slot_long(
+        &mut self,
+        key: &[u8],
+        hash: u64,
+        rest: u64,
+        keys: &KeyGroups,
+        initial: &A,
+    ) -> usize {
+        if let Some(slot) = self.find(key, hash, rest) {
+            return slot;
+        }
+        let offset = self.arena.len() as u64;
+        self.arena.extend_from_slice(key);
+        self.insert(
+            Key::long(offset, key.len() as u32, hash),
+            rest,
+            keys,
+            initial,
+        )
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert(&mut self, key: Key, rest: u64, keys: &KeyGroups, initial: &A) -> usize {
+        if (self.len + 1) * 8 > self.slots.len() * 5 {
+            self.grow(keys, initial);
+        }
+        self.len += 1;
+        let slot = self.free_slot(rest);
+        self.slots[slot].key = key;
+        slot
+    }
+
+    fn free_slot(&self, rest: u64) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut i = (rest >> self.shift) as usize;
+        while !self.slots[i & mask].key.is_empty() {
+            i += 1;
+        }
+        i & mask
+    }
+
+    fn grow(&mut self, keys: &KeyGroups, initial: &A) {
+        let doubled = vec![Slot::empty(initial); self.slots.len() * 2];
+        let old = std::mem::replace(&mut self.slots, doubled);
+        self.shift -= 1;
+        self.changed.clear();
+        for entry in old.into_iter().filter(|s| !s.key.is_empty()) {
+            let rest = keys.of(self.key_hash(entry.key, keys)).1;
+            let slot = self.free_slot(rest);
+            if entry.changed != CLEAN {
+                self.changed.push(slot as u32);
+            }
+            self.slots[slot] = entry;
+        }
+    }
+
+    /// Takes a key out and closes the gap, so that no probe ends too early.
+    fn remove(&mut self, mut gap: usize, keys: &KeyGroups, initial: &A) {
+        let removed = self.slots[gap].key;
+        if removed.is_long() {
+            self.arena_dead += removed.range().len();
+        }
+        let mask = self.slots.len() - 1;
+        let mut i = gap;
+        loop {
+            i = (i + 1) & mask;
+            let key = self.slots[i].key;
+            if key.is_empty() {
+                break;
+            }
+            let home = (keys.of(self.key_hash(key, keys)).1 >> self.shift) as usize;
+            // It may move back only if its home does not lie behind the gap, counted around the end.
+            if i.wrapping_sub(home) & mask >= i.wrapping_sub(gap) & mask {
+                self.slots.swap(gap, i);
+                gap = i;
+            }
+        }
+        self.slots[gap] = Slot::empty(initial);
+        self.len -= 1;
+    }
+
+    /// Lists the changed slots again after slots have moved.
+    fn relist_changed(&mut self) {
+        self.changed.clear();
+        let slots = self.slots.iter().zip(0..);
+        self.changed
+            .extend(slots.filter(|(s, _)| s.changed != CLEAN).map(|(_, i)| i));
+    }
+}
+
+impl<A: Clone> Slot<A> {
+    fn empty(initial: &A) -> Self {
+        Self {
+            key: Key::EMPTY,
+            changed: CLEAN,
+            value: initial.clone(),
+        }
+    }
+}
+
+/// What the runtime sees of an operator's state: key bytes and encoded values, no types.
+pub(crate) trait KeyedState: Any + Send {
+    /// Number of keys.
+    fn len(&self) -> usize;
+    /// Bytes held.
+    fn memory_bytes(&self) -> usize;
+    /// Number of keys changed since they were drained.
+    fn changed(&self) -> usize;
+    /// Moves changed keys of a group, with their values encoded, to `rows`, until those hold `limit` bytes. True when some are left.
+    fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool;
+    /// Takes an entry of the changelog: sets the key's value, or removes the key.
+    fn restore(&mut self, group: u32, key: &[u8], value: Option<&[u8]>)
+    -> Result<(), RestoreError>;
+    /// Drops all of a group.
+    fn drop_group(&mut self, group: u32);
+    /// Calls `f` with each key of a group and its encoded value.
+    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8]));
+}
+
+impl<A: State> KeyedState for Table<A> {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        Self::memory_bytes(self)
+    }
+
+    fn changed(&self) -> usize {
+        self.groups.iter().map(|g| g.changed.len()).sum()
+    }
+
+    fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
+        let group = &mut self.groups[group as usize];
+        let mut value = Vec::new();
+        while let Some(&at) = group.changed.last() {
+            if rows.size_bytes() >= limit {
+                return true;
+            }
+            let Slot { key, changed, .. } = group.slots[at as usize];
+            value.clear();
+            group.slots[at as usize].value.encode_last(&mut value);
+            let hash = group.key_hash(key, &self.keys);
+            if group
+                .with_key(key, |key| rows.push(hash, changed, &value, key))
+                .is_err()
+            {
+                // A full batch that is not empty: the row goes into the next one.
+                return true;
+            }
+            group.slots[at as usize].changed = CLEAN;
+            group.changed.pop();
+        }
+        false
+    }
+
+    fn restore(
+        &mut self,
+        group: u32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), RestoreError> {
+        let hash = self.keys.hasher.bytes(key);
+        let (actual, rest) = self.keys.of(hash);
+        if actual != group as usize {
+            return Err(RestoreError::WrongGroup {
+                group,
+                actual: actual as u32,
+            });
+        }
+        let entries = &mut self.groups[actual];
+        let Some(value) = value else {
+            if let Some(slot) = entries.find(key, hash, rest) {
+                entries.remove(slot, &self.keys, &self.initial);
+                entries.relist_changed();
+            }
+            return Ok(());
+        };
+        let bytes = value.len();
+        let value = decode_all(value).ok_or(RestoreError::Value { bytes })?;
+        let slot = match Key::short(key) {
+            Some(key) => entries.slot_short(key, rest, &self.keys, &self.initial),
+            None => entries.slot_long(key, hash, rest, &self.keys, &self.initial),
+        };
+        entries.slots[slot].value = value;
+        Ok(())
+    }
+
+    fn drop_group(&mut self, group: u32) {
+        self.groups[group as usize] = Group::new(&self.initial);
+    }
+
+    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
+        let mut bytes = Vec::new();
+        self.each(group, |key, value| {
+            bytes.clear();
+            value.encode_last(&mut bytes);
+            f(key, &bytes);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn table(groups: u32) -> Table<u64> {
+        Table::new(KeyGroups::new(7, groups), 0)
+    }
+
+    fn drain(table: &mut Table<u64>, limit: usize) -> Vec<(Vec<u8>, u64, i64)> {
+        let mut out = vec![];
+        for group in 0..table.groups.len() as u32 {
+            loop {
+                let mut rows = Rows::new();
+                let more = table.drain_changed(group, &mut rows, limit);
+                out.extend(
+                    rows.iter()
+                        .map(|(h, k, v)| (k.to_vec(), decode_all(v).unwrap(), h.timestamp)),
+                );
+                if !more {
+                    break;
+                }
+            }
+        }
+        out.sort();
+        out
+    }
+
+    fn key(i: u64) -> Vec<u8> {
+        let prefix = ["", "k", "a-rather-long-key-", "exactly-fifteen"][i as usize % 4];
+        format!("{prefix}{i}").into_bytes()
+    }
+
+    #[test]
+    fn counts_agree_with_a_hash_map_while_groups_grow() {
+        let (mut table, mut truth) = (table(5), HashMap::new());
+        let mut pending = Pending::default();
+        for i in 0..60_000u64 {
+            let key = key(i * i % 7919);
+            *truth.entry(key.clone()).or_insert(0u64) += 1;
+            if i % 2 == 0 {
+                table.update(&key, 1, |n| *n += 1);
+            } else if pending.push(&key, Key::short(&key), table.keys.hasher.bytes(&key), 1) {
+                table.apply(&mut pending, |n| *n += 1);
+            }
+        }
+        table.apply(&mut pending, |n| *n += 1);
+        assert_eq!(table.len(), truth.len());
+        for (key, n) in &truth {
+            assert_eq!(table.find(key), Some(n));
+        }
+        assert_eq!(table.find(b"never seen"), None);
+        assert_eq!(table.find(b"never seen, and longer than a slot"), None);
+        let mut seen = 0;
+        for group in 0..5 {
+            table.each(group, |k, n| {
+                assert_eq!(truth[k], *n);
+                seen += 1;
+            });
+        }
+        assert_eq!(seen, truth.len());
+    }
+
+    #[test]
+    fn a_key_is_drained_once_with_its_last_value_and_timestamp() {
+        let mut table = table(16);
+        for i in 0..1000u64 {
+            table.update(&key(i % 100), i as i64, |n| *n += 1);
+        }
+        let mut want: Vec<_> = (0..100).map(|i| (key(i), 10, 900 + i as i64)).collect();
+        want.sort();
+        assert_eq!(drain(&mut table, 200), want);
+        assert_eq!(drain(&mut table, 200), []);
+        table.update(b"k1", i64::MIN, |n| *n += 1);
+        assert_eq!(drain(&mut table, 200), [(key(1), 11, i64::MIN + 1)]);
+    }
+
+    #[test]
+    fn what_was_drained_restores_the_same_table() {
+        let mut first = table(16);
+        for i in 0..5000u64 {
+            first.update(&key(i), 0, |n| *n = i);
+        }
+        let mut second = table(16);
+        for group in 0..16 {
+            first.each_encoded(group, &mut |k, v| {
+                second.restore(group, k, Some(v)).unwrap()
+            });
+        }
+        assert_eq!(second.len(), first.len());
+        assert_eq!(
+            second.changed(),
+            0,
+            "what is restored is in the changelog already"
+        );
+        assert!((0..5000).all(|i| second.find(&key(i)) == Some(&i)));
+    }
+
+    #[test]
+    fn a_removed_key_leaves_the_others_to_be_found() {
+        let mut table = table(1);
+        for i in 0..2000u64 {
+            table.update(&key(i), 0, |n| *n = i);
+        }
+        for i in (0..2000).filter(|i| i % 3 == 0) {
+            table.restore(0, &key(i), None).unwrap();
+        }
+        for i in 0..2000 {
+            let want = (i % 3 != 0).then_some(i);
+            assert_eq!(table.find(&key(i)).copied(), want, "{i}");
+        }
+        assert_eq!(table.len(), 1333);
+        assert_eq!(drain(&mut table, 1 << 20).len(), 1333);
+    }
+
+    #[test]
+    fn foreign_state_is_refused() {
+        let mut table = table(16);
+        let (own, _) = table.keys.of(table.keys.hasher.bytes(b"k"));
+        let other = (own as u32 + 1) % 16;
+        assert_eq!(
+            table.restore(other, b"k", Some(&[0; 8])),
+            Err(RestoreError::WrongGroup {
+                group: other,
+                actual: own as u32
+            })
+        );
+        assert_eq!(
+            table.restore(own as u32, b"k", Some(&[0; 7])),
+            Err(RestoreError::Value { bytes: 7 })
+        );
+    }
+
+    #[test]
+    fn a_slot_of_a_count_takes_32_bytes() {
+        assert_eq!(size_of::<Slot<u64>>(), 32);
+    }
+}

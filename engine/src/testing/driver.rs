@@ -1,0 +1,469 @@
+//! The driver: feeds a plan with records, runs it on any number of simulated workers, and keeps what its sinks write.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, Stamp, batches};
+
+use crate::{
+    batch::{Frame, OutboxConfig, Rows},
+    flow::{Counters, Emit, Error, Input, Limits, Port, Position, Scope},
+    plan::{App, StateSize, Task, TaskConfig},
+    state::KeyGroups,
+};
+
+/// A record that a sink has written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutRecord {
+    /// Partition of the topic.
+    pub partition: i32,
+    /// Key, `None` for null.
+    pub key: Option<Vec<u8>>,
+    /// Value, `None` for null.
+    pub value: Option<Vec<u8>>,
+    /// Headers in their order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+impl OutRecord {
+    /// The key as text; `None` when it is null or not UTF-8.
+    #[must_use]
+    pub fn key_str(&self) -> Option<&str> {
+        str::from_utf8(self.key.as_deref()?).ok()
+    }
+
+    /// The value as text; `None` when it is null or not UTF-8.
+    #[must_use]
+    pub fn value_str(&self) -> Option<&str> {
+        str::from_utf8(self.value.as_deref()?).ok()
+    }
+
+    /// The value as a number of 8 bytes, big-endian; `None` when it is something else.
+    #[must_use]
+    pub fn value_u64(&self) -> Option<u64> {
+        self.value
+            .as_deref()?
+            .try_into()
+            .ok()
+            .map(u64::from_be_bytes)
+    }
+}
+
+impl fmt::Debug for OutRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text =
+            |b: &Option<Vec<u8>>| b.as_ref().map(|b| String::from_utf8_lossy(b).into_owned());
+        write!(
+            f,
+            "{}: {:?} = {:?}",
+            self.partition,
+            text(&self.key),
+            text(&self.value)
+        )
+    }
+}
+
+/// A record as [`Driver::feed_records`] takes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InRecord<'a> {
+    /// Key, `None` for null.
+    pub key: Option<&'a [u8]>,
+    /// Value, `None` for null.
+    pub value: Option<&'a [u8]>,
+    /// Headers in their order.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// Changelog entries of one operator and key group: the last value of each key.
+type Changelog = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Runs a plan without a broker: records in, records out.
+///
+/// The records go through the real batch format both ways, and rows between workers through the same cuts as in production.
+///
+/// ```
+/// use engine::testing::Driver;
+///
+/// let mut driver = Driver::new(|s| {
+///     s.source("lines").utf8().filter(|l| l.len() > 3).map(|l| ((), l)).sink("long");
+/// });
+/// driver.feed("lines", ["yes", "certainly"]);
+/// assert_eq!(driver.read("long")[0].value_str(), Some("certainly"));
+/// ```
+pub struct Driver {
+    app: App,
+    keys: KeyGroups,
+    tasks: Vec<Task>,
+    /// Rows on their way: operator, worker, rows.
+    rows: VecDeque<(usize, u16, Rows)>,
+    spare: Vec<Rows>,
+    outputs: BTreeMap<String, Vec<OutRecord>>,
+    changelog: BTreeMap<(String, u32), Changelog>,
+    next: usize,
+}
+
+impl Driver {
+    /// One worker.
+    ///
+    /// # Panics
+    /// When the plan cannot be learned; see [`Driver::of`] for errors as values.
+    #[must_use]
+    pub fn new(plan: impl Fn(Scope<'_>) + Send + Sync + 'static) -> Self {
+        Self::with_workers(1, plan)
+    }
+
+    /// Any number of workers. Each batch that is fed goes to the next of them.
+    ///
+    /// # Panics
+    /// As [`Driver::new`].
+    #[must_use]
+    pub fn with_workers(workers: u16, plan: impl Fn(Scope<'_>) + Send + Sync + 'static) -> Self {
+        let driver =
+            App::new("test", plan).and_then(|app| Self::of(app, workers, Limits::default()));
+        driver.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// An application on a number of workers, with calls of a given length.
+    ///
+    /// # Errors
+    /// When the plan is not the same twice.
+    pub fn of(app: App, workers: u16, limits: Limits) -> Result<Self, Error> {
+        let keys = KeyGroups::new(0x5eed, 16);
+        let task = |me| {
+            let config = TaskConfig {
+                keys,
+                workers: workers.max(1),
+                me,
+                limits,
+            };
+            Task::new(&app, &config)
+        };
+        Ok(Self {
+            tasks: (0..workers.max(1)).map(task).collect::<Result<_, _>>()?,
+            app,
+            keys,
+            rows: VecDeque::new(),
+            spare: Vec::new(),
+            outputs: BTreeMap::new(),
+            changelog: BTreeMap::new(),
+            next: 0,
+        })
+    }
+
+    /// Sets the number of partitions of an output topic; 1 without it.
+    ///
+    /// # Panics
+    /// When no sink writes to the topic.
+    pub fn partitions(&mut self, topic: &str, partitions: i32) {
+        let graph = std::sync::Arc::clone(self.app.graph());
+        let mut sinks = graph.sinks().filter(|(_, t)| *t == topic).peekable();
+        assert!(sinks.peek().is_some(), "no sink writes to \"{topic}\"");
+        for (sink, _) in sinks {
+            for task in &mut self.tasks {
+                let config = OutboxConfig {
+                    partitions,
+                    ..OutboxConfig::default()
+                };
+                task.configure_sink(sink, config);
+            }
+        }
+    }
+
+    /// Feeds values, one batch, to partition 0 of a topic, with timestamp 0.
+    ///
+    /// # Panics
+    /// When the plan fails; see [`Driver::try_feed_records`].
+    pub fn feed<V: AsRef<[u8]>>(&mut self, topic: &str, values: impl IntoIterator<Item = V>) {
+        let values: Vec<V> = values.into_iter().collect();
+        let records: Vec<_> = values
+            .iter()
+            .map(|v| InRecord {
+                value: Some(v.as_ref()),
+                ..InRecord::default()
+            })
+            .collect();
+        self.feed_records(topic, 0, &records);
+    }
+
+    /// Feeds records, one batch, to a partition of a topic.
+    ///
+    /// # Panics
+    /// When the plan fails; see [`Driver::try_feed_records`].
+    pub fn feed_records(&mut self, topic: &str, partition: i32, records: &[InRecord<'_>]) {
+        self.try_feed_records(topic, partition, records)
+            .unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// As [`Driver::feed_records`], with errors as values.
+    ///
+    /// # Errors
+    /// When the plan fails.
+    ///
+    /// # Panics
+    /// When no source reads the topic.
+    pub fn try_feed_records(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        records: &[InRecord<'_>],
+    ) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut builder = BatchBuilder::new(Compression::NONE, 1 << 16);
+        for r in records {
+            builder
+                .append(r.timestamp, r.key, r.value, r.headers)
+                .expect("a batch of a test fits into 2 GiB");
+        }
+        let bytes = builder
+            .finish(Stamp::NONE)
+            .expect("a batch without compression can be built");
+        let batch = Batch::new(bytes).expect("what the builder writes is a batch");
+        self.feed_batch(topic, partition, &batch)
+    }
+
+    /// Feeds a batch as it was fetched.
+    ///
+    /// # Errors
+    /// When the plan fails, or the batch cannot be read.
+    ///
+    /// # Panics
+    /// When no source reads the topic.
+    pub fn feed_batch(&mut self, topic: &str, partition: i32, batch: &Batch) -> Result<(), Error> {
+        let graph = std::sync::Arc::clone(self.app.graph());
+        let mut sources = graph.sources().filter(|(_, t)| *t == topic).peekable();
+        assert!(sources.peek().is_some(), "no source reads \"{topic}\"");
+        let mut decompressor = Decompressor::new(1 << 30);
+        let body = batch
+            .uncompressed(&mut decompressor)
+            .map_err(|source| Error::Batch {
+                topic: topic.to_owned(),
+                partition,
+                source,
+            })?;
+        let frame = Frame::new(partition, batch, body, 0);
+        let worker = self.next % self.tasks.len();
+        self.next += 1;
+        for (source, _) in sources {
+            self.call(worker, Input::Frame { source, frame })?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Calls a worker's task until the input is done, taking its outputs in between.
+    fn call(&mut self, worker: usize, input: Input<'_>) -> Result<(), Error> {
+        let mut from = Some(Position::START);
+        while let Some(at) = from {
+            from = self.tasks[worker].call(input, at)?;
+            self.take_rows(worker);
+            self.take_records(worker);
+        }
+        Ok(())
+    }
+
+    fn take_rows(&mut self, worker: usize) {
+        let (rows, spare) = (&mut self.rows, &mut self.spare);
+        self.tasks[worker].outgoing(|operator, to, out| {
+            let empty = spare.pop().unwrap_or_default();
+            rows.push_back((operator, to, std::mem::replace(out, empty)));
+        });
+    }
+
+    fn take_records(&mut self, worker: usize) {
+        let graph = self.app.graph();
+        for (sink, topic) in graph.sinks() {
+            let outbox = self.tasks[worker].outbox(sink);
+            let mut built = Vec::new();
+            for (partition, mut builder) in outbox.take_all() {
+                let bytes = builder
+                    .finish(Stamp::NONE)
+                    .expect("a batch without compression can be built");
+                built.push((partition, bytes, builder));
+            }
+            for (partition, bytes, builder) in built {
+                outbox.lend(builder);
+                let out = self.outputs.entry(topic.to_owned()).or_default();
+                for batch in batches(bytes).flatten() {
+                    let records = batch.records(batch.body()).flatten();
+                    out.extend(records.map(|r| {
+                        OutRecord {
+                            partition,
+                            key: r.key.map(Into::into),
+                            value: r.value.map(Into::into),
+                            headers: r
+                                .headers
+                                .map(|h| (h.name().into_owned(), h.value.map(Into::into)))
+                                .collect(),
+                            timestamp: r.timestamp,
+                        }
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Brings rows to their workers until none are on their way.
+    fn settle(&mut self) -> Result<(), Error> {
+        while let Some((operator, worker, mut rows)) = self.rows.pop_front() {
+            let input = Input::Rows {
+                operator,
+                port: Port::Sent,
+                rows: &rows,
+            };
+            self.call(usize::from(worker), input)?;
+            rows.clear();
+            self.spare.push(rows);
+        }
+        Ok(())
+    }
+
+    /// Commits: every keyed operator gives out its changed keys, and they go into the changelog.
+    ///
+    /// # Panics
+    /// When the plan fails; see [`Driver::try_commit`].
+    pub fn commit(&mut self) {
+        self.try_commit().unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// As [`Driver::commit`], with errors as values.
+    ///
+    /// # Errors
+    /// When the plan fails.
+    pub fn try_commit(&mut self) -> Result<(), Error> {
+        let graph = std::sync::Arc::clone(self.app.graph());
+        let mut rows = self.spare.pop().unwrap_or_default();
+        // Rows flow from an earlier operator to a later one only: each is drained when nothing can reach it any more.
+        for (operator, node) in graph.keyed() {
+            let groups = self.keys.count();
+            for (worker, group) in
+                (0..self.tasks.len()).flat_map(|w| (0..groups).map(move |g| (w, g)))
+            {
+                let mut is_more = true;
+                while is_more {
+                    is_more =
+                        self.tasks[worker].drain_changed(operator, group, &mut rows, 64 << 10);
+                    let log = self
+                        .changelog
+                        .entry((graph.id(operator), group))
+                        .or_default();
+                    log.extend(rows.iter().map(|(_, k, v)| (k.to_vec(), v.to_vec())));
+                    if node.emit == Emit::ChangedKeys && !rows.is_empty() {
+                        let port = Port::Fired;
+                        self.call(
+                            worker,
+                            Input::Rows {
+                                operator,
+                                port,
+                                rows: &rows,
+                            },
+                        )?;
+                    }
+                    rows.clear();
+                }
+            }
+            self.settle()?;
+        }
+        self.spare.push(rows);
+        Ok(())
+    }
+
+    /// Ends the input: what waits comes out, and a last commit is made.
+    ///
+    /// # Panics
+    /// When the plan fails.
+    pub fn finish(&mut self) {
+        self.commit();
+    }
+
+    /// Takes what was written to a topic since it was last read.
+    pub fn read(&mut self, topic: &str) -> Vec<OutRecord> {
+        self.outputs.remove(topic).unwrap_or_default()
+    }
+
+    /// A new driver with the same plan and the state of the last commit, as after a restart; on another number of workers, if wanted.
+    ///
+    /// # Panics
+    /// When the state cannot be restored.
+    #[must_use]
+    pub fn restarted(&self, workers: u16) -> Self {
+        let mut next = Self::of(self.app.clone(), workers, Limits::default())
+            .unwrap_or_else(|e| panic!("{e}"));
+        for (operator, _) in self.app.graph().keyed() {
+            let id = self.app.graph().id(operator);
+            for group in 0..self.keys.count() {
+                let owner = usize::from(next.tasks[0].owners()[group as usize]);
+                for (key, value) in self
+                    .changelog
+                    .get(&(id.clone(), group))
+                    .into_iter()
+                    .flatten()
+                {
+                    let restored = next.tasks[owner].restore(operator, group, key, Some(value));
+                    restored.unwrap_or_else(|e| panic!("{e}"));
+                }
+            }
+        }
+        next.changelog.clone_from(&self.changelog);
+        next
+    }
+
+    fn operator(&self, id: &str) -> usize {
+        let graph = self.app.graph();
+        let found = (0..graph.nodes().len()).find(|i| graph.id(*i) == id);
+        found.unwrap_or_else(|| {
+            panic!(
+                "the plan has no operator \"{id}\"; it has:\n{}",
+                graph.explain()
+            )
+        })
+    }
+
+    /// What an operator has done, over all workers. Its id is its name, or its kind and number: `count-1`.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    #[must_use]
+    pub fn counters(&self, id: &str) -> Counters {
+        let operator = self.operator(id);
+        let add = |mut sum: Counters, task: &Task| {
+            let of = task.counters(operator);
+            sum.records += of.records;
+            sum.bad += of.bad;
+            sum
+        };
+        self.tasks.iter().fold(Counters::default(), add)
+    }
+
+    /// How much state an operator holds, over all workers.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    #[must_use]
+    pub fn state_size(&self, id: &str) -> StateSize {
+        let operator = self.operator(id);
+        let add = |sum: StateSize, task: &Task| {
+            let of = task.state_size(operator);
+            StateSize {
+                keys: sum.keys + of.keys,
+                bytes: sum.bytes + of.bytes,
+            }
+        };
+        self.tasks.iter().fold(StateSize::default(), add)
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("app", &self.app)
+            .finish_non_exhaustive()
+    }
+}
