@@ -1,7 +1,13 @@
 //! zstd by `structured-zstd`: decoding goes straight into the output buffer, so neither a window nor a declared size makes it allocate.
 
 use structured_zstd::{
-    decoding::{FrameDecoder, errors::FrameDecoderError},
+    decoding::{
+        FrameDecoder,
+        errors::{
+            DecodeBlockContentError, DecodeBufferError, DecompressBlockError,
+            ExecuteSequencesError, FrameDecoderError,
+        },
+    },
     encoding::{CompressionLevel, FrameCompressor},
 };
 
@@ -45,10 +51,10 @@ impl Inflater {
                     out.used = len;
                     return Ok(());
                 }
-                Err(FrameDecoderError::TargetTooSmall) if size == out.limit => {
+                Err(error) if is_too_small(&error) && size == out.limit => {
                     return Err(Failure::TooLarge);
                 }
-                Err(FrameDecoderError::TargetTooSmall) => want = size.saturating_mul(2),
+                Err(error) if is_too_small(&error) => want = size.saturating_mul(2),
                 Err(FrameDecoderError::WindowSizeTooBig { .. }) => {
                     return Err(Failure::Corrupt(
                         "a zstd frame asks for a window of more than 128 MiB",
@@ -57,6 +63,28 @@ impl Inflater {
                 Err(_) => return Err(Failure::Corrupt("a zstd frame is malformed")),
             }
         }
+    }
+}
+
+/// Whether decoding failed for want of room alone. The decoder says so in one way at the bounds of a block and in others inside one.
+fn is_too_small(error: &FrameDecoderError) -> bool {
+    match error {
+        FrameDecoderError::TargetTooSmall => true,
+        FrameDecoderError::FailedToReadBlockBody(
+            DecodeBlockContentError::DecompressBlockError(
+                DecompressBlockError::ExecuteSequencesError(sequences),
+            ),
+        ) => matches!(
+            sequences,
+            ExecuteSequencesError::OutputBufferOverflow { .. }
+                | ExecuteSequencesError::DecodebufferError(
+                    DecodeBufferError::OutputBufferOverflow { .. }
+                )
+        ),
+        FrameDecoderError::FailedToReadBlockBody(DecodeBlockContentError::BackendOverflow {
+            ..
+        }) => true,
+        _ => false,
     }
 }
 
@@ -88,5 +116,36 @@ impl Deflater {
         };
         encoder.compress_independent_frame_into(bytes, &mut self.frame);
         out.extend_from_slice(&self.frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Codec, Decompressor};
+
+    /// The body of a batch, as Kafka's producer wrote it by zstd-jni 1.5.6: no size declared, and it inflates ninefold.
+    const UNDECLARED: &[u8] =
+        include_bytes!("../../../../testdata/records/zstd-jni-1.5.6-undeclared-size.zst");
+
+    #[test]
+    fn a_frame_of_undeclared_size_grows_the_output_inside_a_block_too() {
+        let mut decompressor = Decompressor::new(1 << 20);
+        assert_eq!(
+            decompressor
+                .decompress(Codec::Zstd, UNDECLARED)
+                .unwrap()
+                .len(),
+            15_510
+        );
+        // Room for exactly that, and for one byte less.
+        let mut exact = Decompressor::new(15_510);
+        assert_eq!(
+            exact.decompress(Codec::Zstd, UNDECLARED).unwrap().len(),
+            15_510
+        );
+        let error = Decompressor::new(15_509)
+            .decompress(Codec::Zstd, UNDECLARED)
+            .unwrap_err();
+        assert!(error.to_string().contains("15509"), "{error}");
     }
 }
