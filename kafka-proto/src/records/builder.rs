@@ -17,7 +17,7 @@ use super::{
     crc,
     error::BuildError,
     record::{Headers, Record},
-    varint::{Prefix, len32, len64},
+    varint::{len64, word, write_long, zigzag32, zigzag64},
 };
 
 /// A length field of 32 bits counts all but the first 12 bytes; some room is kept so that no sum here can overflow it.
@@ -81,8 +81,12 @@ impl Placement {
 /// Builds one batch after another; its buffers are kept between them.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    /// Empty, or room for the header and the records so far.
-    bytes: Vec<u8>,
+    /// All of it initialised: writing into slices of it needs no check of its capacity.
+    buffer: Vec<u8>,
+    /// Where the next record begins; 0 before the batch has begun.
+    end: usize,
+    /// How far records may reach before the buffer or the limit ends; 0 before the batch has begun.
+    full_at: usize,
     compression: Compression,
     /// Only used by `finish`, and made there.
     compressor: Option<Box<Compressor>>,
@@ -100,10 +104,12 @@ impl BatchBuilder {
     /// A builder that reserves `capacity` bytes for a batch when its first record comes.
     pub fn new(compression: Compression, capacity: usize) -> Self {
         Self {
-            bytes: Vec::new(),
+            buffer: Vec::new(),
+            end: 0,
+            full_at: 0,
             compression,
             compressor: None,
-            capacity: capacity.clamp(HEADER_BYTES + PREFIX_SLACK, LARGEST_BATCH),
+            capacity: capacity.clamp(HEADER_BYTES + SLACK, LARGEST_BATCH),
             limit: LARGEST_BATCH,
             count: 0,
             next_delta: 0,
@@ -195,54 +201,70 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: HeaderSource<'_, '_>,
     ) -> Result<i32, BuildError> {
-        let base_timestamp = if self.count == 0 && !self.fixed_base {
+        let is_first = self.count == 0;
+        let base_timestamp = if is_first && !self.fixed_base {
             timestamp
         } else {
             self.base_timestamp
         };
-        let timestamp_delta = timestamp.wrapping_sub(base_timestamp);
-        let (key_len, value_len) = (field_len(key), field_len(value));
+        let time_raw = zigzag64(timestamp.wrapping_sub(base_timestamp));
+        let (time, time_len) = if time_raw < WORD_END {
+            word(time_raw)
+        } else {
+            (0, len64(time_raw))
+        };
+        let (offset, offset_len) = word(zigzag32(delta).into());
+        let (key_word, key_len) = word(field_len(key));
+        let (value_word, value_len) = word(field_len(value));
+        let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
         let headers_len = if headers.is_empty() { 1 } else { headers.len() };
-        let data_len = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-        if data_len.saturating_add(headers_len) > LARGEST_BATCH - HEADER_BYTES - PREFIX_SLACK {
+        let data_len = key
+            .len()
+            .saturating_add(value.len())
+            .saturating_add(headers_len);
+        if data_len > LARGEST_RECORD {
             return Err(BuildError::RecordTooLarge {
-                record_bytes: data_len.saturating_add(headers_len),
+                record_bytes: data_len,
             });
         }
-        let body_len = 1
-            + len64(timestamp_delta)
-            + len32(delta)
-            + len32(key_len)
-            + len32(value_len)
-            + data_len
-            + headers_len;
-        let record_bytes = len32(body_len as i32) + body_len;
-        if self.bytes.len() + record_bytes > self.limit
-            || self.bytes.capacity() - self.bytes.len() < record_bytes + PREFIX_SLACK
-        {
+        let body_len = 1 + time_len + offset_len + key_len + value_len + data_len;
+        let (length, length_len) = word(zigzag32(body_len as i32).into());
+        let record_bytes = length_len + body_len;
+        if self.end + record_bytes > self.full_at {
             self.make_room(record_bytes)?;
         }
 
-        let mut prefix = Prefix::<32>::new();
-        prefix.i32(body_len as i32);
-        prefix.byte(0); // attributes, unused
-        prefix.i64(timestamp_delta);
-        prefix.i32(delta);
-        prefix.i32(key_len);
-        let out = &mut self.bytes;
-        prefix.append_to(out);
-        out.extend_from_slice(key.unwrap_or_default());
-        let mut prefix = Prefix::<8>::new();
-        prefix.i32(value_len);
-        prefix.append_to(out);
-        out.extend_from_slice(value.unwrap_or_default());
-        if headers_len == 1 {
-            out.push(0);
+        // Eight bytes are stored for each number and the next thing begins behind those that count; `SLACK` bytes are always left.
+        let out = &mut self.buffer[self.end..];
+        let mut at = 0;
+        put(out, at, length.to_le_bytes());
+        at += length_len + 1; // the attributes, unused, are the zero behind it
+        if time_raw < WORD_END {
+            put(out, at, time.to_le_bytes());
         } else {
-            headers.write(out);
+            write_long(time_raw, &mut out[at..]);
+        }
+        at += time_len;
+        put(out, at, offset.to_le_bytes());
+        at += offset_len;
+        put(out, at, key_word.to_le_bytes());
+        at += key_len;
+        if !key.is_empty() {
+            out[at..at + key.len()].copy_from_slice(key);
+            at += key.len();
+        }
+        put(out, at, value_word.to_le_bytes());
+        at += value_len;
+        out[at..at + value.len()].copy_from_slice(value);
+        at += value.len();
+        if headers_len == 1 {
+            out[at] = 0;
+        } else {
+            headers.write(&mut out[at..]);
         }
 
-        self.max_timestamp = if self.count == 0 {
+        self.end += record_bytes;
+        self.max_timestamp = if is_first {
             timestamp
         } else {
             self.max_timestamp.max(timestamp)
@@ -255,27 +277,28 @@ impl BatchBuilder {
 
     /// Begins the batch, or grows it, or says that it is full.
     #[cold]
+    #[inline(never)]
     fn make_room(&mut self, record_bytes: usize) -> Result<(), BuildError> {
-        if self.bytes.is_empty() {
-            self.bytes.reserve(
-                self.capacity
-                    .max(HEADER_BYTES + record_bytes + PREFIX_SLACK),
-            );
-            self.bytes.resize(HEADER_BYTES, 0);
+        if self.end == 0 {
+            self.end = HEADER_BYTES;
         }
-        let len = self.bytes.len();
         let limit = if self.count == 0 {
             LARGEST_BATCH
         } else {
             self.limit
         };
-        if len + record_bytes > limit {
-            return Err(BuildError::Full {
-                record_bytes,
-                left: limit.saturating_sub(len),
-            });
+        let need = self.end + record_bytes;
+        if need > limit {
+            let left = limit.saturating_sub(self.end);
+            return Err(BuildError::Full { record_bytes, left });
         }
-        self.bytes.reserve(record_bytes + PREFIX_SLACK);
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; self.capacity.max(need + SLACK)];
+        } else if self.buffer.len() < need + SLACK {
+            let size = self.buffer.capacity().max(need + SLACK).max(2 * self.end);
+            self.buffer.resize(size.min(LARGEST_BATCH + SLACK), 0);
+        }
+        self.full_at = (self.buffer.len() - SLACK).min(self.limit);
         Ok(())
     }
 
@@ -294,12 +317,12 @@ impl BatchBuilder {
     /// Size of the batch so far as it would be on the wire without compression.
     #[inline]
     pub fn size_bytes(&self) -> usize {
-        self.bytes.len().max(HEADER_BYTES)
+        self.end.max(HEADER_BYTES)
     }
 
     /// Bytes that its buffers hold.
     pub fn capacity_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.buffer.capacity()
             + self
                 .compressor
                 .as_ref()
@@ -318,7 +341,8 @@ impl BatchBuilder {
 
     /// Forgets the records, keeps the buffers.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.end = 0;
+        self.full_at = 0;
         self.count = 0;
         self.next_delta = 0;
         if !self.fixed_base {
@@ -329,12 +353,13 @@ impl BatchBuilder {
 
     /// Gives back the bytes of a batch that is done with. If nobody else holds them, the next batch is built in their buffer.
     pub fn recycle(&mut self, batch: Bytes) {
-        if self.bytes.capacity() == 0
-            && let Ok(buffer) = batch.try_into_mut()
+        if self.buffer.is_empty()
+            && let Ok(batch) = batch.try_into_mut()
         {
-            let mut buffer = Vec::from(buffer);
-            buffer.clear();
-            self.bytes = buffer;
+            let mut buffer = Vec::from(batch);
+            let size = buffer.capacity().min(self.capacity).max(buffer.len());
+            buffer.resize(size, 0);
+            self.buffer = buffer;
         }
     }
 
@@ -380,8 +405,10 @@ impl BatchBuilder {
     }
 
     fn fill_header(&mut self, stamp: Stamp, placement: Placement) {
-        if self.bytes.is_empty() {
-            self.bytes.resize(HEADER_BYTES, 0);
+        if self.end == 0 {
+            self.end = HEADER_BYTES;
+            let size = self.buffer.len().max(HEADER_BYTES);
+            self.buffer.resize(size, 0);
         }
         let mut attributes = i16::from(self.compression.codec().id());
         for (bit, is_set) in [
@@ -398,7 +425,7 @@ impl BatchBuilder {
         let last_delta = (self.next_delta - 1).max(0);
         let last_offset_delta = placement.last_offset_delta.unwrap_or(last_delta);
 
-        let head = &mut self.bytes[..HEADER_BYTES];
+        let head = &mut self.buffer[..HEADER_BYTES];
         put(head, 0, placement.base_offset.to_be_bytes());
         put(
             head,
@@ -415,7 +442,8 @@ impl BatchBuilder {
     }
 
     fn take_plain(&mut self) -> Bytes {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.truncate(self.end);
         seal(&mut bytes);
         self.clear();
         Bytes::from(bytes)
@@ -424,9 +452,12 @@ impl BatchBuilder {
     fn pack(&mut self, compressor: &mut Compressor) -> Result<Bytes, BuildError> {
         let mut packed = std::mem::take(&mut compressor.packed);
         packed.clear();
-        packed.extend_from_slice(&self.bytes[..HEADER_BYTES]);
-        let result =
-            compressor.compress(self.compression, &self.bytes[HEADER_BYTES..], &mut packed);
+        packed.extend_from_slice(&self.buffer[..HEADER_BYTES]);
+        let result = compressor.compress(
+            self.compression,
+            &self.buffer[HEADER_BYTES..self.end],
+            &mut packed,
+        );
         let batch = result.map(|()| {
             seal(&mut packed);
             self.clear();
@@ -437,8 +468,14 @@ impl BatchBuilder {
     }
 }
 
-/// Room that the fixed-size copies of `Prefix` may need behind a record.
-const PREFIX_SLACK: usize = 40;
+/// What may be written past the end of a record: the rest of an 8-byte store.
+const SLACK: usize = 16;
+
+/// The largest key, value and headers together.
+const LARGEST_RECORD: usize = LARGEST_BATCH - HEADER_BYTES - 64;
+
+/// Numbers from here on do not fit a word as varints.
+const WORD_END: u64 = 1 << 56;
 
 #[derive(Clone, Copy)]
 enum HeaderSource<'a, 'b> {
@@ -459,50 +496,59 @@ impl HeaderSource<'_, '_> {
     fn len(&self) -> usize {
         match self {
             Self::Pairs(pairs) => {
-                let fields = pairs.iter().map(|(key, value)| {
+                let field = |field| word(field_len(field)).1;
+                let lengths = pairs.iter().map(|(key, value)| {
                     let bytes = key.len().saturating_add(value.map_or(0, <[u8]>::len));
-                    bytes.saturating_add(len32(key.len() as i32) + len32(field_len(*value)))
+                    bytes.saturating_add(field(Some(key.as_bytes())) + field(*value))
                 });
-                fields.fold(len32(pairs.len() as i32), usize::saturating_add)
+                lengths.fold(
+                    word(zigzag32(pairs.len() as i32).into()).1,
+                    usize::saturating_add,
+                )
             }
             Self::Raw(headers) => {
                 let (count, bytes) = headers.raw();
-                len32(count as i32) + bytes.len()
+                word(zigzag32(count as i32).into()).1 + bytes.len()
             }
         }
     }
 
     #[inline(never)]
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, mut out: &mut [u8]) {
         match self {
             Self::Pairs(pairs) => {
-                write_i32(out, pairs.len() as i32);
+                write_word(&mut out, zigzag32(pairs.len() as i32).into());
                 for (key, value) in *pairs {
-                    write_i32(out, key.len() as i32);
-                    out.extend_from_slice(key.as_bytes());
-                    write_i32(out, field_len(*value));
-                    out.extend_from_slice(value.unwrap_or_default());
+                    write_word(&mut out, field_len(Some(key.as_bytes())));
+                    write_bytes(&mut out, key.as_bytes());
+                    write_word(&mut out, field_len(*value));
+                    write_bytes(&mut out, value.unwrap_or_default());
                 }
             }
             Self::Raw(headers) => {
                 let (count, bytes) = headers.raw();
-                write_i32(out, count as i32);
-                out.extend_from_slice(bytes);
+                write_word(&mut out, zigzag32(count as i32).into());
+                write_bytes(&mut out, bytes);
             }
         }
     }
 }
 
-fn write_i32(out: &mut Vec<u8>, value: i32) {
-    let mut prefix = Prefix::<8>::new();
-    prefix.i32(value);
-    prefix.append_to(out);
+fn write_word(out: &mut &mut [u8], raw: u64) {
+    let (word, len) = word(raw);
+    write_bytes(out, &word.to_le_bytes()[..len]);
 }
 
-/// The length that stands before a field. Lengths past 31 bits are refused before it is used.
+fn write_bytes(out: &mut &mut [u8], bytes: &[u8]) {
+    let (written, rest) = std::mem::take(out).split_at_mut(bytes.len());
+    written.copy_from_slice(bytes);
+    *out = rest;
+}
+
+/// The length that stands before a field, in zigzag. Lengths past 31 bits are refused before it is written.
 #[inline(always)]
-fn field_len(field: Option<&[u8]>) -> i32 {
-    field.map_or(-1, |bytes| bytes.len() as i32)
+fn field_len(field: Option<&[u8]>) -> u64 {
+    field.map_or(1, |bytes| (bytes.len() as u64) << 1 & (WORD_END - 1))
 }
 
 #[inline(always)]

@@ -5,28 +5,21 @@
 use super::error::Fault;
 
 /// Maps small negative numbers to small unsigned ones.
-#[inline]
+#[inline(always)]
 pub(crate) const fn zigzag32(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)) as u32
 }
 
 /// Maps small negative numbers to small unsigned ones.
-#[inline]
+#[inline(always)]
 pub(crate) const fn zigzag64(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// Bytes that `value` takes as a zigzag varint.
+/// Bytes that `raw` takes as a varint.
 #[inline]
-pub(crate) const fn len32(value: i32) -> usize {
-    let bits = 32 - (zigzag32(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
-}
-
-/// Bytes that `value` takes as a zigzag varlong.
-#[inline]
-pub(crate) const fn len64(value: i64) -> usize {
-    let bits = 64 - (zigzag64(value) | 1).leading_zeros() as usize;
+pub(crate) const fn len64(raw: u64) -> usize {
+    let bits = 64 - (raw | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
 
@@ -97,55 +90,41 @@ fn long64(bytes: &mut &[u8]) -> Result<u64, Fault> {
     Err(Fault::Varint)
 }
 
-/// A few varints side by side in an array, to be appended in one piece.
-pub(crate) struct Prefix<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
+/// A varint as the low bytes of a word, and how many they are. `raw` has 56 bits at most.
+///
+/// Written as one store of 8 bytes that the next one overlaps: bytes stored one by one and loaded again as a whole would stall.
+#[inline(always)]
+pub(crate) const fn word(raw: u64) -> (u64, usize) {
+    if raw < 0x80 {
+        (raw, 1)
+    } else if raw < 0x4000 {
+        (raw & 0x7f | 0x80 | (raw & 0x3f80) << 1, 2)
+    } else {
+        long_word(raw)
+    }
 }
 
-impl<const N: usize> Prefix<N> {
-    #[inline(always)]
-    pub(crate) const fn new() -> Self {
-        Self {
-            bytes: [0; N],
-            len: 0,
-        }
+#[inline(never)]
+const fn long_word(mut raw: u64) -> (u64, usize) {
+    let (mut word, mut len) = (0, 0);
+    while raw >= 0x80 {
+        word |= (raw & 0x7f | 0x80) << (8 * len);
+        raw >>= 7;
+        len += 1;
     }
+    (word | raw << (8 * len), len + 1)
+}
 
-    #[inline(always)]
-    pub(crate) const fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
+/// Writes a varint of any length to the front of `out`.
+#[inline(never)]
+pub(crate) fn write_long(mut raw: u64, out: &mut [u8]) {
+    let mut at = 0;
+    while raw >= 0x80 {
+        out[at] = raw as u8 | 0x80;
+        raw >>= 7;
+        at += 1;
     }
-
-    #[inline(always)]
-    pub(crate) fn i32(&mut self, value: i32) {
-        let mut raw = zigzag32(value);
-        while raw >= 0x80 {
-            self.byte(raw as u8 | 0x80);
-            raw >>= 7;
-        }
-        self.byte(raw as u8);
-    }
-
-    #[inline(always)]
-    pub(crate) fn i64(&mut self, value: i64) {
-        let mut raw = zigzag64(value);
-        while raw >= 0x80 {
-            self.byte(raw as u8 | 0x80);
-            raw >>= 7;
-        }
-        self.byte(raw as u8);
-    }
-
-    /// Appends what was written. Copies the whole array and cuts the rest off: a copy of a size known at compile time is two
-    /// stores, one of a size known at run time is a call.
-    #[inline(always)]
-    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len;
-        out.extend_from_slice(&self.bytes);
-        out.truncate(end);
-    }
+    out[at] = raw as u8;
 }
 
 #[cfg(test)]
@@ -161,20 +140,15 @@ mod tests {
                 (1_i64 << shift).wrapping_neg(),
                 !(1_i64 << shift),
             ] {
-                let mut prefix = Prefix::<16>::new();
-                prefix.i64(value);
-                let mut out = Vec::new();
-                prefix.append_to(&mut out);
-                assert_eq!(out.len(), len64(value), "{value}");
-                assert_eq!(read_i64(&mut out.as_slice()), Ok(value));
+                let mut out = [0; 16];
+                write_long(zigzag64(value), &mut out);
+                assert_eq!(read_i64(&mut &out[..len64(zigzag64(value))]), Ok(value));
+                assert!(read_i64(&mut &out[..len64(zigzag64(value)) - 1]).is_err());
 
                 let value = value as i32;
-                let mut prefix = Prefix::<16>::new();
-                prefix.i32(value);
-                let mut out = Vec::new();
-                prefix.append_to(&mut out);
-                assert_eq!(out.len(), len32(value), "{value}");
-                assert_eq!(read_i32(&mut out.as_slice()), Ok(value));
+                let (word, len) = word(zigzag32(value).into());
+                assert_eq!(len, len64(zigzag32(value).into()), "{value}");
+                assert_eq!(read_i32(&mut &word.to_le_bytes()[..len]), Ok(value));
             }
         }
     }
