@@ -5,6 +5,7 @@
 pub mod chart;
 pub mod cli;
 pub mod numbers;
+pub mod perf;
 pub mod sample;
 pub mod stats;
 pub mod stop;
