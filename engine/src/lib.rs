@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
-mod checkpoint;
+pub mod checkpoint;
+pub mod connectors;
 pub mod flow;
 pub mod formats;
+pub mod inspect;
 pub mod operators;
 pub mod plan;
 mod runtime;
