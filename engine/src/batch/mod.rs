@@ -11,3 +11,8 @@ pub use frame::{Frame, Record};
 pub use produce::{Outbox, OutboxConfig, Scratch};
 pub use row::{Decode, Encode, Reader};
 pub use rows::{Head, RowTooLarge, Rows};
+
+// So that those who carry batches need not name where they come from.
+pub use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor};
+#[cfg(test)]
+pub(crate) use kafka_proto::records::{Placement, Stamp};

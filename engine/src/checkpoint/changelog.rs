@@ -9,7 +9,7 @@
 
 use serde_json::{Value, json};
 
-use crate::runtime::Error;
+use crate::Error;
 
 /// The first byte of the identity record's key, and all of it.
 pub(crate) const IDENTITY_KEY: &[u8] = &[0];

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::runtime::Error;
+use crate::Error;
 
 /// More processes than this do not share one folder.
 const INSTANCES_MAX: u32 = 1000;

@@ -2,7 +2,7 @@
 //! nothing in a result depends on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a worker spends its time on.
@@ -57,6 +57,7 @@ pub(crate) struct Counters {
     pub(crate) records_restored: AtomicU64,
     pub(crate) records_skipped: AtomicU64,
     pub(crate) commits: AtomicU64,
+    pub(crate) standby: AtomicBool,
     pub(crate) lag: AtomicI64,
     /// Nanoseconds from the start of the run to the first record; 0: none yet.
     pub(crate) first_record: AtomicU64,
@@ -67,6 +68,19 @@ impl Counters {
     pub(crate) fn add(counter: &AtomicU64, n: u64) {
         if n > 0 {
             counter.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes the time from `started` once.
+    pub(crate) fn seen_first_record(&self, started: Option<Instant>) {
+        if self.first_record.load(Ordering::Relaxed) == 0
+            && let Some(started) = started
+        {
+            let nanos = started.elapsed().as_nanos().max(1) as u64;
+            // Another worker may have been first.
+            let _ =
+                self.first_record
+                    .compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
@@ -92,13 +106,15 @@ impl Clock {
         }
     }
 
-    /// From here on the worker does `next`.
-    pub(crate) fn turn_to(&mut self, next: Activity) {
-        if next != self.now {
+    /// From here on the worker does `next`. Returns what it did before.
+    pub(crate) fn turn_to(&mut self, next: Activity) -> Activity {
+        let before = self.now;
+        if next != before {
             let now = Instant::now();
             self.counters.spent(self.now, now - self.since);
             (self.now, self.since) = (next, now);
         }
+        before
     }
 }
 
@@ -129,6 +145,7 @@ impl Inspector {
             records_restored: read(&c.records_restored),
             records_skipped: read(&c.records_skipped),
             commits: read(&c.commits),
+            standby: c.standby.load(Ordering::Relaxed),
             lag: c.lag.load(Ordering::Relaxed),
             first_record: match read(&c.first_record) {
                 0 => None,
@@ -159,6 +176,8 @@ pub struct Snapshot {
     pub records_skipped: u64,
     /// Epochs committed.
     pub commits: u64,
+    /// Whether another process of this application has the work and this one waits to take over.
+    pub standby: bool,
     /// Records between the positions and the ends of the input, as last seen.
     pub lag: i64,
     /// From the start of the run to the first record at hand.

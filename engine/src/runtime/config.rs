@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Error;
+use crate::Error;
 
 /// How an application runs: where, with how many threads, how often it commits.
 ///
@@ -117,6 +117,16 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// How long a batch that is not full waits for more when there is nothing else to do: the producer's `linger.ms`, 5 by default.
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_millis(
+            self.client
+                .get("linger.ms")
+                .and_then(|ms| ms.parse().ok())
+                .unwrap_or(5),
+        )
     }
 
     /// The same with `until_end` set: the run ends, committed, at the ends that the input had at the start.

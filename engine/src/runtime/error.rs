@@ -10,8 +10,8 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// The plan cannot run as it stands.
-    #[error("{0}")]
-    Plan(String),
+    #[error(transparent)]
+    Plan(#[from] crate::flow::Error),
     /// The cluster, or what stands between it and us: the text of the client says what and where.
     #[error("{doing}: {source}")]
     Cluster {

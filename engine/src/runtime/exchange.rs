@@ -4,7 +4,7 @@
 //! handled at level `k` make rows for levels above `k` only, so a worker that drains the highest level first and starts no work at a
 //! level below a full one cannot stand in a circle with others (the highest level needs no room anywhere).
 //!
-//! `send` always succeeds. A queue may therefore overrun its limit by what one bounded plan call makes; the sender asks
+//! The worker asks level by level ([`Exchange::receive`]); the rule is its own. `send` always succeeds. A queue may therefore overrun its limit by what one bounded plan call makes; the sender asks
 //! [`Exchange::room_above`] before the next call.
 
 use std::collections::VecDeque;
@@ -22,9 +22,9 @@ pub(crate) trait Weigh {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received<T> {
     /// Rows or a mark from one worker.
-    Item { level: usize, from: usize, item: T },
+    Item { from: usize, item: T },
     /// Every worker has passed the barrier of this level: nothing of this epoch is still to come for it.
-    Aligned { level: usize },
+    Aligned,
 }
 
 enum Message<T> {
@@ -129,45 +129,34 @@ impl<T: Weigh> Exchange<T> {
         })
     }
 
-    /// The next thing to handle: the highest level first, and only levels whose output has room. `None`: wait for [`Self::ready`].
-    pub(crate) fn receive(&mut self) -> Option<Received<T>> {
+    /// The next thing to handle at `level`. `None`: nothing has arrived there.
+    pub(crate) fn receive(&mut self, level: usize) -> Option<Received<T>> {
         let workers = self.inboxes.len();
-        self.take();
-        for level in (0..self.levels).rev() {
-            let row = level * workers..(level + 1) * workers;
+        let row = level * workers..(level + 1) * workers;
+        if self.taken[row.clone()].iter().all(VecDeque::is_empty) {
+            self.take();
+        }
+        loop {
             if self.passed[row.clone()].iter().all(|passed| *passed) {
                 self.passed[row.clone()].fill(false);
-                return Some(Received::Aligned { level });
+                return Some(Received::Aligned);
             }
-            if !self.room_above(level + 1) {
-                // Nothing below may start either: it would feed this level.
-                continue;
-            }
-            for i in 0..workers {
-                let at = row.start + (self.turn + i) % workers;
-                if self.passed[at] {
-                    continue;
+            // The senders take turns; one that has passed its barrier is held back until the others have.
+            let at = (0..workers)
+                .map(|i| row.start + (self.turn + i) % workers)
+                .find(|at| !self.passed[*at] && !self.taken[*at].is_empty())?;
+            match self.taken[at].pop_front()? {
+                Message::Item(item) => {
+                    self.handled(level, item.weight());
+                    self.turn = (at + 1) % workers;
+                    return Some(Received::Item {
+                        from: at % workers,
+                        item,
+                    });
                 }
-                match self.taken[at].pop_front() {
-                    Some(Message::Item(item)) => {
-                        self.handled(level, item.weight());
-                        self.turn = (at + 1) % workers;
-                        return Some(Received::Item {
-                            level,
-                            from: at % workers,
-                            item,
-                        });
-                    }
-                    Some(Message::Barrier) => {
-                        self.passed[at] = true;
-                        // Look again: this may have been the last one, or another sender has rows.
-                        return self.receive();
-                    }
-                    None => {}
-                }
+                Message::Barrier => self.passed[at] = true,
             }
         }
-        None
     }
 
     /// Waits until something has arrived or room was made. May return early; dropping it loses nothing.
@@ -236,12 +225,18 @@ mod tests {
         }
     }
 
-    fn item(level: usize, from: usize, rows: Rows) -> Option<Received<Rows>> {
-        Some(Received::Item {
-            level,
-            from,
-            item: rows,
-        })
+    fn item(from: usize, rows: Rows) -> Option<Received<Rows>> {
+        Some(Received::Item { from, item: rows })
+    }
+
+    /// What a worker does: the highest level first, and none that makes rows for a full one.
+    fn next(end: &mut Exchange<Rows>) -> Option<(usize, Received<Rows>)> {
+        (0..end.levels)
+            .rev()
+            .filter(|level| end.room_above(level + 1))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .find_map(|level| end.receive(level).map(|received| (level, received)))
     }
 
     #[test]
@@ -249,11 +244,11 @@ mod tests {
         let mut ends = connect::<Rows>(2, 1, 100);
         ends[0].send(1, 0, Rows(1, 1));
         ends[0].send(1, 0, Rows(2, 1));
-        assert_eq!(ends[1].receive(), item(0, 0, Rows(1, 1)));
+        assert_eq!(ends[1].receive(0), item(0, Rows(1, 1)));
         ends[0].send(1, 0, Rows(3, 1));
-        assert_eq!(ends[1].receive(), item(0, 0, Rows(2, 1)));
-        assert_eq!(ends[1].receive(), item(0, 0, Rows(3, 1)));
-        assert_eq!(ends[1].receive(), None);
+        assert_eq!(ends[1].receive(0), item(0, Rows(2, 1)));
+        assert_eq!(ends[1].receive(0), item(0, Rows(3, 1)));
+        assert_eq!(ends[1].receive(0), None);
     }
 
     #[test]
@@ -264,24 +259,13 @@ mod tests {
                 ends[from].send(2, 0, Rows(n, 1));
             }
         }
-        let order: Vec<_> = std::iter::from_fn(|| ends[2].receive())
+        let order: Vec<_> = std::iter::from_fn(|| ends[2].receive(0))
             .map(|r| match r {
                 Received::Item { from, .. } => from,
-                Received::Aligned { .. } => unreachable!("no barrier was passed"),
+                Received::Aligned => unreachable!("no barrier was passed"),
             })
             .collect();
         assert_eq!(order, [0, 1, 0, 1, 0, 1]);
-    }
-
-    #[test]
-    fn the_highest_level_is_drained_first() {
-        let mut ends = connect::<Rows>(1, 3, 100);
-        for level in 0..3 {
-            ends[0].send(0, level, Rows(level as u32, 1));
-        }
-        for level in [2, 1, 0] {
-            assert_eq!(ends[0].receive(), item(level, 0, Rows(level as u32, 1)));
-        }
     }
 
     #[test]
@@ -291,16 +275,16 @@ mod tests {
         ends[1].send(0, 0, Rows(2, 1));
         assert!(!ends[0].room_above(0), "sources must stop");
         assert_eq!(
-            ends[0].receive(),
+            next(&mut ends[0]),
             None,
             "level 0 feeds level 1, which is full at worker 1"
         );
         assert_eq!(
-            ends[1].receive(),
-            item(1, 0, Rows(1, 10)),
+            next(&mut ends[1]),
+            item(0, Rows(1, 10)).map(|i| (1, i)),
             "the full level itself is drained"
         );
-        assert_eq!(ends[0].receive(), item(0, 1, Rows(2, 1)));
+        assert_eq!(next(&mut ends[0]), item(1, Rows(2, 1)).map(|i| (0, i)));
         assert!(ends[0].room_above(0));
     }
 
@@ -311,19 +295,19 @@ mod tests {
         ends[0].pass_barrier(0);
         ends[0].send(2, 0, Rows(2, 1)); // of the next epoch
         ends[1].send(2, 0, Rows(3, 1));
-        assert_eq!(ends[2].receive(), item(0, 0, Rows(1, 1)));
-        assert_eq!(ends[2].receive(), item(0, 1, Rows(3, 1)));
-        assert_eq!(ends[2].receive(), None);
+        assert_eq!(ends[2].receive(0), item(0, Rows(1, 1)));
+        assert_eq!(ends[2].receive(0), item(1, Rows(3, 1)));
+        assert_eq!(ends[2].receive(0), None);
         ends[1].pass_barrier(0);
         assert_eq!(
-            ends[2].receive(),
+            ends[2].receive(0),
             None,
             "worker 2 has not passed its own barrier"
         );
         ends[2].pass_barrier(0);
-        assert_eq!(ends[2].receive(), Some(Received::Aligned { level: 0 }));
-        assert_eq!(ends[2].receive(), item(0, 0, Rows(2, 1)));
-        assert_eq!(ends[2].receive(), None);
+        assert_eq!(ends[2].receive(0), Some(Received::Aligned));
+        assert_eq!(ends[2].receive(0), item(0, Rows(2, 1)));
+        assert_eq!(ends[2].receive(0), None);
     }
 
     #[test]
@@ -339,14 +323,14 @@ mod tests {
         let (mut handled, mut idle) = (0, 0);
         while idle < 2 {
             for me in 0..2 {
-                match ends[me].receive() {
-                    Some(Received::Item { level, .. }) => {
+                match next(&mut ends[me]) {
+                    Some((level, Received::Item { .. })) => {
                         (handled, idle) = (handled + 1, 0);
                         if level == 0 {
                             ends[me].send(1 - me, 1, Rows(1, 10)); // work at level 0 makes work at level 1
                         }
                     }
-                    Some(Received::Aligned { .. }) => unreachable!("no barrier was passed"),
+                    Some((_, Received::Aligned)) => unreachable!("no barrier was passed"),
                     None => idle += 1,
                 }
             }
@@ -375,7 +359,7 @@ mod tests {
             }
         });
         tokio::task::yield_now().await;
-        assert_eq!(receiver.receive(), item(0, 0, Rows(1, 10)));
+        assert_eq!(receiver.receive(0), item(0, Rows(1, 10)));
         tokio::time::timeout(std::time::Duration::from_secs(10), wait)
             .await
             .unwrap()

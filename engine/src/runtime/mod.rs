@@ -1,9 +1,17 @@
-//! Threads, exchanges, commits and shutdown. Knows nothing of Kafka (see the traits in `connectors` and `checkpoint`) nor of the types
-//! that a plan handles.
+//! Threads, exchanges, commits and shutdown. Knows nothing of Kafka (it sees `checkpoint::log`) nor of the types that a plan handles.
 
 mod config;
 mod error;
 mod exchange;
+mod job;
+mod process;
+#[cfg(test)]
+mod tests;
+mod work;
+mod worker;
 
 pub use config::Config;
 pub use error::Error;
+
+/// One decompressed batch may be this large: a compressed one that inflates to more is an attack or a mistake.
+const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;

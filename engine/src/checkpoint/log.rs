@@ -1,0 +1,220 @@
+//! What a run needs from outside, and all that the runtime sees of Kafka: input to read, outputs and changelogs to append to, positions to
+//! commit. `connectors` implements it over Kafka and over memory.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::Error;
+use crate::batch::{Batch, BatchBuilder, OutboxConfig};
+
+/// A partition of one of the run's topics. Topics are counted in the order in which they were opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the topic.
+    pub topic: usize,
+    /// Number of the partition.
+    pub partition: i32,
+}
+
+/// A place and the offset of the next record wanted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Where.
+    pub place: Place,
+    /// Next record wanted.
+    pub offset: i64,
+}
+
+/// What a fetch brought for one partition.
+pub trait Arrival {
+    /// A batch, and what keeps its bytes and its share of the buffer budget.
+    type Held: AsRef<Batch>;
+
+    /// Where it came from.
+    fn place(&self) -> Place;
+
+    /// First offset that is wanted of it: the first batch may begin before.
+    fn position(&self) -> i64;
+
+    /// Position when all of it is processed, with control batches and what was aborted counted as passed.
+    fn next_position(&self) -> i64;
+
+    /// End of what could be read: the last stable offset under read_committed, else the high watermark.
+    fn end(&self) -> i64;
+
+    /// Takes the next batch, in order. Control batches and what was aborted are left out.
+    ///
+    /// # Errors
+    /// When the batch is corrupt.
+    fn next_batch(&mut self) -> Result<Option<Self::Held>, Error>;
+}
+
+/// Reads partitions. One belongs to each worker and lives in its thread.
+pub trait Source {
+    /// What a fetch brings for one partition.
+    type Arrival: Arrival;
+
+    /// Reads from these positions on, and nothing else any more.
+    fn assign(&mut self, positions: &[Position]);
+
+    /// The next arrival; waits for it, for ever if need be. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// What cannot be waited out: the topic is gone, the position is gone and no reset is allowed, a batch is corrupt.
+    fn next(&mut self) -> impl Future<Output = Result<Self::Arrival, Error>>;
+
+    /// What has arrived already, without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    fn try_next(&mut self) -> Result<Option<Self::Arrival>, Error>;
+}
+
+/// When a batch is acknowledged, or why it cannot be.
+pub type Ack = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Appends record batches. Each worker has one; what they share (connections, buffer budget, sequences) is behind it.
+pub trait Sink {
+    /// Hands a filled batch over, in order; waits while the buffer is full. The acknowledgement comes later.
+    ///
+    /// # Errors
+    /// When the batch cannot be accepted, for example because it is too large.
+    fn append(
+        &mut self,
+        place: Place,
+        batch: BatchBuilder,
+    ) -> impl Future<Output = Result<Ack, Error>>;
+
+    /// Hands a fetched batch over whole, or `None` when this one has to be rewritten record by record.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    fn relay(
+        &mut self,
+        place: Place,
+        batch: &Batch,
+        position: i64,
+    ) -> impl Future<Output = Result<Option<Ack>, Error>>;
+
+    /// An empty builder whose batch is done with, to be filled again.
+    fn spare(&mut self) -> Option<BatchBuilder>;
+}
+
+/// What kind of topic the run needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// Read by the run; created if missing, where the cluster allows it.
+    Input,
+    /// Written by the run; created if missing, where the cluster allows it.
+    Output,
+    /// State: compacted, with exactly this many partitions; created if missing.
+    Changelog {
+        /// One for each key group.
+        partitions: i32,
+    },
+}
+
+/// Which part of the input is this process's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Share {
+    /// Nothing for now: another member of the group has it.
+    Standby,
+    /// These partitions.
+    Mine(Vec<Place>),
+}
+
+/// A change of what this process owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This is ours from now on.
+    Assigned(Share),
+    /// Finish, commit and then call [`Log::release`]: it will be assigned anew.
+    Revoked,
+    /// It is another's already: what was not committed is not ours to commit any more.
+    Lost(String),
+}
+
+/// Everything that a run shares between its workers: the group, the positions, the topics.
+pub trait Log {
+    /// How a worker reads.
+    type Source: Source;
+    /// How a worker writes.
+    type Sink: Sink;
+    /// Carries what a worker needs to its thread.
+    type Worker: Worker<Source = Self::Source, Sink = Self::Sink> + Send + 'static;
+
+    /// Makes sure that the topics are there and as they must be; returns their partition counts.
+    ///
+    /// # Errors
+    /// When a topic is missing and may not be created, or a changelog has the wrong partition count or cleanup policy.
+    fn open(&mut self, topics: &[(String, Need)]) -> impl Future<Output = Result<Vec<i32>, Error>>;
+
+    /// Joins the group to share these topics; `whole` when one member must have all of it.
+    ///
+    /// # Errors
+    /// When the group cannot be joined.
+    fn join(&self, input: &[usize], whole: bool) -> impl Future<Output = Result<(), Error>>;
+
+    /// The next change of what is ours. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When membership ended for good.
+    fn change(&self) -> impl Future<Output = Result<Change, Error>>;
+
+    /// Everything is finished and committed: the partitions may go to others.
+    fn release(&self);
+
+    /// Where each place continues: the committed position, or where `auto.offset.reset` says.
+    ///
+    /// # Errors
+    /// When it cannot be told; never a guess.
+    fn positions(&self, places: &[Place]) -> impl Future<Output = Result<Vec<Position>, Error>>;
+
+    /// The committed positions, `None` where nothing is committed.
+    ///
+    /// # Errors
+    /// When they cannot be told.
+    fn committed(&self, places: &[Place]) -> impl Future<Output = Result<Vec<Option<i64>>, Error>>;
+
+    /// First and end offsets at this moment; the end is the last stable offset under read_committed when `stable`, else the high watermark.
+    ///
+    /// # Errors
+    /// When the cluster does not say.
+    fn bounds(
+        &self,
+        places: &[Place],
+        stable: bool,
+    ) -> impl Future<Output = Result<Vec<(i64, i64)>, Error>>;
+
+    /// Commits the positions of an epoch whose outputs are acknowledged.
+    ///
+    /// # Errors
+    /// When they could not be committed, for example because another member has taken over.
+    fn commit(&self, positions: &[Position]) -> impl Future<Output = Result<(), Error>>;
+
+    /// How batches for this cluster are built; the number of partitions is each topic's own.
+    fn outbox(&self) -> OutboxConfig;
+
+    /// What a worker takes to its thread.
+    fn worker(&self) -> Self::Worker;
+
+    /// Leaves the group and sends what is left; the others take over at once.
+    fn close(self) -> impl Future<Output = ()>;
+}
+
+/// Makes a worker's ends inside its own thread and runtime.
+pub trait Worker {
+    /// How it reads.
+    type Source: Source;
+    /// How it writes.
+    type Sink: Sink;
+
+    /// A reader of this run's topics.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn source(&self) -> Result<Self::Source, Error>;
+
+    /// A writer to this run's topics.
+    fn sink(&self) -> Self::Sink;
+}

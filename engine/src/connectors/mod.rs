@@ -1,0 +1,8 @@
+//! Where records come from and go to: the traits (`Source`, `Sink`, `Log`), and what implements them.
+
+pub use crate::checkpoint::log::{
+    Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Source, Worker,
+};
+
+#[cfg(test)]
+pub(crate) mod memory;

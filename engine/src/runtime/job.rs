@@ -1,0 +1,287 @@
+//! What a plan needs from the runtime: its topics, its levels, its changelogs, and the one seed of all its keyed state.
+
+use std::sync::Arc;
+
+use super::work::Work;
+use crate::Error;
+use crate::batch::{BatchBuilder, Compression, Frame, OutboxConfig};
+use crate::checkpoint::changelog::{self, Entry, Identity};
+use crate::checkpoint::home;
+use crate::checkpoint::log::{
+    Arrival as _, Log, Need, Place, Position, Sink, Source, Worker as Ends,
+};
+use crate::plan::{App, Emit, Graph};
+
+/// Key groups of a new application. They decide the partition count of its changelogs, so they never change.
+const KEY_GROUPS: u32 = 16;
+
+/// A plan made ready to run under an application id.
+pub(crate) struct Job {
+    pub(crate) application_id: String,
+    pub(crate) app: App,
+    /// Every topic of the run; sources, sinks and changelogs name them by their index here.
+    pub(crate) topics: Vec<(String, Need)>,
+    /// Topics read.
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) changelogs: Vec<Changelog>,
+    pub(crate) key_groups: u32,
+    /// By operator: the level of a keyed one.
+    pub(crate) level_of: Vec<Option<usize>>,
+    /// Source operators with their topics.
+    pub(crate) sources: Vec<(usize, usize)>,
+    /// Sink operators with their topics.
+    pub(crate) sinks: Vec<(usize, usize)>,
+    /// Input topics whose batches go to an output topic untouched, and are needed for nothing else.
+    pub(crate) relays: Vec<(usize, usize)>,
+}
+
+/// The changelog of one keyed operator.
+#[derive(Debug, Clone)]
+pub(crate) struct Changelog {
+    pub(crate) topic: usize,
+    pub(crate) operator: usize,
+    pub(crate) emit: Emit,
+    kind: &'static str,
+    id: String,
+}
+
+/// A worker's place among the others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) me: usize,
+    pub(crate) workers: usize,
+    pub(crate) seed: u64,
+}
+
+impl Job {
+    /// # Errors
+    /// When the plan reads what it writes.
+    pub(crate) fn new(application_id: String, app: App) -> Result<Self, Error> {
+        let graph = Arc::clone(app.graph());
+        let mut job = Self {
+            application_id,
+            app,
+            topics: Vec::new(),
+            inputs: Vec::new(),
+            changelogs: Vec::new(),
+            key_groups: KEY_GROUPS,
+            level_of: levels(&graph),
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            relays: Vec::new(),
+        };
+        for (operator, topic) in graph.sources() {
+            let topic = job.topic(topic, Need::Input)?;
+            if !job.inputs.contains(&topic) {
+                job.inputs.push(topic);
+            }
+            job.sources.push((operator, topic));
+        }
+        for (operator, topic) in graph.sinks() {
+            let topic = job.topic(topic, Need::Output)?;
+            job.sinks.push((operator, topic));
+        }
+        for (operator, node) in graph.keyed() {
+            let id = graph.id(operator);
+            let name = changelog::topic(&job.application_id, &id);
+            let topic = job.topic(
+                &name,
+                Need::Changelog {
+                    partitions: KEY_GROUPS as i32,
+                },
+            )?;
+            job.changelogs.push(Changelog {
+                topic,
+                operator,
+                emit: node.emit,
+                kind: node.kind.name(),
+                id,
+            });
+        }
+        job.relays = job
+            .sources
+            .iter()
+            .filter_map(|&(source, topic)| Some((topic, job.relay(&graph, source, topic)?)))
+            .collect();
+        Ok(job)
+    }
+
+    /// The output topic of a source whose batches are relayed and that nobody else reads.
+    fn relay(&self, graph: &Graph, source: usize, topic: usize) -> Option<usize> {
+        let sink = graph.relay_of(source)?;
+        let readers = graph
+            .nodes()
+            .iter()
+            .filter(|node| node.inputs.contains(&source))
+            .count();
+        let alone = readers == 1 && self.sources.iter().filter(|(_, of)| *of == topic).count() == 1;
+        let (_, output) = self.sinks.iter().find(|(operator, _)| *operator == sink)?;
+        alone.then_some(*output)
+    }
+
+    fn topic(&mut self, name: &str, need: Need) -> Result<usize, Error> {
+        match self.topics.iter().position(|(known, _)| known == name) {
+            Some(at) if self.topics[at].1 == need && !matches!(need, Need::Changelog { .. }) => {
+                Ok(at)
+            }
+            Some(_) => Err(Error::Settings(format!(
+                "topic {name} is both read and written by this application, so that it would never end; choose another output (--output)"
+            ))),
+            None => {
+                self.topics.push((name.to_owned(), need));
+                Ok(self.topics.len() - 1)
+            }
+        }
+    }
+
+    /// Whether there is keyed state: then one process must own all of it, as rows move between its threads only.
+    pub(crate) fn is_keyed(&self) -> bool {
+        !self.changelogs.is_empty()
+    }
+
+    pub(crate) fn levels(&self) -> usize {
+        self.level_of
+            .iter()
+            .flatten()
+            .max()
+            .map_or(0, |level| level + 1)
+    }
+
+    /// The worker that owns a key group.
+    pub(crate) fn owner(&self, group: i32, workers: usize) -> usize {
+        usize::try_from(group).unwrap_or(0) * workers / self.key_groups as usize
+    }
+
+    /// The plan with the state of one worker.
+    pub(crate) fn work(
+        self: &Arc<Self>,
+        seat: Seat,
+        partitions: &[i32],
+        outbox: OutboxConfig,
+    ) -> Result<Work, Error> {
+        Work::new(Arc::clone(self), seat, partitions, outbox)
+    }
+
+    /// Makes sure that every changelog partition begins with the identity of this application's state, and returns the seed that it was
+    /// created with, or a new one.
+    ///
+    /// # Errors
+    /// When a changelog holds the state of something else.
+    pub(crate) async fn settle_identity<L: Log>(
+        &self,
+        log: &L,
+        partitions: &[i32],
+    ) -> Result<u64, Error> {
+        let mut seed = None;
+        let mut missing: Vec<(&Changelog, Place)> = Vec::new();
+        let ends = log.worker();
+        for changelog in &self.changelogs {
+            let name = &self.topics[changelog.topic].0;
+            let places: Vec<Place> = (0..partitions[changelog.topic])
+                .map(|partition| Place {
+                    topic: changelog.topic,
+                    partition,
+                })
+                .collect();
+            let bounds = log.bounds(&places, false).await?;
+            let mut found = None;
+            for (place, (start, end)) in places.into_iter().zip(bounds) {
+                if start == end {
+                    missing.push((changelog, place));
+                } else if found.is_none() {
+                    // One partition speaks for the topic here; each worker checks those that it restores.
+                    let mut source = ends.source()?;
+                    source.assign(&[Position {
+                        place,
+                        offset: start,
+                    }]);
+                    found = Some(first_identity(name, &mut source).await?);
+                }
+            }
+            if let Some(found) = found {
+                found.check(name, &self.identity(changelog, 0))?;
+                let known = *seed.get_or_insert(found.hash_seed);
+                if known != found.hash_seed {
+                    return Err(Error::State(format!(
+                        "topic {name} was created with another hash seed than the other changelogs of {}; delete its changelog topics to start anew, or use another application id (--group-id)",
+                        self.application_id
+                    )));
+                }
+            }
+        }
+        let seed = seed.unwrap_or_else(home::drawn);
+        let mut sink = ends.sink();
+        let mut acks = Vec::new();
+        for (changelog, place) in missing {
+            let mut builder = BatchBuilder::new(Compression::NONE, 512);
+            let identity = self.identity(changelog, seed).encode();
+            let appended = builder.append(0, Some(changelog::IDENTITY_KEY), Some(&identity), &[]);
+            appended.map_err(|e| {
+                Error::State(format!(
+                    "cannot write the identity of {}: {e}",
+                    self.topics[place.topic].0
+                ))
+            })?;
+            acks.push(sink.append(place, builder).await?);
+        }
+        for ack in acks {
+            ack.await?;
+        }
+        Ok(seed)
+    }
+
+    /// What the changelog of this operator must say of itself.
+    pub(crate) fn identity(&self, changelog: &Changelog, hash_seed: u64) -> Identity {
+        Identity {
+            application_id: self.application_id.clone(),
+            operator: changelog.id.clone(),
+            kind: changelog.kind.to_owned(),
+            key_groups: self.key_groups,
+            hash_seed,
+        }
+    }
+}
+
+async fn first_identity(topic: &str, source: &mut impl Source) -> Result<Identity, Error> {
+    let no_identity = || {
+        Error::State(format!(
+            "topic {topic} holds records but not the identity of this application's state; use another application id (--group-id), or delete the topic to start anew"
+        ))
+    };
+    let mut arrival = source.next().await?;
+    let Some(held) = arrival.next_batch()? else {
+        return Err(no_identity());
+    };
+    let batch = held.as_ref();
+    let mut decompressor = crate::batch::Decompressor::new(super::DECOMPRESSED_BYTES_MAX);
+    let body = batch
+        .uncompressed(&mut decompressor)
+        .map_err(|_| no_identity())?;
+    let frame = Frame::new(arrival.place().partition, batch, body, arrival.position());
+    let Some(Ok(first)) = frame.records().next() else {
+        return Err(no_identity());
+    };
+    match changelog::entry(topic, first.offset, first.key, first.value)? {
+        Entry::Identity(bytes) => Identity::decode(topic, bytes),
+        Entry::Put { .. } | Entry::Delete { .. } => Err(no_identity()),
+    }
+}
+
+/// By operator: how many keyed operators its rows have passed, for keyed ones counted from 0.
+fn levels(graph: &Graph) -> Vec<Option<usize>> {
+    let mut passed: Vec<usize> = Vec::new();
+    let mut levels = Vec::new();
+    for node in graph.nodes() {
+        // Inputs come before those who read them.
+        let before = node
+            .inputs
+            .iter()
+            .filter_map(|&input| passed.get(input))
+            .max()
+            .copied()
+            .unwrap_or(0);
+        levels.push(node.kind.is_keyed().then_some(before));
+        passed.push(before + usize::from(node.kind.is_keyed()));
+    }
+    levels
+}

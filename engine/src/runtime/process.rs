@@ -1,0 +1,418 @@
+//! One process of an application: it joins the group, starts workers on what it is given, drives the epochs, and ends in order.
+//!
+//! ```text
+//! open topics ─▶ join ─▶ stand by ─assigned▶ restore ─▶ run ─stop, ends reached, revoked▶ last epoch ─▶ leave, or stand by again
+//! ```
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::job::{Job, Seat};
+use super::worker::{Command, Errand, Report, Worker};
+use super::{Config, exchange};
+use crate::Error;
+use crate::checkpoint::epoch::{Action, Epochs};
+use crate::checkpoint::log::{Change, Log, Place, Position, Share, Worker as Ends};
+use crate::inspect::Inspector;
+
+/// Bytes that wait in one worker's inbox at one level before the senders stop reading.
+const INBOX_BYTES: usize = 4 << 20;
+/// A stop that takes longer than this is given up: what is not committed then is processed again by the next run.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Workers that were told to abandon have this long to come back from a plan call.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How the workers of one assignment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ending {
+    /// Asked to stop, or the ends are reached: committed.
+    Finished,
+    /// The group divides the work anew: committed.
+    Revoked,
+    /// Another member has the work already: not committed.
+    Lost(String),
+}
+
+/// Runs until `stop` completes, until the ends are reached where that was asked for, or until an error.
+pub(crate) async fn run<L: Log>(
+    job: Arc<Job>,
+    config: &Config,
+    mut log: L,
+    stop: impl Future<Output = ()>,
+    inspector: &Inspector,
+) -> Result<(), Error> {
+    let outcome = run_open(&job, config, &mut log, stop, inspector).await;
+    log.close().await;
+    outcome
+}
+
+async fn run_open<L: Log>(
+    job: &Arc<Job>,
+    config: &Config,
+    log: &mut L,
+    stop: impl Future<Output = ()>,
+    inspector: &Inspector,
+) -> Result<(), Error> {
+    let started = Instant::now();
+    let mut stop = std::pin::pin!(stop);
+    let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
+    let log = &*log;
+    let all_input: Vec<Place> = job
+        .inputs
+        .iter()
+        .flat_map(|&topic| places(topic, &partitions))
+        .collect();
+    // Taken before joining: a member that stands by ends at the ends that it saw itself.
+    let ends = if config.until_end {
+        Some(ends_of(log, &all_input).await?)
+    } else {
+        None
+    };
+    log.join(&job.inputs, job.is_keyed()).await?;
+    loop {
+        let change = tokio::select! {
+            biased;
+            () = stop.as_mut() => return Ok(()),
+            change = log.change() => change?,
+            () = others_finished(log, ends.as_deref()) => return Ok(()),
+        };
+        let mine = match change {
+            Change::Assigned(Share::Mine(mine)) => mine,
+            Change::Assigned(Share::Standby) => {
+                inspector.counters.standby.store(true, Ordering::Relaxed);
+                tracing::info!(application = %job.application_id, "standing by: another process of this application has the work");
+                continue;
+            }
+            Change::Revoked => {
+                log.release();
+                continue;
+            }
+            Change::Lost(_) => continue,
+        };
+        inspector.counters.standby.store(false, Ordering::Relaxed);
+        let mut crew = Crew::start(
+            job,
+            config,
+            log,
+            &partitions,
+            mine,
+            ends.as_deref(),
+            inspector,
+            started,
+        )
+        .await?;
+        let ending = crew.drive(config, log, stop.as_mut(), inspector).await;
+        crew.dismiss().await;
+        match ending? {
+            Ending::Finished => return Ok(()),
+            Ending::Revoked => log.release(),
+            Ending::Lost(why) => {
+                tracing::warn!(application = %job.application_id, why, "the work was lost to another process; standing by")
+            }
+        }
+    }
+}
+
+fn places(topic: usize, partitions: &[i32]) -> impl Iterator<Item = Place> + use<> {
+    (0..partitions.get(topic).copied().unwrap_or(0))
+        .map(move |partition| Place { topic, partition })
+}
+
+async fn ends_of<L: Log>(log: &L, places: &[Place]) -> Result<Vec<Position>, Error> {
+    let bounds = log.bounds(places, true).await?;
+    Ok(places
+        .iter()
+        .zip(bounds)
+        .map(|(&place, (_, offset))| Position { place, offset })
+        .collect())
+}
+
+/// Completes when the committed positions, whoever committed them, have reached the ends; never when there are no ends.
+async fn others_finished<L: Log>(log: &L, ends: Option<&[Position]>) {
+    let Some(ends) = ends else {
+        return std::future::pending().await;
+    };
+    let places: Vec<Place> = ends.iter().map(|end| end.place).collect();
+    loop {
+        tokio::time::sleep(STANDBY_LOOK).await;
+        // An error here is no reason to end: the next look may succeed, and the group tells of what matters.
+        if let Ok(at) = log.committed(&places).await
+            && at
+                .iter()
+                .zip(ends)
+                .all(|(at, end)| at.is_some_and(|at| at >= end.offset))
+        {
+            return;
+        }
+    }
+}
+
+/// How often a process that stands by looks whether the work is done.
+const STANDBY_LOOK: Duration = Duration::from_millis(500);
+
+/// The workers of one assignment.
+struct Crew {
+    abandon: watch::Sender<bool>,
+    commands: Vec<mpsc::UnboundedSender<Command>>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    workers: usize,
+    ended: usize,
+}
+
+impl Crew {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a run, each given once"
+    )]
+    async fn start<L: Log>(
+        job: &Arc<Job>,
+        config: &Config,
+        log: &L,
+        partitions: &Arc<[i32]>,
+        mine: Vec<Place>,
+        ends: Option<&[Position]>,
+        inspector: &Inspector,
+        started: Instant,
+    ) -> Result<Self, Error> {
+        let seed = job.settle_identity(log, partitions).await?;
+        let workers = if job.is_keyed() {
+            config.threads.min(job.key_groups as usize)
+        } else {
+            config.threads.min(mine.len())
+        }
+        .max(1);
+        let topics: Arc<[String]> = job.topics.iter().map(|(name, _)| name.clone()).collect();
+        let mut errands: Vec<Errand> = (0..workers)
+            .map(|_| Errand {
+                linger: config.linger(),
+                topics: Arc::clone(&topics),
+                started: Some(started),
+                ..Errand::default()
+            })
+            .collect();
+        for (i, position) in log.positions(&mine).await?.into_iter().enumerate() {
+            let errand = &mut errands[i % workers];
+            errand.ends.extend(
+                ends.and_then(|ends| ends.iter().find(|end| end.place == position.place))
+                    .map(|end| end.offset),
+            );
+            errand.input.push(position);
+        }
+        let changelogs: Vec<Place> = job
+            .changelogs
+            .iter()
+            .flat_map(|c| places(c.topic, partitions))
+            .collect();
+        for (&place, (start, end)) in changelogs.iter().zip(log.bounds(&changelogs, false).await?) {
+            let owner = job.owner(place.partition, workers);
+            errands[owner].restore.push((
+                Position {
+                    place,
+                    offset: start,
+                },
+                end,
+            ));
+        }
+        let (report, reports) = mpsc::unbounded_channel();
+        let (abandon, abandoned) = watch::channel(false);
+        let mut commands = Vec::new();
+        for (me, (end, errand)) in exchange::connect(workers, job.levels(), INBOX_BYTES)
+            .into_iter()
+            .zip(errands)
+            .enumerate()
+        {
+            let (command, inbox) = mpsc::unbounded_channel();
+            commands.push(command);
+            let (job, ends, report, partitions) = (
+                Arc::clone(job),
+                log.worker(),
+                report.clone(),
+                Arc::clone(partitions),
+            );
+            let outbox = log.outbox();
+            let (counters, mut abandoned) = (Arc::clone(&inspector.counters), abandoned.clone());
+            let body = move |report: mpsc::UnboundedSender<Report>| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(|e| Error::Settings(format!("cannot start worker {me}: {e}")))?;
+                runtime.block_on(async move {
+                    let work = job.work(Seat { me, workers, seed }, &partitions, outbox)?;
+                    let worker = Worker::new(
+                        work,
+                        ends.source()?,
+                        ends.sink(),
+                        end,
+                        inbox,
+                        report,
+                        counters,
+                        errand,
+                    );
+                    tokio::select! {
+                        outcome = worker.run() => outcome,
+                        _ = abandoned.wait_for(|abandon| *abandon) => Ok(()),
+                    }
+                })
+            };
+            let thread = move || {
+                let outcome =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(report.clone())));
+                let outcome = outcome.unwrap_or_else(|panic| {
+                    Err(Error::Panic {
+                        worker: me,
+                        message: panic_text(&*panic),
+                    })
+                });
+                // Without a coordinator nobody waits for these.
+                if let Err(error) = outcome {
+                    let _ = report.send(Report::Failed(error));
+                }
+                let _ = report.send(Report::Ended);
+            };
+            std::thread::Builder::new()
+                .name(format!("worker-{me}"))
+                .spawn(thread)
+                .map_err(|e| {
+                    Error::Settings(format!(
+                        "cannot start worker {me}: {e}; num.stream.threads asks for fewer"
+                    ))
+                })?;
+        }
+        Ok(Self {
+            abandon,
+            commands,
+            reports,
+            workers,
+            ended: 0,
+        })
+    }
+
+    /// Drives epochs until the last one is committed.
+    async fn drive<L: Log>(
+        &mut self,
+        config: &Config,
+        log: &L,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+        inspector: &Inspector,
+    ) -> Result<Ending, Error> {
+        let start = Instant::now();
+        let mut epochs = Epochs::new(self.workers, config.commit_interval, Duration::ZERO);
+        let (mut running, mut reached) = (0, 0);
+        let mut ending = None;
+        let mut give_up = None;
+        let mut commit: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>> = None;
+        loop {
+            if let Some(reason) = &ending
+                && running < self.workers
+            {
+                // Nothing was processed yet: there is nothing to commit.
+                return Ok(Ending::clone(reason));
+            }
+            let due = (running == self.workers).then(|| epochs.due()).flatten();
+            let action = tokio::select! {
+                biased;
+                () = stop.as_mut(), if ending.is_none() => {
+                    (ending, give_up) = (Some(Ending::Finished), Some(Instant::now() + STOP_TIMEOUT));
+                    epochs.stop();
+                    None
+                }
+                Some(report) = self.reports.recv() => match report {
+                    Report::Running => { running += 1; None }
+                    Report::Durable { worker, epoch, positions } => epochs.durable(worker, epoch, positions),
+                    Report::Reached => {
+                        reached += 1;
+                        if reached == self.workers && ending.is_none() {
+                            ending = Some(Ending::Finished);
+                            epochs.stop();
+                        }
+                        None
+                    }
+                    Report::Failed(error) => return Err(error),
+                    // In order only after the last epoch, whose commit may still be on its way.
+                    Report::Ended => { self.ended += 1; None }
+                },
+                outcome = async { match &mut commit { Some(commit) => commit.await, None => std::future::pending().await } } => {
+                    commit = None;
+                    match outcome {
+                        Ok(()) => {}
+                        Err(Error::Fenced(why)) => return Ok(Ending::Lost(why)),
+                        Err(error) => return Err(error),
+                    }
+                    inspector.counters.commits.fetch_add(1, Ordering::Relaxed);
+                    epochs.committed(start.elapsed())
+                }
+                change = log.change() => match change? {
+                    Change::Revoked => {
+                        if ending.is_none() {
+                            ending = Some(Ending::Revoked);
+                            epochs.stop();
+                        }
+                        None
+                    }
+                    Change::Lost(why) => return Ok(Ending::Lost(why)),
+                    // Said again without having been taken away: nothing changes.
+                    Change::Assigned(_) => None,
+                },
+                () = until(due.map(|due| start + due)) => epochs.tick(start.elapsed()),
+                () = until(give_up) => {
+                    return Err(Error::Cluster {
+                        doing: "stopping".into(),
+                        source: format!("the last outputs were not acknowledged and committed within {} s; the next run processes them again", STOP_TIMEOUT.as_secs()).into(),
+                        retriable: true,
+                    });
+                }
+            };
+            match action {
+                None => {}
+                Some(Action::Barrier { epoch, last }) => {
+                    for worker in &self.commands {
+                        // A worker that is gone has reported why.
+                        let _ = worker.send(Command::Barrier { epoch, last });
+                    }
+                }
+                Some(Action::Commit { positions, .. }) => {
+                    commit = Some(Box::pin(async move { log.commit(&positions).await }));
+                }
+                Some(Action::Finished) => return Ok(ending.unwrap_or(Ending::Finished)),
+            }
+        }
+    }
+
+    /// Ends what still runs, and waits for the threads within bounds: one that does not come back from a user's function is left behind.
+    async fn dismiss(mut self) {
+        let _ = self.abandon.send(true);
+        let all_ended = async {
+            while self.ended < self.workers {
+                match self.reports.recv().await {
+                    Some(Report::Ended) => self.ended += 1,
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        if tokio::time::timeout(ABANDON_TIMEOUT, all_ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("a worker does not come back from its plan call; it is left behind");
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,347 @@
+//! The run loop over a cluster in memory: nothing is lost, nothing is committed too early, and everything ends.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::job::Job;
+use super::{Config, process};
+use crate::Error;
+use crate::checkpoint::changelog::{IDENTITY_KEY, Identity};
+use crate::connectors::memory::Memory;
+use crate::connectors::{Change, Place, Share};
+use crate::flow::Scope;
+use crate::inspect::Inspector;
+use crate::plan::App;
+
+fn wordcount(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .flat_map(|line| line.split_ascii_whitespace())
+        .key_by(|w| w)
+        .count()
+        .sink("counts");
+}
+
+/// How many words have which count: two keyed operators, one behind the other.
+fn histogram(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .flat_map(|line| line.split_ascii_whitespace())
+        .key_by(|w| w)
+        .count()
+        .map(|(_, n)| n)
+        .key_by(|n| n)
+        .count()
+        .map(|(n, words)| {
+            (
+                &*s.scratch().alloc_str(&n.to_string()),
+                &*s.scratch().alloc_str(&words.to_string()),
+            )
+        })
+        .sink("histogram");
+}
+
+fn config(threads: usize) -> Config {
+    let mut config = Config::default().until_end(true);
+    config.threads = threads;
+    config.commit_interval = Duration::from_millis(5);
+    config
+}
+
+async fn run_plan(
+    memory: &Memory,
+    plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
+    config: &Config,
+    stop: impl Future<Output = ()>,
+) -> Result<Inspector, Error> {
+    let job = Arc::new(Job::new("app".to_owned(), App::new("app", plan)?)?);
+    let inspector = Inspector::new();
+    let run = process::run(job, config, memory.clone(), stop, &inspector);
+    tokio::time::timeout(Duration::from_secs(60), run)
+        .await
+        .expect("the run hangs")?;
+    Ok(inspector)
+}
+
+async fn run(memory: &Memory, config: &Config) -> Result<Inspector, Error> {
+    run_plan(memory, wordcount, config, std::future::pending()).await
+}
+
+/// Lines of 3 words over 40, `batches` batches of 10 lines in each of 4 partitions; also what they count up to.
+fn fill(memory: &Memory, batches: usize, truth: &mut BTreeMap<String, u64>) {
+    let mut n = truth.values().sum::<u64>();
+    for batch in 0..batches {
+        for partition in 0..4 {
+            let lines: Vec<String> = (0..10)
+                .map(|line| {
+                    let words: Vec<String> = (0..3)
+                        .map(|_| {
+                            n += 1;
+                            format!("w{}", (n * n + (batch + line) as u64) % 40)
+                        })
+                        .collect();
+                    for word in &words {
+                        *truth.entry(word.clone()).or_default() += 1;
+                    }
+                    words.join(" ")
+                })
+                .collect();
+            memory.produce(
+                "lines",
+                partition,
+                lines.iter().map(|line| Some(line.as_bytes())),
+            );
+        }
+    }
+}
+
+fn filled(batches: usize) -> (Memory, BTreeMap<String, u64>) {
+    let memory = Memory::new("app");
+    memory.create("lines", 4);
+    let mut truth = BTreeMap::new();
+    fill(&memory, batches, &mut truth);
+    (memory, truth)
+}
+
+/// The last count written for each word.
+fn counts(memory: &Memory) -> BTreeMap<String, u64> {
+    let last = |(key, value): (Option<Vec<u8>>, Option<Vec<u8>>)| {
+        (
+            String::from_utf8(key.unwrap()).unwrap(),
+            u64::from_be_bytes(value.unwrap().try_into().unwrap()),
+        )
+    };
+    memory.records("counts").into_iter().map(last).collect()
+}
+
+#[tokio::test]
+async fn the_last_count_of_every_word_is_the_truth_with_any_number_of_threads() {
+    for threads in [1, 2, 3, 16] {
+        let (memory, truth) = filled(20);
+        let inspector = run(&memory, &config(threads)).await.unwrap();
+        assert_eq!(counts(&memory), truth, "{threads} threads");
+        for partition in 0..4 {
+            assert_eq!(memory.committed_at("lines", partition), Some(200));
+        }
+        let snapshot = inspector.snapshot();
+        assert_eq!(snapshot.records_in, 800);
+        assert_eq!(snapshot.lag, 0);
+        assert!(snapshot.first_record.is_some() && snapshot.commits > 0);
+    }
+}
+
+#[tokio::test]
+async fn counts_survive_a_restart_with_another_number_of_threads() {
+    let (memory, mut truth) = filled(5);
+    run(&memory, &config(2)).await.unwrap();
+    fill(&memory, 5, &mut truth);
+    let inspector = run(&memory, &config(3)).await.unwrap();
+    assert_eq!(counts(&memory), truth);
+    assert_eq!(
+        inspector.snapshot().records_in,
+        200,
+        "only what was new was read"
+    );
+    assert!(inspector.snapshot().records_restored >= truth.len() as u64);
+}
+
+#[tokio::test]
+async fn two_keyed_operators_behind_each_other_see_whole_epochs() {
+    let (memory, truth) = filled(10);
+    // One epoch only: every word is emitted once, with its final count.
+    let mut config = config(3);
+    config.commit_interval = Duration::from_secs(3600);
+    run_plan(&memory, histogram, &config, std::future::pending())
+        .await
+        .unwrap();
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for n in truth.values() {
+        *expected.entry(n.to_string()).or_default() += 1;
+    }
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+    let found: BTreeMap<String, u64> = memory
+        .records("histogram")
+        .into_iter()
+        .map(|(k, v)| (text(k), text(v).parse().unwrap()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn nothing_is_committed_before_outputs_and_changelog_are_acknowledged() {
+    let (memory, truth) = filled(3);
+    // The changelogs' identities are acknowledged; then nothing more is.
+    run(&memory, &config(1)).await.unwrap();
+    let mut truth = truth;
+    fill(&memory, 1, &mut truth);
+    memory.hold_acks();
+    let before = memory.commits();
+    let other = memory.clone();
+    let looks = async {
+        while memory.unacknowledged() == 0 {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(memory.commits(), before);
+        memory.acknowledge();
+    };
+    let config = config(2);
+    let (outcome, ()) = tokio::join!(run(&other, &config), looks);
+    outcome.unwrap();
+    assert_eq!(counts(&memory), truth);
+    assert_eq!(memory.committed_at("lines", 0), Some(40));
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_commits_and_the_next_run_goes_on_from_there() {
+    let (memory, truth) = filled(200);
+    let mut config = config(2);
+    config.until_end = false;
+    let other = memory.clone();
+    let some_done = async move {
+        while other.commits() == 0 {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    };
+    run_plan(&memory, wordcount, &config, some_done)
+        .await
+        .unwrap();
+    config.until_end = true;
+    run(&memory, &config).await.unwrap();
+    assert_eq!(counts(&memory), truth);
+}
+
+#[tokio::test]
+async fn a_panic_in_the_plan_ends_the_run_with_its_text_and_commits_nothing_behind_it() {
+    let (memory, _) = filled(2);
+    let plan = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .map(|line| {
+                assert!(line.is_empty(), "no line pleases me");
+                (line, 1u64)
+            })
+            .sink("counts");
+    };
+    let error = run_plan(&memory, plan, &config(2), std::future::pending())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Panic { message, .. } if message.contains("no line pleases me")),
+        "{error}"
+    );
+    assert_eq!(memory.committed_at("lines", 0), None);
+}
+
+#[tokio::test]
+async fn a_process_that_stands_by_takes_over_when_the_work_is_given_to_it() {
+    let (memory, truth) = filled(2);
+    let all: Vec<Place> = (0..4)
+        .map(|partition| Place {
+            topic: 0,
+            partition,
+        })
+        .collect();
+    memory.change_to(Change::Assigned(Share::Standby));
+    memory.change_to(Change::Revoked);
+    memory.change_to(Change::Assigned(Share::Mine(all)));
+    let inspector = run(&memory, &config(2)).await.unwrap();
+    assert_eq!(counts(&memory), truth);
+    assert!(!inspector.snapshot().standby);
+}
+
+#[tokio::test]
+async fn a_process_that_stands_by_ends_when_another_has_reached_the_ends() {
+    let (memory, truth) = filled(2);
+    run(&memory, &config(1)).await.unwrap();
+    memory.change_to(Change::Assigned(Share::Standby));
+    let inspector = run(&memory, &config(1)).await.unwrap();
+    assert_eq!(inspector.snapshot().records_in, 0);
+    assert_eq!(counts(&memory), truth);
+}
+
+#[tokio::test]
+async fn work_that_is_revoked_is_committed_and_taken_up_again() {
+    let (memory, truth) = filled(50);
+    let all: Vec<Place> = (0..4)
+        .map(|partition| Place {
+            topic: 0,
+            partition,
+        })
+        .collect();
+    memory.change_to(Change::Assigned(Share::Mine(all.clone())));
+    memory.change_to(Change::Revoked);
+    memory.change_to(Change::Assigned(Share::Mine(all)));
+    run(&memory, &config(2)).await.unwrap();
+    assert_eq!(counts(&memory), truth);
+}
+
+#[tokio::test]
+async fn state_of_another_application_is_refused() {
+    let (memory, _) = filled(1);
+    let foreign = Identity {
+        application_id: "billing".into(),
+        operator: "count-1".into(),
+        kind: "count".into(),
+        key_groups: 16,
+        hash_seed: 1,
+    };
+    memory.create("app-count-1-changelog", 16);
+    memory.produce_record(
+        "app-count-1-changelog",
+        3,
+        Some(IDENTITY_KEY),
+        Some(&foreign.encode()),
+    );
+    let error = run(&memory, &config(1)).await.unwrap_err();
+    assert!(matches!(error, Error::State(_)), "{error}");
+    assert!(
+        error.to_string().contains("application.id is billing"),
+        "{error}"
+    );
+    assert_eq!(memory.committed_at("lines", 0), None);
+}
+
+#[tokio::test]
+async fn a_changelog_that_holds_something_else_is_refused() {
+    let (memory, _) = filled(1);
+    memory.create("app-count-1-changelog", 16);
+    memory.produce_record("app-count-1-changelog", 0, Some(b"hello"), Some(b"world"));
+    let error = run(&memory, &config(1)).await.unwrap_err();
+    assert!(matches!(error, Error::State(_)), "{error}");
+}
+
+#[tokio::test]
+async fn reading_what_is_written_is_refused_before_anything_starts() {
+    let plan = |s: Scope<'_>| s.source("lines").utf8().map(|l| (l, l)).sink("lines");
+    let (memory, _) = filled(1);
+    let error = run_plan(&memory, plan, &config(1), std::future::pending())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("both read and written"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn null_values_and_bytes_that_are_no_text_are_skipped_and_counted() {
+    let (memory, truth) = filled(1);
+    memory.produce("lines", 0, [None, Some(&b"\xff\xfe"[..])]);
+    let inspector = run(&memory, &config(2)).await.unwrap();
+    assert_eq!(counts(&memory), truth);
+    assert_eq!(inspector.snapshot().records_skipped, 2);
+    assert_eq!(memory.committed_at("lines", 0), Some(12));
+}
+
+#[tokio::test]
+async fn an_empty_input_ends_at_once() {
+    let memory = Memory::new("app");
+    memory.create("lines", 2);
+    run(&memory, &config(2)).await.unwrap();
+    assert!(counts(&memory).is_empty());
+}

@@ -1,0 +1,620 @@
+//! One worker: a thread with its own reader, its own part of the state, and one loop.
+//!
+//! ```text
+//! fetched batches ──▶ plan ──▶ rows ──exchange──▶ keyed operators ──▶ state     at each barrier: changed keys ──▶ plan ──▶ outputs,
+//!                      │                                                        dirty keys ──▶ changelog, and then the positions
+//!                      └─ stateless plans ──▶ outputs ──▶ producer
+//! ```
+//! The order within the loop keeps it from standing still: first what came from other workers, the highest level first; new records only
+//! when every inbox has room. At a barrier the sources stand still until all that was before it is through, so that the state written
+//! is that of the positions committed.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::exchange::{Exchange, Received, Weigh};
+use super::work::{At, Progress, Work};
+use crate::Error;
+use crate::batch::{BatchBuilder, Decompressor, Frame, Rows};
+use crate::checkpoint::epoch::Epoch;
+use crate::checkpoint::log::{Ack, Arrival, Place, Position, Sink, Source};
+use crate::inspect::{Activity, Clock, Counters};
+
+/// Rows on their way to a keyed operator of some level.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) operator: usize,
+    pub(crate) rows: Rows,
+}
+
+impl Weigh for Parcel {
+    fn weight(&self) -> usize {
+        self.rows.size_bytes()
+    }
+}
+
+/// What the coordinator tells a worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Command {
+    /// Pass this barrier; after the last one, end.
+    Barrier { epoch: Epoch, last: bool },
+}
+
+/// What a worker tells the coordinator.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// State is restored and reading begins.
+    Running,
+    /// Every output and changelog entry before the barrier is acknowledged; these were the positions there.
+    Durable {
+        worker: usize,
+        epoch: Epoch,
+        positions: Vec<Position>,
+    },
+    /// The positions have reached the ends that were asked for.
+    Reached,
+    /// The run must end.
+    Failed(Error),
+    /// The thread is done; nothing follows.
+    Ended,
+}
+
+/// What a worker is given to do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Errand {
+    /// Changelog partitions to read back: from where, and up to which high watermark.
+    pub(crate) restore: Vec<(Position, i64)>,
+    /// Where to read.
+    pub(crate) input: Vec<Position>,
+    /// Report when these offsets are reached, in the order of `input`; empty: never.
+    pub(crate) ends: Vec<i64>,
+    /// How long a batch that is not full waits for more while there is nothing else to do.
+    pub(crate) linger: Duration,
+    /// Names of the run's topics.
+    pub(crate) topics: Arc<[String]>,
+    /// When the run began.
+    pub(crate) started: Option<Instant>,
+}
+
+/// A barrier on its way through this worker.
+struct Barrier {
+    epoch: Epoch,
+    last: bool,
+    /// Where the sources stood.
+    positions: Vec<Position>,
+    stage: Stage,
+    level: usize,
+}
+
+/// What is being done at the barrier's level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Rows of the epoch are still to come from other workers.
+    Aligning,
+    /// All are in the state; changed keys are emitted and go into the changelog.
+    Firing,
+}
+
+/// An epoch whose batches are with the producer.
+struct Flushing {
+    epoch: Epoch,
+    last: bool,
+    positions: Vec<Position>,
+    acks: VecDeque<Ack>,
+}
+
+/// A batch that is being processed.
+struct Reading<A: Arrival> {
+    arrival: A,
+    /// The batch at hand; `None`: the next one is to be taken.
+    batch: Option<A::Held>,
+    /// Where in the batch to go on; `None`: at its beginning.
+    at: Option<At>,
+}
+
+pub(crate) struct Worker<S: Source, K> {
+    work: Work,
+    source: S,
+    sink: K,
+    exchange: Exchange<Parcel>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    reports: mpsc::UnboundedSender<Report>,
+    counters: Arc<Counters>,
+    clock: Clock,
+    errand: Errand,
+    decompressor: Decompressor,
+    positions: Vec<Position>,
+    /// Ends of the places that can be read now, as last seen, in the order of `positions`.
+    ends_seen: Vec<i64>,
+    reading: Option<Reading<S::Arrival>>,
+    /// By level: rows of which a bounded call has left some, and who sent them.
+    unfinished: Vec<Option<(usize, Parcel, At)>>,
+    barrier: Option<Barrier>,
+    /// A barrier that came in the middle of a batch: it waits for its end, so that positions lie between batches.
+    due: Option<(Epoch, bool)>,
+    acks: VecDeque<Ack>,
+    /// Batches on their way from an outbox to the producer.
+    full: Vec<(i32, BatchBuilder)>,
+    flushing: Option<Flushing>,
+    /// Since when a batch that is not full waits.
+    waiting_since: Option<Instant>,
+    reached: bool,
+    lag: i64,
+}
+
+impl<S: Source, K: Sink> Worker<S, K> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a worker, each given once"
+    )]
+    pub(crate) fn new(
+        work: Work,
+        source: S,
+        sink: K,
+        exchange: Exchange<Parcel>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        reports: mpsc::UnboundedSender<Report>,
+        counters: Arc<Counters>,
+        errand: Errand,
+    ) -> Self {
+        Self {
+            source,
+            sink,
+            exchange,
+            commands,
+            reports,
+            clock: Clock::start(Arc::clone(&counters)),
+            counters,
+            decompressor: Decompressor::new(super::DECOMPRESSED_BYTES_MAX),
+            positions: errand.input.clone(),
+            ends_seen: Vec::new(),
+            errand,
+            reading: None,
+            unfinished: (0..work.levels()).map(|_| None).collect(),
+            work,
+            barrier: None,
+            due: None,
+            acks: VecDeque::new(),
+            full: Vec::new(),
+            flushing: None,
+            waiting_since: None,
+            reached: false,
+            lag: 0,
+        }
+    }
+
+    /// Runs until the last barrier is durable, or until the coordinator is gone. Dropping it abandons what is not committed.
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        self.restore().await?;
+        let _ = self.reports.send(Report::Running);
+        self.ends_seen = self.positions.iter().map(|p| p.offset).collect();
+        self.source.assign(&self.positions);
+        self.check_reached();
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
+                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
+                Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+            if !self.step().await? && self.wait().await? {
+                return Ok(());
+            }
+            // The connections of this thread need their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One bounded piece of work; false when there is none.
+    async fn step(&mut self) -> Result<bool, Error> {
+        // Below this level the epoch on its way is through here already; what comes there belongs to the next one.
+        let lowest = match &self.barrier {
+            None => 0,
+            Some(Barrier {
+                stage: Stage::Aligning,
+                level,
+                ..
+            }) => *level,
+            Some(Barrier { level, .. }) => level + 1,
+        };
+        for level in (lowest..self.work.levels()).rev() {
+            if !self.exchange.room_above(level + 1) {
+                continue;
+            }
+            if let Some((from, parcel, at)) = self.unfinished[level].take() {
+                self.handle_rows(level, from, parcel, at).await?;
+                return Ok(true);
+            }
+            match self.exchange.receive(level) {
+                Some(Received::Item { from, item }) => {
+                    self.handle_rows(level, from, item, At::START).await?
+                }
+                Some(Received::Aligned) => self.aligned(level),
+                None => continue,
+            }
+            return Ok(true);
+        }
+        if let Some(Barrier { stage, level, .. }) = &self.barrier {
+            let (stage, level) = (*stage, *level);
+            if stage == Stage::Aligning || !self.exchange.room_above(level + 1) {
+                return Ok(false);
+            }
+            self.fire(level).await?;
+            return Ok(true);
+        }
+        if !self.exchange.room_above(0) {
+            return Ok(false);
+        }
+        if self.reading.is_none() {
+            match self.source.try_next()? {
+                Some(arrival) => self.begin_reading(arrival),
+                None => return Ok(false),
+            }
+        }
+        self.read_batch().await?;
+        Ok(true)
+    }
+
+    /// Waits for whatever comes first. True when the last epoch is durable, or the coordinator is gone: the end.
+    async fn wait(&mut self) -> Result<bool, Error> {
+        self.send_rows(true);
+        self.clock.turn_to(Activity::Wait);
+        let may_read =
+            self.barrier.is_none() && self.reading.is_none() && self.exchange.room_above(0);
+        let linger = match self.waiting_since {
+            Some(since) if self.barrier.is_none() => Some(since + self.errand.linger),
+            _ => None,
+        };
+        tokio::select! {
+            biased;
+            outcome = flushed(&mut self.flushing), if self.flushing.is_some() => {
+                outcome?;
+                return Ok(self.report_durable());
+            }
+            () = self.exchange.ready() => {}
+            command = self.commands.recv() => match command {
+                Some(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
+                None => return Ok(true),
+            },
+            arrival = self.source.next(), if may_read => {
+                let arrival = arrival?;
+                self.begin_reading(arrival);
+            }
+            () = until(linger), if linger.is_some() => self.send(true).await?,
+        }
+        Ok(false)
+    }
+
+    fn begin_reading(&mut self, arrival: S::Arrival) {
+        if let Some(at) = self.index_of(arrival.place()) {
+            self.ends_seen[at] = arrival.end();
+        }
+        self.reading = Some(Reading {
+            arrival,
+            batch: None,
+            at: None,
+        });
+    }
+
+    /// One bounded step through what is being read.
+    async fn read_batch(&mut self) -> Result<(), Error> {
+        let Some(reading) = &mut self.reading else {
+            return Ok(());
+        };
+        self.clock.turn_to(Activity::Records);
+        let place = reading.arrival.place();
+        if reading.batch.is_none() {
+            reading.batch = reading.arrival.next_batch()?;
+        }
+        let position = if let Some(held) = &reading.batch {
+            let batch = held.as_ref();
+            self.counters.seen_first_record(self.errand.started);
+            let body = batch
+                .uncompressed(&mut self.decompressor)
+                .map_err(|e| unreadable(&self.errand.topics, place, batch.base_offset(), &e))?;
+            let frame = Frame::new(place.partition, batch, body, reading.arrival.position());
+            if let Progress::More(at) =
+                self.work
+                    .records(place.topic, frame, reading.at.unwrap_or(At::START))?
+            {
+                reading.at = Some(at);
+                return self.after_call().await;
+            }
+            Counters::add(&self.counters.records_in, u64::from(batch.record_count()));
+            Counters::add(&self.counters.bytes_in, batch.size_bytes() as u64);
+            Counters::add(&self.counters.records_skipped, self.work.take_skipped());
+            let next = batch.next_offset();
+            (reading.batch, reading.at) = (None, None);
+            next
+        } else {
+            let next = reading.arrival.next_position();
+            self.reading = None;
+            next
+        };
+        if let Some(at) = self.index_of(place) {
+            self.positions[at].offset = position;
+        }
+        self.check_reached();
+        self.after_call().await?;
+        match self.due.take() {
+            Some((epoch, last)) => self.begin_barrier(epoch, last).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn handle_rows(
+        &mut self,
+        level: usize,
+        from: usize,
+        mut parcel: Parcel,
+        at: At,
+    ) -> Result<(), Error> {
+        self.clock.turn_to(Activity::Rows);
+        match self.work.rows(&parcel, at)? {
+            Progress::More(at) => self.unfinished[level] = Some((from, parcel, at)),
+            Progress::Done => {
+                parcel.rows.clear();
+                self.exchange.give_back(from, parcel);
+            }
+        }
+        self.after_call().await
+    }
+
+    /// What a call has made goes on its way: rows to their workers, full batches to the producer.
+    async fn after_call(&mut self) -> Result<(), Error> {
+        self.send_rows(false);
+        self.send(false).await
+    }
+
+    /// Sends rows to the workers that own their keys: those worth it, or with `all` every one.
+    fn send_rows(&mut self, all: bool) {
+        let exchange = &self.exchange;
+        self.work.take_rows(all, |worker, level, operator, rows| {
+            let empty = exchange
+                .spare()
+                .map(|parcel| parcel.rows)
+                .unwrap_or_default();
+            exchange.send(
+                worker,
+                level,
+                Parcel {
+                    operator,
+                    rows: std::mem::replace(rows, empty),
+                },
+            );
+        });
+    }
+
+    /// Sends full batches, or with `all` every batch that holds a record.
+    async fn send(&mut self, all: bool) -> Result<(), Error> {
+        let mut waiting = false;
+        for i in 0..self.work.outboxes() {
+            let (topic, outbox, is_changelog) = self.work.outbox(i);
+            if outbox.full_bytes() == 0 && (!all || outbox.is_empty()) {
+                waiting |= !outbox.is_empty();
+                continue;
+            }
+            if all {
+                self.full.extend(outbox.take_all())
+            } else {
+                self.full.extend(outbox.take_full())
+            }
+            waiting |= !outbox.is_empty();
+            let before = self.clock.turn_to(Activity::Send);
+            for (partition, batch) in std::mem::take(&mut self.full) {
+                let (records, bytes) = (u64::from(batch.record_count()), batch.size_bytes() as u64);
+                self.acks
+                    .push_back(self.sink.append(Place { topic, partition }, batch).await?);
+                if is_changelog {
+                    Counters::add(&self.counters.changelog_records, records);
+                } else {
+                    Counters::add(&self.counters.records_out, records);
+                    Counters::add(&self.counters.bytes_out, bytes);
+                }
+            }
+            while let Some(builder) = self.sink.spare() {
+                self.work.outbox(i).1.lend(builder);
+            }
+            self.clock.turn_to(before);
+        }
+        self.waiting_since = match (waiting, self.waiting_since) {
+            (false, _) => None,
+            (true, None) => Some(Instant::now()),
+            (true, since) => since,
+        };
+        Ok(())
+    }
+
+    async fn begin_barrier(&mut self, epoch: Epoch, last: bool) -> Result<(), Error> {
+        debug_assert!(self.barrier.is_none(), "one epoch at a time");
+        if self
+            .reading
+            .as_ref()
+            .is_some_and(|reading| reading.at.is_some())
+        {
+            self.due = Some((epoch, last));
+            return Ok(());
+        }
+        let lag: i64 = self
+            .ends_seen
+            .iter()
+            .zip(&self.positions)
+            .map(|(end, p)| (end - p.offset).max(0))
+            .sum();
+        self.counters
+            .lag
+            .fetch_add(lag - self.lag, Ordering::Relaxed);
+        self.lag = lag;
+        self.barrier = Some(Barrier {
+            epoch,
+            last,
+            positions: self.positions.clone(),
+            stage: Stage::Aligning,
+            level: 0,
+        });
+        if self.work.levels() == 0 {
+            return self.end_barrier().await;
+        }
+        self.send_rows(true);
+        self.exchange.pass_barrier(0);
+        Ok(())
+    }
+
+    /// Every row that the epoch has for `level` is in the state.
+    fn aligned(&mut self, level: usize) {
+        if let Some(barrier) = &mut self.barrier {
+            debug_assert_eq!(
+                (barrier.stage, barrier.level),
+                (Stage::Aligning, level),
+                "barriers come level by level"
+            );
+            barrier.stage = Stage::Firing;
+        }
+    }
+
+    /// One bounded piece of what a level has to do at a barrier.
+    async fn fire(&mut self, level: usize) -> Result<(), Error> {
+        self.clock.turn_to(Activity::Commit);
+        let is_done = self.work.fire(level)?;
+        self.after_call().await?;
+        if !is_done {
+            return Ok(());
+        }
+        self.send_rows(true);
+        let Some(barrier) = &mut self.barrier else {
+            return Ok(());
+        };
+        if level + 1 < self.work.levels() {
+            (barrier.stage, barrier.level) = (Stage::Aligning, level + 1);
+            self.exchange.pass_barrier(level + 1);
+            return Ok(());
+        }
+        self.end_barrier().await
+    }
+
+    /// All of the epoch is in batches: send them. Work goes on while their acknowledgements are awaited.
+    async fn end_barrier(&mut self) -> Result<(), Error> {
+        self.send(true).await?;
+        if let Some(Barrier {
+            epoch,
+            last,
+            positions,
+            ..
+        }) = self.barrier.take()
+        {
+            debug_assert!(self.flushing.is_none(), "one epoch at a time");
+            self.flushing = Some(Flushing {
+                epoch,
+                last,
+                positions,
+                acks: std::mem::take(&mut self.acks),
+            });
+        }
+        Ok(())
+    }
+
+    /// True when it was the last epoch.
+    fn report_durable(&mut self) -> bool {
+        let Some(Flushing {
+            epoch,
+            last,
+            positions,
+            ..
+        }) = self.flushing.take()
+        else {
+            return false;
+        };
+        let _ = self.reports.send(Report::Durable {
+            worker: self.exchange.me(),
+            epoch,
+            positions,
+        });
+        last
+    }
+
+    fn check_reached(&mut self) {
+        if !self.reached
+            && self.errand.ends.len() == self.positions.len()
+            && self
+                .errand
+                .ends
+                .iter()
+                .zip(&self.positions)
+                .all(|(end, p)| p.offset >= *end)
+        {
+            self.reached = true;
+            let _ = self.reports.send(Report::Reached);
+        }
+    }
+
+    fn index_of(&self, place: Place) -> Option<usize> {
+        self.positions.iter().position(|p| p.place == place)
+    }
+
+    /// Reads the changelogs of this worker's key groups up to the high watermarks taken at the start.
+    async fn restore(&mut self) -> Result<(), Error> {
+        self.clock.turn_to(Activity::Restore);
+        let mut left: Vec<(Position, i64)> = std::mem::take(&mut self.errand.restore);
+        left.retain(|(from, end)| from.offset < *end);
+        self.source
+            .assign(&left.iter().map(|(from, _)| *from).collect::<Vec<_>>());
+        while !left.is_empty() {
+            let mut arrival = self.source.next().await?;
+            let (place, next) = (arrival.place(), arrival.next_position());
+            while let Some(held) = arrival.next_batch()? {
+                let batch = held.as_ref();
+                let body = batch
+                    .uncompressed(&mut self.decompressor)
+                    .map_err(|e| unreadable(&self.errand.topics, place, batch.base_offset(), &e))?;
+                let frame = Frame::new(place.partition, batch, body, arrival.position());
+                let n = self.work.restore(place.topic, frame)?;
+                Counters::add(&self.counters.records_restored, n);
+            }
+            left.retain(|(from, end)| from.place != place || next < *end);
+        }
+        Ok(())
+    }
+}
+
+impl<S: Source, K> Drop for Worker<S, K> {
+    fn drop(&mut self) {
+        self.clock.turn_to(Activity::Wait);
+        self.counters.lag.fetch_sub(self.lag, Ordering::Relaxed);
+    }
+}
+
+fn unreadable(
+    topics: &[String],
+    place: Place,
+    offset: i64,
+    error: &dyn std::fmt::Display,
+) -> Error {
+    Error::Data {
+        topic: topics.get(place.topic).cloned().unwrap_or_default(),
+        partition: place.partition,
+        offset,
+        reason: format!("the batch cannot be read: {error}"),
+    }
+}
+
+/// Waits for the acknowledgements of an epoch. Dropping the future loses nothing: what was acknowledged is taken out.
+async fn flushed(flushing: &mut Option<Flushing>) -> Result<(), Error> {
+    if let Some(flushing) = flushing {
+        while let Some(ack) = flushing.acks.front_mut() {
+            ack.await?;
+            flushing.acks.pop_front();
+        }
+    }
+    Ok(())
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
