@@ -133,20 +133,25 @@ impl<T: Weigh> Exchange<T> {
     pub(crate) fn receive(&mut self, level: usize) -> Option<Received<T>> {
         let workers = self.inboxes.len();
         let row = level * workers..(level + 1) * workers;
-        if self.taken[row.clone()].iter().all(VecDeque::is_empty) {
-            self.take();
-        }
+        let mut taken_now = false;
         loop {
             if self.passed[row.clone()].iter().all(|passed| *passed) {
                 self.passed[row.clone()].fill(false);
                 return Some(Received::Aligned);
             }
             // The senders take turns; one that has passed its barrier is held back until the others have.
-            let at = (0..workers)
+            let next = (0..workers)
                 .map(|i| row.start + (self.turn + i) % workers)
-                .find(|at| !self.passed[*at] && !self.taken[*at].is_empty())?;
-            match self.taken[at].pop_front()? {
-                Message::Item(item) => {
+                .find(|at| !self.passed[*at] && !self.taken[*at].is_empty());
+            let Some(at) = next else {
+                if std::mem::replace(&mut taken_now, true) {
+                    return None;
+                }
+                self.take();
+                continue;
+            };
+            match self.taken[at].pop_front() {
+                Some(Message::Item(item)) => {
                     self.handled(level, item.weight());
                     self.turn = (at + 1) % workers;
                     return Some(Received::Item {
@@ -154,7 +159,8 @@ impl<T: Weigh> Exchange<T> {
                         item,
                     });
                 }
-                Message::Barrier => self.passed[at] = true,
+                Some(Message::Barrier) => self.passed[at] = true,
+                None => return None,
             }
         }
     }
