@@ -10,6 +10,7 @@ pub mod consumer;
 mod error;
 pub mod group;
 mod metrics;
+pub mod producer;
 
 pub use backoff::{Backoff, Jitter};
 pub use cluster::{BrokerId, Cluster, Purpose};
@@ -21,6 +22,7 @@ pub use connection::{Connection, Pending};
 pub use consumer::Fetcher;
 pub use error::{ConfigError, Error, Result};
 pub use metrics::MetricsSnapshot;
+pub use producer::Producer;
 
 /// Splits `host:port`, also with an IPv6 address in brackets; `None` if it is not of that form.
 #[must_use]

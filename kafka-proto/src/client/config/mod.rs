@@ -18,6 +18,7 @@ pub use value::{
 };
 
 use super::error::ConfigError;
+use crate::records::{Codec, Compression};
 
 /// Properties of Java programs that mean nothing to a client that takes and gives bytes; accepted, so that a file can be shared.
 const IGNORED: [&str; 9] = [
@@ -115,6 +116,37 @@ impl Config {
     pub fn validate(mut self) -> Result<Arc<Self>, ConfigError> {
         contradictions::resolve(&mut self)?;
         Ok(Arc::new(self))
+    }
+
+    /// The producer's compression: `compression.type` with the level of that codec.
+    ///
+    /// # Errors
+    /// The codec does not have the level.
+    pub fn compression(&self) -> Result<Compression, ConfigError> {
+        let (codec, name, level) = match self.compression_type {
+            CompressionType::None => return Ok(Compression::NONE),
+            CompressionType::Snappy => (Codec::Snappy, "compression.type", None),
+            CompressionType::Gzip => (
+                Codec::Gzip,
+                "compression.gzip.level",
+                Some(self.compression_gzip_level),
+            ),
+            CompressionType::Lz4 => (
+                Codec::Lz4,
+                "compression.lz4.level",
+                Some(self.compression_lz4_level),
+            ),
+            CompressionType::Zstd => (
+                Codec::Zstd,
+                "compression.zstd.level",
+                Some(self.compression_zstd_level),
+            ),
+        };
+        Compression::new(codec, level).map_err(|error| ConfigError::Invalid {
+            name,
+            value: level.map_or_else(String::new, |level| level.to_string()),
+            expected: error.to_string(),
+        })
     }
 
     /// `request.timeout.ms`.

@@ -393,26 +393,38 @@ impl Connection {
     }
 
     /// Reads a response out of its frame, and heeds its throttle time.
-    pub(crate) fn decode<R: Request>(&self, frame: Bytes, version: i16) -> Result<R::Response> {
+    fn decode<R: Request>(&self, frame: Bytes, version: i16) -> Result<R::Response> {
+        let response = Self::read::<R>(frame.clone(), version, &self.shared.name)?;
+        if throttle_comes_first::<R>(version) {
+            let mut reader = Reader::new(frame);
+            let header = ResponseHeader::decode(&mut reader, R::response_header_version(version));
+            if header.is_ok()
+                && let Ok(time @ 1..) = reader.i32()
+            {
+                self.throttle(Duration::from_millis(time as u64));
+            }
+        }
+        Ok(response)
+    }
+
+    /// Reads a response out of its frame; `broker` is for the message if it cannot be read.
+    pub(crate) fn read<R: Request>(
+        frame: Bytes,
+        version: i16,
+        broker: &Arc<str>,
+    ) -> Result<R::Response> {
         let mut reader = Reader::new(frame);
         let mut read = || {
             ResponseHeader::decode(&mut reader, R::response_header_version(version))?;
-            let body = reader.clone();
             let response = R::Response::decode(&mut reader, version)?;
             reader.clone().finish()?;
-            Ok((body, response))
+            Ok(response)
         };
-        let (mut body, response) = read().map_err(|source| Error::Malformed {
-            broker: Arc::clone(&self.shared.name),
+        read().map_err(|source| Error::Malformed {
+            broker: Arc::clone(broker),
             what: format!("{} version {version}", R::Response::NAME).into(),
             source,
-        })?;
-        if throttle_comes_first::<R>(version)
-            && let Ok(time @ 1..) = body.i32()
-        {
-            self.throttle(Duration::from_millis(time as u64));
-        }
-        Ok(response)
+        })
     }
 }
 

@@ -1,0 +1,182 @@
+//! Produce requests out of plans, and answers out of responses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::delivery::Ticket;
+use super::state::{Answer, Plan, Sender};
+use crate::client::cluster::{BrokerId, Cluster, Metadata};
+use crate::client::connection::Connection;
+use crate::client::error::{Error, Result};
+use crate::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
+use crate::messages::{ErrorCode, ProduceRequest, ProduceResponse};
+use crate::records::{HEADER_BYTES, Stamp, restamp};
+use crate::wire::{Records, Text, Uuid};
+
+/// What the producer's state carries for each batch.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) records: Records,
+    /// What the bytes carry now.
+    pub(super) stamp: Option<Stamp>,
+    /// The share of `buffer.memory`; free again when this is dropped.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Load {
+    /// The bytes under this stamp; rewritten only if they carry another one.
+    fn stamped(&mut self, stamp: Option<Stamp>) -> Records {
+        if let Some(stamp) = stamp.filter(|stamp| self.stamp != Some(*stamp)) {
+            let body = self.records.len().saturating_sub(HEADER_BYTES);
+            let head = std::mem::take(&mut self.records.head);
+            self.records.head = restamp(head, body, stamp);
+            self.stamp = Some(stamp);
+        }
+        self.records.clone()
+    }
+}
+
+/// The highest version that names topics instead of giving their ids.
+const LAST_WITH_NAMES: i16 = 12;
+
+/// The request of a plan, and the highest version that it may have: topic ids are all or nothing (KIP-516).
+pub(super) fn build(
+    plan: &Plan,
+    sender: &mut Sender<Load, (Ticket, u64)>,
+    metadata: &Metadata,
+    acks: i16,
+    timeout: Duration,
+) -> (ProduceRequest, i16) {
+    let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
+    let mut version_max = i16::MAX;
+    for at in &plan.partitions {
+        let Some((topic, index, load, stamp)) = sender.sending(*at) else {
+            continue;
+        };
+        let data = PartitionProduceData {
+            index,
+            records: Some(load.stamped(stamp)),
+        };
+        if let Some((_, known)) = topics.iter_mut().find(|(name, _)| name == topic) {
+            known.partition_data.push(data);
+            continue;
+        }
+        let topic_id = metadata
+            .topic(topic)
+            .map_or(Uuid::default(), |topic| topic.id);
+        if topic_id == Uuid::default() {
+            version_max = LAST_WITH_NAMES;
+        }
+        let entry = TopicProduceData {
+            name: Text::from(&**topic),
+            topic_id,
+            partition_data: vec![data],
+        };
+        topics.push((Arc::clone(topic), entry));
+    }
+    let request = ProduceRequest {
+        transactional_id: None,
+        acks,
+        timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
+        topic_data: topics.into_iter().map(|(_, topic)| topic).collect(),
+    };
+    (request, version_max)
+}
+
+/// What a response says about one partition.
+pub(super) fn answer(
+    response: &Result<ProduceResponse>,
+    metadata: &Metadata,
+    topic: &str,
+    partition: i32,
+) -> Answer {
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => return Answer::Lost(error.clone()),
+    };
+    let Some(found) = find(response, metadata, topic, partition) else {
+        return Answer::Lost(Error::broker(
+            format!("producing to {topic}-{partition}"),
+            ErrorCode::UNKNOWN_SERVER_ERROR,
+            Some("the answer does not mention the partition"),
+        ));
+    };
+    if found.error_code.is_ok() {
+        return Answer::Acknowledged {
+            base_offset: (found.base_offset >= 0).then_some(found.base_offset),
+            log_append_time: (found.log_append_time_ms >= 0).then_some(found.log_append_time_ms),
+        };
+    }
+    let about_records = found.record_errors.first().and_then(|error| {
+        let text = error.batch_index_error_message.as_deref()?;
+        Some(format!("record {} of the batch: {text}", error.batch_index))
+    });
+    let message = match (found.error_message.as_deref(), about_records) {
+        (Some(message), Some(record)) => Some(format!("{message} ({record})")),
+        (message, record) => message.map(str::to_owned).or(record),
+    };
+    Answer::Refused {
+        code: found.error_code,
+        message: message.map(Arc::from),
+    }
+}
+
+fn find<'a>(
+    response: &'a ProduceResponse,
+    metadata: &Metadata,
+    topic: &str,
+    partition: i32,
+) -> Option<&'a PartitionProduceResponse> {
+    let id = metadata.topic(topic).map(|topic| topic.id);
+    response
+        .responses
+        .iter()
+        .filter(|answer| {
+            if answer.name.is_empty() {
+                Some(answer.topic_id) == id
+            } else {
+                answer.name == *topic
+            }
+        })
+        .flat_map(|answer| &answer.partition_responses)
+        .find(|answer| answer.index == partition)
+}
+
+/// Heeds what a response says besides: throttling (KIP-219) and newer leaders (KIP-951).
+pub(super) fn heed(
+    response: &ProduceResponse,
+    cluster: &Cluster,
+    metadata: &Metadata,
+    connection: Option<&Connection>,
+) {
+    if let Ok(time @ 1..) = u64::try_from(response.throttle_time_ms)
+        && let Some(connection) = connection
+    {
+        connection.throttle(Duration::from_millis(time));
+    }
+    for topic in &response.responses {
+        for partition in &topic.partition_responses {
+            let leader = &partition.current_leader;
+            if leader.leader_epoch < 0 {
+                continue;
+            }
+            let name = if topic.name.is_empty() {
+                metadata
+                    .topic_by_id(topic.topic_id)
+                    .map(|topic| &*topic.name)
+            } else {
+                Some(&*topic.name)
+            };
+            if let Some(name) = name {
+                cluster.learn_leader(
+                    name,
+                    partition.index,
+                    BrokerId(leader.leader_id),
+                    leader.leader_epoch,
+                );
+            }
+        }
+    }
+}

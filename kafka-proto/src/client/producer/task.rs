@@ -1,0 +1,630 @@
+//! The producer's task: carries submissions, answers, connections and timers to the state, and its plans to the brokers.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Shared;
+use super::batch::Accumulator;
+use super::delivery::Ticket;
+use super::request::{self, Load};
+use super::state::{Answer, Effects, Identity, Outcome, Plan, Sender, Settings};
+use crate::client::backoff::{Backoff, Jitter};
+use crate::client::cluster::{BrokerId, Cluster, Metadata, Purpose};
+use crate::client::config::Acks;
+use crate::client::connection::Connection;
+use crate::client::error::{Error, Result};
+use crate::messages::{InitProducerIdRequest, ProduceRequest};
+use crate::wire::Records;
+
+/// What handles tell the task.
+pub(super) enum Event {
+    Submit(Submission),
+    /// A batch was opened for a record; it is to be sent after `linger.ms`.
+    Opened(Arc<Accumulator>, u64),
+    /// Tell when everything submitted before has ended.
+    Flush(oneshot::Sender<()>),
+    /// End; what is left fails.
+    Stop,
+}
+
+/// A finished batch.
+pub(super) struct Submission {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) records: Records,
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) ticket: Ticket,
+    pub(super) accepted: Instant,
+}
+
+/// What the task's own helpers tell it.
+enum Report {
+    Answered {
+        request: u64,
+        broker: BrokerId,
+        version: i16,
+        frame: Result<Bytes>,
+    },
+    Connected(BrokerId, Result<Connection>),
+    Identified(Result<Identity>),
+}
+
+/// The way to a broker.
+enum Link {
+    Open(Connection),
+    Connecting,
+    /// It failed; not to be tried before.
+    Failed(Instant),
+}
+
+/// Events that are taken in one go: what they bring leaves in as few requests as possible.
+const EVENTS_AT_ONCE: usize = 256;
+
+struct Task {
+    shared: Arc<Shared>,
+    sender: Sender<Load, (Ticket, u64)>,
+    metadata: Arc<Metadata>,
+    changes: watch::Receiver<Arc<Metadata>>,
+    links: HashMap<BrokerId, Link>,
+    reports: mpsc::UnboundedSender<Report>,
+    lingering: VecDeque<(Instant, Arc<Accumulator>, u64)>,
+    flushes: Flushes,
+    jitter: Jitter,
+    is_identifying: bool,
+    /// Why nothing can be produced any more.
+    fatal: Option<Error>,
+}
+
+pub(super) fn spawn(shared: &Arc<Shared>, events: mpsc::UnboundedReceiver<Event>) {
+    let config = &shared.config;
+    let settings = Settings {
+        idempotent: config.enable_idempotence,
+        in_flight_max: config.max_in_flight_requests_per_connection,
+        retries: config.retries,
+        request_bytes_max: config.max_request_size,
+        delivery_timeout: Duration::from_millis(config.delivery_timeout_ms),
+        backoff: Backoff::new(
+            Duration::from_millis(config.retry_backoff_ms),
+            Duration::from_millis(config.retry_backoff_max_ms),
+        ),
+    };
+    let (reports, receiver) = mpsc::unbounded_channel();
+    let changes = shared.cluster.changes();
+    let task = Task {
+        shared: Arc::clone(shared),
+        sender: Sender::new(settings),
+        metadata: shared.cluster.metadata(),
+        changes,
+        links: HashMap::new(),
+        reports,
+        lingering: VecDeque::new(),
+        flushes: Flushes::default(),
+        jitter: Jitter::default(),
+        is_identifying: false,
+        fatal: None,
+    };
+    tokio::spawn(task.run(events, receiver));
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        mut reports: mpsc::UnboundedReceiver<Report>,
+    ) {
+        let mut taken = Vec::with_capacity(EVENTS_AT_ONCE);
+        let mut has_handles = true;
+        let mut timer: Pin<Box<Sleep>> = Box::pin(sleep_until(Instant::now()));
+        // The producer id is on its way before the first batch is there.
+        self.identify();
+        loop {
+            let wake = self.work();
+            if !has_handles && self.sender.outstanding() == 0 && self.lingering.is_empty() {
+                return;
+            }
+            if let Some(wake) = wake
+                && timer.deadline() != wake
+            {
+                timer.as_mut().reset(wake);
+            }
+            tokio::select! {
+                count = events.recv_many(&mut taken, EVENTS_AT_ONCE), if has_handles => {
+                    has_handles = count > 0;
+                }
+                report = reports.recv() => {
+                    // The task itself holds a sender, so there is always a next one.
+                    if let Some(report) = report {
+                        self.reported(report);
+                    }
+                }
+                changed = self.changes.changed() => {
+                    // The cluster cannot go away before its producer.
+                    if changed.is_ok() {
+                        self.metadata_changed();
+                    }
+                }
+                () = timer.as_mut(), if wake.is_some() => {}
+            }
+            while let Ok(report) = reports.try_recv() {
+                self.reported(report);
+            }
+            for event in taken.drain(..) {
+                if self.told(event).is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends what can be sent; returns when to look again.
+    fn work(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        while let Some((due, ..)) = self.lingering.front()
+            && *due <= now
+        {
+            if let Some((_, accumulator, serial)) = self.lingering.pop_front() {
+                self.end_linger(&accumulator, serial);
+            }
+        }
+        let mut effects = Effects::default();
+        self.sender.expire(now.into_std(), &mut effects);
+        self.apply(effects);
+        let retry = self.send_all(now);
+        let wake = self
+            .sender
+            .next_wakeup(now.into_std())
+            .map(Instant::from_std);
+        let linger = self.lingering.front().map(|(due, ..)| *due);
+        [wake, linger, retry].into_iter().flatten().min()
+    }
+
+    /// Sends the batch of a partition whose linger is over, unless it went already because it was full.
+    fn end_linger(&mut self, accumulator: &Accumulator, serial: u64) {
+        let submission = {
+            let mut open = accumulator.lock();
+            if open.as_ref().is_none_or(|filling| filling.serial != serial) {
+                return;
+            }
+            self.shared.seal(accumulator, &mut open)
+        };
+        if let Some(submission) = submission {
+            self.submit(submission);
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let Submission {
+            topic,
+            partition,
+            records,
+            permit,
+            ticket,
+            accepted,
+        } = submission;
+        if let Some(error) = &self.fatal {
+            ticket.tell(Outcome::Failed(Error::Delivery {
+                topic,
+                partition,
+                maybe_written: false,
+                source: Box::new(error.clone()),
+            }));
+            return;
+        }
+        let deadline = accepted + Duration::from_millis(self.shared.config.delivery_timeout_ms);
+        let (count, bytes) = (ticket.count(), records.len());
+        let load = Load {
+            records,
+            stamp: None,
+            _permit: permit,
+        };
+        let ticket = (ticket, self.flushes.submitted());
+        self.sender.submit(
+            &topic,
+            partition,
+            (load, ticket),
+            count,
+            bytes,
+            deadline.into_std(),
+        );
+    }
+
+    fn told(&mut self, event: Event) -> std::ops::ControlFlow<()> {
+        match event {
+            Event::Submit(submission) => self.submit(submission),
+            Event::Opened(accumulator, serial) => {
+                let due = Instant::now() + Duration::from_millis(self.shared.config.linger_ms);
+                self.lingering.push_back((due, accumulator, serial));
+            }
+            Event::Flush(done) => self.flushes.wait(done),
+            Event::Stop => {
+                let mut effects = Effects::default();
+                self.sender
+                    .fail_all(&Error::Closed { what: "producer" }, &mut effects);
+                self.apply(effects);
+                return std::ops::ControlFlow::Break(());
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn reported(&mut self, report: Report) {
+        match report {
+            Report::Answered {
+                request,
+                broker,
+                version,
+                frame,
+            } => self.answered(request, broker, version, frame),
+            Report::Connected(broker, Ok(connection)) => {
+                self.links.insert(broker, Link::Open(connection));
+            }
+            Report::Connected(broker, Err(error)) => {
+                tracing::warn!(%broker, %error, "the producer cannot connect");
+                let not_before = Instant::now() + self.shared.cluster.retry_delay(1);
+                self.links.insert(broker, Link::Failed(not_before));
+            }
+            Report::Identified(Ok(identity)) => {
+                self.is_identifying = false;
+                self.sender.set_identity(identity);
+            }
+            Report::Identified(Err(error)) => {
+                self.is_identifying = false;
+                let mut effects = Effects::default();
+                self.sender.fail_all(&error, &mut effects);
+                self.fatal = Some(error);
+                self.apply(effects);
+            }
+        }
+    }
+
+    fn answered(&mut self, request: u64, broker: BrokerId, version: i16, frame: Result<Bytes>) {
+        let connection = match self.links.get(&broker) {
+            Some(Link::Open(connection)) => Some(connection.clone()),
+            _ => None,
+        };
+        let response = frame.and_then(|frame| {
+            Connection::read::<ProduceRequest>(frame, version, &format!("broker {broker}").into())
+        });
+        if let Ok(response) = &response {
+            request::heed(
+                response,
+                &self.shared.cluster,
+                &self.metadata,
+                connection.as_ref(),
+            );
+        } else if connection.is_some_and(|connection| connection.is_closed()) {
+            self.links.remove(&broker);
+        }
+        let mut effects = Effects::default();
+        self.sender.answered(
+            request,
+            Instant::now().into_std(),
+            self.jitter.fraction(),
+            |topic, partition| request::answer(&response, &self.metadata, topic, partition),
+            &mut effects,
+        );
+        self.apply(effects);
+    }
+
+    fn metadata_changed(&mut self) {
+        self.metadata = Arc::clone(&self.changes.borrow_and_update());
+        for topic in self.metadata.topics() {
+            if self.shared.buffers(&topic.name).is_some() {
+                self.shared
+                    .grow_buffers(&topic.name, topic.partitions.len());
+            }
+        }
+    }
+
+    /// Sends requests until nothing more may go out; returns when a failed broker may be tried again.
+    fn send_all(&mut self, now: Instant) -> Option<Instant> {
+        if self.sender.needs_identity() && self.sender.outstanding() > 0 {
+            self.identify();
+        }
+        let mut retry: Option<Instant> = None;
+        let mut missing: Vec<Arc<str>> = Vec::new();
+        let mut wanted: Vec<BrokerId> = Vec::new();
+        loop {
+            let (links, metadata) = (&mut self.links, &self.metadata);
+            let mut route = |topic: &Arc<str>, partition: i32| {
+                let Some((leader, _)) = metadata.leader(topic, partition) else {
+                    if missing.last() != Some(topic) {
+                        missing.push(Arc::clone(topic));
+                    }
+                    return None;
+                };
+                match links.get(&leader) {
+                    Some(Link::Open(connection)) if !connection.is_closed() => return Some(leader),
+                    Some(Link::Connecting) => return None,
+                    Some(Link::Failed(not_before)) if *not_before > now => {
+                        retry = Some(retry.map_or(*not_before, |retry| retry.min(*not_before)));
+                        return None;
+                    }
+                    _ => {}
+                }
+                links.insert(leader, Link::Connecting);
+                wanted.push(leader);
+                None
+            };
+            match self.sender.next_request(now.into_std(), &mut route) {
+                Some(plan) => self.send(&plan),
+                None => break,
+            }
+        }
+        for topic in missing {
+            self.shared.cluster.want_topic(&topic);
+            self.shared.cluster.request_refresh();
+        }
+        for broker in wanted {
+            let (cluster, reports) = (self.shared.cluster.clone(), self.reports.clone());
+            tokio::spawn(async move {
+                let result = cluster.connection(broker, Purpose::Produce).await;
+                // A producer that ended meanwhile needs no connection.
+                drop(reports.send(Report::Connected(broker, result)));
+            });
+        }
+        retry
+    }
+
+    fn send(&mut self, plan: &Plan) {
+        let config = &self.shared.config;
+        let timeout = config.request_timeout();
+        let acks = config.acks;
+        let (request, version_max) =
+            request::build(plan, &mut self.sender, &self.metadata, acks.wire(), timeout);
+        let sent = match self.links.get(&plan.broker) {
+            Some(Link::Open(connection)) => connection
+                .version_at_most::<ProduceRequest>(version_max)
+                .and_then(|version| {
+                    if acks == Acks::None {
+                        return connection.send_unanswered(&request, version);
+                    }
+                    let report = AnswerReport {
+                        reports: self.reports.clone(),
+                        request: plan.request,
+                        broker: plan.broker,
+                        version,
+                        is_given: false,
+                    };
+                    connection.send_to(
+                        &request,
+                        version,
+                        timeout,
+                        Box::new(move |frame| report.give(frame)),
+                    )
+                }),
+            _ => Err(Error::Disconnected {
+                broker: format!("broker {}", plan.broker).into(),
+                reason: "it was never connected".into(),
+            }),
+        };
+        drop(request);
+        let answer = match sent {
+            Ok(()) if acks == Acks::None => Answer::Acknowledged {
+                base_offset: None,
+                log_append_time: None,
+            },
+            Ok(()) => return,
+            Err(error) => {
+                self.links.remove(&plan.broker);
+                Answer::Unsent(error)
+            }
+        };
+        let mut effects = Effects::default();
+        self.sender.answered(
+            plan.request,
+            Instant::now().into_std(),
+            self.jitter.fraction(),
+            |_, _| answer.clone(),
+            &mut effects,
+        );
+        self.apply(effects);
+    }
+
+    fn apply(&mut self, effects: Effects<Load, (Ticket, u64)>) {
+        let counters = self.shared.cluster.counters();
+        counters.batch_retries.add(effects.retries);
+        counters.epoch_bumps.add(effects.bumps);
+        if effects.refresh {
+            self.shared.cluster.request_refresh();
+        }
+        for load in effects.spent {
+            let Load {
+                records, _permit, ..
+            } = load;
+            counters.batch_bytes_sent.add(records.len() as u64);
+            if records.tail.is_empty() {
+                self.shared.pool.give_bytes(records.head);
+            }
+        }
+        for ((ticket, generation), outcome) in effects.done {
+            let count = u64::from(ticket.count());
+            match &outcome {
+                Outcome::Acknowledged { .. } => {
+                    counters.batches_sent.add(1);
+                    counters.records_sent.add(count);
+                }
+                Outcome::Failed(_) => counters.records_failed.add(count),
+            }
+            ticket.tell(outcome);
+            self.flushes.ended(generation);
+        }
+    }
+
+    /// Asks for a producer id, if none is there or on its way.
+    fn identify(&mut self) {
+        if !self.sender.needs_identity() || self.is_identifying || self.fatal.is_some() {
+            return;
+        }
+        self.is_identifying = true;
+        let (cluster, reports) = (self.shared.cluster.clone(), self.reports.clone());
+        tokio::spawn(async move {
+            let result = identity(&cluster).await;
+            drop(reports.send(Report::Identified(result)));
+        });
+    }
+}
+
+/// Asks for a producer id until there is one, or it is clear that there will be none.
+async fn identity(cluster: &Cluster) -> Result<Identity> {
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        transaction_timeout_ms: i32::MAX,
+        ..Default::default()
+    };
+    let mut failures = 0;
+    loop {
+        let result = async {
+            let connection = cluster.any_connection().await?;
+            let timeout = cluster.config().request_timeout();
+            let response = connection.call(&request, timeout).await?;
+            if !response.error_code.is_ok() {
+                let what = "asking for a producer id (`enable.idempotence`)";
+                return Err(Error::broker(what, response.error_code, None));
+            }
+            Ok(Identity {
+                id: response.producer_id,
+                epoch: response.producer_epoch,
+            })
+        };
+        match result.await {
+            Err(error) if error.is_retriable() => {
+                tracing::debug!(%error, "no producer id yet");
+                failures += 1;
+                tokio::time::sleep(cluster.retry_delay(failures)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Carries the answer to a request back to the task; if it is dropped unused, that is the answer.
+struct AnswerReport {
+    reports: mpsc::UnboundedSender<Report>,
+    request: u64,
+    broker: BrokerId,
+    version: i16,
+    is_given: bool,
+}
+
+impl AnswerReport {
+    fn give(mut self, frame: Result<Bytes>) {
+        self.report(frame);
+    }
+
+    fn report(&mut self, frame: Result<Bytes>) {
+        self.is_given = true;
+        let report = Report::Answered {
+            request: self.request,
+            broker: self.broker,
+            version: self.version,
+            frame,
+        };
+        // A producer that ended meanwhile has told its callers.
+        drop(self.reports.send(report));
+    }
+}
+
+impl Drop for AnswerReport {
+    fn drop(&mut self) {
+        if !self.is_given {
+            self.report(Err(Error::Disconnected {
+                broker: format!("broker {}", self.broker).into(),
+                reason: "the runtime that its connection ran on is gone".into(),
+            }));
+        }
+    }
+}
+
+/// Who waits for which batches: each flush ends a generation.
+#[derive(Debug, Default)]
+struct Flushes {
+    /// The number of the first generation in the queue.
+    first: u64,
+    generations: VecDeque<Generation>,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    outstanding: usize,
+    /// Told when it and all before it are empty.
+    waiting: Option<oneshot::Sender<()>>,
+}
+
+impl Flushes {
+    /// Counts a batch in, and returns its generation.
+    fn submitted(&mut self) -> u64 {
+        if self
+            .generations
+            .back()
+            .is_none_or(|last| last.waiting.is_some())
+        {
+            self.generations.push_back(Generation::default());
+        }
+        if let Some(last) = self.generations.back_mut() {
+            last.outstanding += 1;
+        }
+        self.first + self.generations.len() as u64 - 1
+    }
+
+    fn ended(&mut self, generation: u64) {
+        let place = usize::try_from(generation - self.first).unwrap_or(usize::MAX);
+        if let Some(generation) = self.generations.get_mut(place) {
+            generation.outstanding -= 1;
+        }
+        self.tell();
+    }
+
+    fn wait(&mut self, done: oneshot::Sender<()>) {
+        match self.generations.back_mut() {
+            Some(last) if last.waiting.is_none() => last.waiting = Some(done),
+            _ => self.generations.push_back(Generation {
+                outstanding: 0,
+                waiting: Some(done),
+            }),
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        while let Some(generation) = self
+            .generations
+            .pop_front_if(|generation| generation.outstanding == 0 && generation.waiting.is_some())
+        {
+            self.first += 1;
+            if let Some(done) = generation.waiting {
+                // Who waited may have stopped to.
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_waits_for_what_was_submitted_before_it_and_for_nothing_else() {
+        let mut flushes = Flushes::default();
+        let first = flushes.submitted();
+        let (done, mut one) = oneshot::channel();
+        flushes.wait(done);
+        let second = flushes.submitted();
+        let (done, mut two) = oneshot::channel();
+        flushes.wait(done);
+        flushes.ended(second);
+        assert!(one.try_recv().is_err() && two.try_recv().is_err());
+        flushes.ended(first);
+        assert!(one.try_recv().is_ok() && two.try_recv().is_ok());
+        let (done, mut three) = oneshot::channel();
+        flushes.wait(done);
+        assert!(three.try_recv().is_ok());
+    }
+}
