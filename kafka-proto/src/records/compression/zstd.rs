@@ -1,5 +1,7 @@
 //! zstd by `structured-zstd`: decoding goes straight into the output buffer, so neither a window nor a declared size makes it allocate.
 
+use std::cell::RefCell;
+
 use structured_zstd::{
     decoding::{
         FrameDecoder,
@@ -88,33 +90,29 @@ fn is_too_small(error: &FrameDecoderError) -> bool {
     }
 }
 
-/// Writes zstd.
-#[derive(Default)]
-pub(super) struct Deflater {
-    state: Option<(i32, Box<FrameCompressor>)>,
-    frame: Vec<u8>,
+thread_local! {
+    /// The encoder of this thread and its level. It is not `Send`, but builders must be, and it is large: one a thread is enough.
+    static ENCODER: RefCell<Option<(i32, FrameCompressor)>> = const { RefCell::new(None) };
 }
 
-impl std::fmt::Debug for Deflater {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("zstd::Deflater")
-    }
+/// Writes zstd.
+#[derive(Debug, Default)]
+pub(super) struct Deflater {
+    frame: Vec<u8>,
 }
 
 impl Deflater {
     pub(super) fn deflate(&mut self, level: i32, bytes: &[u8], out: &mut Vec<u8>) {
-        let encoder = match &mut self.state {
-            Some((of, encoder)) if *of == level => encoder,
-            state => {
-                &mut state
-                    .insert((
-                        level,
-                        Box::new(FrameCompressor::new(CompressionLevel::from_level(level))),
-                    ))
-                    .1
-            }
-        };
-        encoder.compress_independent_frame_into(bytes, &mut self.frame);
+        ENCODER.with_borrow_mut(|state| {
+            let encoder = match state {
+                Some((of, encoder)) if *of == level => encoder,
+                state => {
+                    let level_of = CompressionLevel::from_level(level);
+                    &mut state.insert((level, FrameCompressor::new(level_of))).1
+                }
+            };
+            encoder.compress_independent_frame_into(bytes, &mut self.frame);
+        });
         out.extend_from_slice(&self.frame);
     }
 }
