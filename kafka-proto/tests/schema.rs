@@ -128,7 +128,8 @@ impl Comparison<'_> {
         }
     }
 
-    fn fields(&mut self, path: &str, got: &Struct, wanted: &[Value]) {
+    /// `present` are the versions that have this struct at all: what a field inside says of others means nothing.
+    fn fields(&mut self, path: &str, present: Versions, got: &Struct, wanted: &[Value]) {
         let names: Vec<String> = got
             .fields
             .iter()
@@ -150,11 +151,11 @@ impl Comparison<'_> {
             "{path}: tagged fields are written in the order of their declaration"
         );
         for (field, wanted) in got.fields.iter().zip(wanted) {
-            self.field(&format!("{path}.{}", field.name), field, wanted);
+            self.field(&format!("{path}.{}", field.name), present, field, wanted);
         }
     }
 
-    fn field(&mut self, path: &str, field: &Field, wanted: &Value) {
+    fn field(&mut self, path: &str, present: Versions, field: &Field, wanted: &Value) {
         let wanted_type = text(wanted, "type");
         // Two structs of one API that Kafka gives one name have the direction before it here.
         let kind = kind_name(&field.kind);
@@ -165,24 +166,14 @@ impl Comparison<'_> {
             if kind == wanted_type { kind } else { plain },
             wanted_type,
         );
-        self.expect(
-            path,
-            "versions",
-            field.versions,
-            versions(text(wanted, "versions")),
-        );
+        let got = field.versions.intersect(present);
+        let declared = versions(text(wanted, "versions")).intersect(present);
+        self.expect(path, "versions", got, declared);
         let nullable = versions(text(wanted, "nullableVersions"))
-            .intersect(field.versions)
+            .intersect(got)
             .intersect(self.versions);
-        self.expect(
-            path,
-            "nullable versions",
-            field
-                .nullable
-                .intersect(field.versions)
-                .intersect(self.versions),
-            nullable,
-        );
+        let declared = field.nullable.intersect(got).intersect(self.versions);
+        self.expect(path, "nullable versions", declared, nullable);
         self.expect(
             path,
             "tag",
@@ -218,6 +209,7 @@ impl Comparison<'_> {
                 .or_else(|| common?["fields"].as_array());
             self.fields(
                 path,
+                got,
                 of,
                 wanted.unwrap_or_else(|| panic!("{path}: no struct {name} in Kafka's table")),
             );
@@ -265,6 +257,7 @@ fn differences(
     );
     comparison.fields(
         schema.name,
+        Versions::from(0),
         schema.fields,
         message["fields"].as_array().unwrap(),
     );

@@ -1,0 +1,55 @@
+//! CreateDelegationToken (key 38): makes a token that stands for a login (KIP-48).
+
+use bytes::Bytes;
+
+use super::ErrorCode;
+use crate::wire::Text;
+
+message! {
+    /// For whom, and for how long.
+    pub struct CreateDelegationTokenRequest [1..=3] flexible [2..] {
+        /// Type of the token's owner; null is the caller (KIP-373).
+        owner_principal_type: Option<Text> [3..],
+        /// Name of the token's owner; null is the caller (KIP-373).
+        owner_principal_name: Option<Text> [3..],
+        /// Who may renew it besides its owner.
+        renewers: Vec<CreatableRenewers> [0..],
+        /// How long it may live, in milliseconds; -1 takes the broker's limit.
+        max_lifetime_ms: i64 [0..],
+    }
+
+    /// Someone who may renew it.
+    pub struct CreatableRenewers {
+        /// The principal's type, as `User`.
+        principal_type: Text [0..],
+        /// The principal's name.
+        principal_name: Text [0..],
+    }
+
+    /// The token.
+    pub struct CreateDelegationTokenResponse [1..=3] flexible [2..] {
+        /// Whether it went well, and if not, why.
+        error_code: ErrorCode [0..],
+        /// Type of the token's owner.
+        principal_type: Text [0..],
+        /// Name of the token's owner.
+        principal_name: Text [0..],
+        /// Type of who asked for the token (KIP-373).
+        token_requester_principal_type: Text [3..],
+        /// Name of who asked for the token (KIP-373).
+        token_requester_principal_name: Text [3..],
+        /// When it was issued, in milliseconds since 1970.
+        issue_timestamp_ms: i64 [0..],
+        /// When it expires unless it is renewed, in milliseconds since 1970.
+        expiry_timestamp_ms: i64 [0..],
+        /// When it expires in any case, in milliseconds since 1970.
+        max_timestamp_ms: i64 [0..],
+        /// Its name.
+        token_id: Text [0..],
+        /// Its secret.
+        hmac: Bytes [0..],
+        /// How long the client should hold back because it went over a quota, in milliseconds; 0 if it did not
+        /// (KIP-219).
+        throttle_time_ms: i32 [0..],
+    }
+}
