@@ -7,8 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::{
     messages::{
         ConsumerProtocolAssignment, ConsumerProtocolSubscription, Message,
-        consumer_protocol::{RequestTopicPartition, ResponseTopicPartition},
-        join_group::JoinGroupResponseMember,
+        consumer_protocol::TopicPartition, join_group::JoinGroupResponseMember,
     },
     wire::{DecodeError, Reader, Text},
 };
@@ -43,7 +42,7 @@ pub(crate) fn assignment(of: &MemberAssignment) -> Bytes {
     let assigned_partitions = of
         .partitions
         .iter()
-        .map(|(topic, partitions)| ResponseTopicPartition {
+        .map(|(topic, partitions)| TopicPartition {
             topic: topic.clone(),
             partitions: partitions.clone(),
         })
@@ -83,7 +82,7 @@ pub(crate) fn member(answer: JoinGroupResponseMember) -> Result<GroupMember, Dec
         owned: subscription
             .owned_partitions
             .into_iter()
-            .map(|RequestTopicPartition { topic, partitions }| (topic, partitions))
+            .map(|TopicPartition { topic, partitions }| (topic, partitions))
             .collect(),
         generation: subscription.generation_id,
     })
@@ -101,7 +100,7 @@ pub(crate) fn assigned(
     let partitions = assignment
         .assigned_partitions
         .into_iter()
-        .map(|ResponseTopicPartition { topic, partitions }| (topic, partitions))
+        .map(|TopicPartition { topic, partitions }| (topic, partitions))
         .collect();
     Ok((partitions, assignment.user_data))
 }
