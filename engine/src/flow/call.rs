@@ -95,6 +95,11 @@ pub(crate) struct Call<'b> {
     pub(crate) limits: Limits,
     /// Rows that `share` may keep.
     pub(crate) share_rows: usize,
+    pub(crate) progress: Progress,
+}
+
+/// What changes while a call runs.
+pub(crate) struct Progress {
     /// Index of the next operator.
     pub(crate) operators: Cell<usize>,
     /// Index of the next `once`.
@@ -111,28 +116,9 @@ pub(crate) struct Call<'b> {
     pub(crate) has_failed: Cell<bool>,
 }
 
-impl<'b> Call<'b> {
-    pub(crate) fn new(
-        mode: Mode<'b>,
-        slots: &'b [RefCell<Slot>],
-        onces: &'b Onces,
-        bump: &'b Bump,
-        placement: &'b Placement,
-        input: Input<'b>,
-        from: Position,
-        limits: Limits,
-        share_rows: usize,
-    ) -> Self {
+impl Progress {
+    pub(crate) fn new(from: Position) -> Self {
         Self {
-            mode,
-            slots,
-            onces,
-            bump,
-            placement,
-            input,
-            from,
-            limits,
-            share_rows,
             operators: Cell::new(0),
             once: Cell::new(0),
             stop: Cell::new(None),

@@ -59,7 +59,7 @@ fn ship_step<T>(
         match ship.ship(meta.timestamp, item) {
             Ok(false) => Flow::Continue(()),
             Ok(true) => resume.full(scope),
-            Err(error) => scope.fail(error),
+            Err(error) => scope.broken(error),
         }
     }
 }

@@ -12,7 +12,7 @@ mod scope;
 mod slot;
 mod stream;
 
-pub(crate) use call::{Call, Mode};
+pub(crate) use call::{Call, Mode, Progress};
 pub use call::{Input, Limits, Port, Position};
 pub(crate) use cut::{Count, Placement, Shipped, receive, send};
 pub use error::Error;

@@ -87,7 +87,7 @@ impl Resume {
     fn is_behind_the_written(&mut self, scope: Scope<'_>) -> bool {
         let is_first = self.record == scope.call.from.index;
         if !is_first || self.seen >= self.skip {
-            scope.call.replaying.set(false);
+            scope.call.progress.replaying.set(false);
             let skip = std::mem::take(&mut self.skip);
             return !is_first || self.seen > skip;
         }
@@ -98,10 +98,10 @@ impl Resume {
     #[cold]
     pub(crate) fn full(&self, scope: Scope<'_>) -> Flow {
         if self.can_break {
-            scope.call.written.set(self.seen);
+            scope.call.progress.written.set(self.seen);
             Flow::Break(())
         } else {
-            scope.call.full.set(true);
+            scope.call.progress.full.set(true);
             Flow::Continue(())
         }
     }

@@ -43,8 +43,8 @@ impl<'b> Scope<'b> {
     /// When the same place of the plan asks for a value of another type than in the call before.
     #[must_use]
     pub fn once<T: Send + 'static>(self, init: impl FnOnce() -> T) -> &'b T {
-        let index = self.call.once.get();
-        self.call.once.set(index + 1);
+        let index = self.call.progress.once.get();
+        self.call.progress.once.set(index + 1);
         self.call
             .onces
             .value(index, init)
@@ -53,8 +53,8 @@ impl<'b> Scope<'b> {
 
     /// Takes the next place in the graph: writes it down when learning, compares when running.
     pub(crate) fn operator(self, kind: Kind, inputs: &[usize], topic: Option<&str>) -> usize {
-        let index = self.call.operators.get();
-        self.call.operators.set(index + 1);
+        let index = self.call.progress.operators.get();
+        self.call.progress.operators.set(index + 1);
         match self.call.mode {
             Mode::Learn(graph) => graph.borrow_mut().push(Node {
                 kind,
@@ -100,17 +100,23 @@ impl<'b> Scope<'b> {
     /// The learned graph, while the plan runs and nothing has failed.
     pub(crate) fn running(self) -> Option<&'b Graph> {
         match self.call.mode {
-            Mode::Run(graph) if !self.call.has_failed.get() => Some(graph),
+            Mode::Run(graph) if !self.call.progress.has_failed.get() => Some(graph),
             _ => None,
         }
     }
 
     /// The first error of a call stays; nothing runs after it.
     #[cold]
-    pub(crate) fn fail(self, error: Error) -> Flow {
-        if !self.call.has_failed.replace(true) {
-            *self.call.error.borrow_mut() = Some(error);
+    pub(crate) fn fail(self, error: Error) {
+        if !self.call.progress.has_failed.replace(true) {
+            *self.call.progress.error.borrow_mut() = Some(error);
         }
+    }
+
+    /// Fails, and ends the loop over the input.
+    #[cold]
+    pub(crate) fn broken(self, error: Error) -> Flow {
+        self.fail(error);
         Flow::Break(())
     }
 
@@ -142,9 +148,9 @@ impl<'b> Scope<'b> {
 
     /// A loop over the input was broken at this record.
     pub(crate) fn stopped_at(self, index: u32) -> Flow {
-        self.call.stop.set(Some(Position {
+        self.call.progress.stop.set(Some(Position {
             index,
-            skip: self.call.written.get(),
+            skip: self.call.progress.written.get(),
         }));
         Flow::Break(())
     }
@@ -152,13 +158,16 @@ impl<'b> Scope<'b> {
     /// Whether a loop over the input should end before the record `index`, `done` records after it began.
     #[inline]
     pub(crate) fn is_enough(self, done: u32) -> bool {
-        done >= self.call.limits.records || self.call.full.get()
+        done >= self.call.limits.records || self.call.progress.full.get()
     }
 
     /// A loop over the input ends before this record.
     #[cold]
     pub(crate) fn stopped_before(self, index: u32) -> Flow {
-        self.call.stop.set(Some(Position { index, skip: 0 }));
+        self.call
+            .progress
+            .stop
+            .set(Some(Position { index, skip: 0 }));
         Flow::Break(())
     }
 
@@ -168,7 +177,7 @@ impl<'b> Scope<'b> {
         let Some(graph) = self.running() else {
             return Flow::Break(());
         };
-        if self.call.replaying.get() {
+        if self.call.progress.replaying.get() {
             return Flow::Continue(());
         }
         if graph
@@ -199,6 +208,6 @@ impl<'b> Scope<'b> {
                 reason,
             },
         };
-        self.fail(error)
+        self.broken(error)
     }
 }

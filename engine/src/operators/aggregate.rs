@@ -1,9 +1,9 @@
 //! `aggregate`: folds the rows of each key into a value of another type.
 
-use super::fold::{Fold, Totals};
+use super::fold::{Fold, Results};
 use crate::{
     batch::{Decode, Encode},
-    flow::{Keyed, Kind, Pipe, Stream},
+    flow::{Keyed, Kind, Pipe},
     state::State,
 };
 
@@ -57,7 +57,7 @@ impl<'b, T: Encode + Decode<'b>, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decod
         self,
         initial: A,
         step: S,
-    ) -> Stream<'b, (K, A), Totals<'b, K, T, Aggregating<A, S>>> {
+    ) -> Results<'b, K, T, Aggregating<A, S>> {
         self.fold(Kind::Aggregate, Aggregating(initial, step))
     }
 }

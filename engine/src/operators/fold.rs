@@ -26,6 +26,9 @@ pub trait Fold<T> {
     fn out(state: Self::State) -> Option<Self::Out>;
 }
 
+/// The stream of a fold's results.
+pub type Results<'b, K, T, F> = Stream<'b, (K, <F as Fold<T>>::Out), Totals<'b, K, T, F>>;
+
 /// Results by key; see [`Keyed::count`], [`Keyed::aggregate`], [`Keyed::reduce`].
 pub struct Totals<'b, K, T, F> {
     scope: Scope<'b>,
@@ -64,11 +67,7 @@ pub(crate) fn table<'s, A: State>(
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
     /// A keyed operator to which the rows themselves are sent.
-    pub(crate) fn fold<G: Fold<T>>(
-        self,
-        kind: Kind,
-        mut fold: G,
-    ) -> Stream<'b, (K, G::Out), Totals<'b, K, T, G>>
+    pub(crate) fn fold<G: Fold<T>>(self, kind: Kind, mut fold: G) -> Results<'b, K, T, G>
     where
         T: Encode + Decode<'b>,
     {
@@ -104,7 +103,7 @@ pub(crate) fn totals<'b, K, T, F: Fold<T>>(
     scope: Scope<'b>,
     operator: usize,
     fold: F,
-) -> Stream<'b, (K, F::Out), Totals<'b, K, T, F>> {
+) -> Results<'b, K, T, F> {
     let pipe = Totals {
         scope,
         operator,
@@ -143,7 +142,7 @@ pub(crate) fn take_in<'b, T: Decode<'b>, F: Fold<T>>(
         None => false,
     });
     if !is_ok {
-        undecodable(scope, operator);
+        let _ = undecodable(scope, operator);
     }
 }
 
@@ -158,7 +157,7 @@ fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
     let operator = scope
         .running()
         .map_or_else(String::new, |g| g.describe(operator));
-    scope.fail(Error::Undecodable { operator })
+    scope.broken(Error::Undecodable { operator })
 }
 
 impl<'b, K: Decode<'b>, T: Decode<'b>, O, F: Fold<T, Out = O>> Pipe<(K, O)>

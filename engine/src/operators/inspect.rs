@@ -20,7 +20,7 @@ fn step<T>(
     mut next: impl FnMut(Meta, T) -> Flow,
 ) -> impl FnMut(Meta, T) -> Flow {
     move |meta, item| {
-        if !scope.call.replaying.get() {
+        if !scope.call.progress.replaying.get() {
             f(&item);
         }
         next(meta, item)

@@ -1,9 +1,9 @@
 //! `reduce`: joins the rows of each key two by two.
 
-use super::fold::{Fold, Totals};
+use super::fold::{Fold, Results};
 use crate::{
     batch::{Decode, Encode},
-    flow::{Keyed, Kind, Pipe, Stream},
+    flow::{Keyed, Kind, Pipe},
     state::State,
 };
 
@@ -46,10 +46,7 @@ impl<'b, T: State, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'
     /// max.sort();
     /// assert_eq!(max, [5, 8]);
     /// ```
-    pub fn reduce<S: FnMut(T, T) -> T>(
-        self,
-        step: S,
-    ) -> Stream<'b, (K, T), Totals<'b, K, T, Reducing<S>>> {
+    pub fn reduce<S: FnMut(T, T) -> T>(self, step: S) -> Results<'b, K, T, Reducing<S>> {
         self.fold(Kind::Reduce, Reducing(step))
     }
 }

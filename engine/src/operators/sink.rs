@@ -44,7 +44,7 @@ fn step<'s, T: ToRecord>(
         }
         if let Err(source) = item.write(meta.timestamp, scratch, outbox) {
             let topic = topic.to_owned();
-            return scope.fail(Error::Sink { topic, source });
+            return scope.broken(Error::Sink { topic, source });
         }
         if outbox.full_bytes() >= limit {
             resume.full(scope)

@@ -1,6 +1,6 @@
 //! `source`: the records of a topic, and what they are read as.
 
-use std::fmt::Display;
+use std::{convert::Infallible, fmt::Display, str::Utf8Error};
 
 use crate::{
     batch::{Frame, Record, frame::RawRecord},
@@ -26,24 +26,15 @@ impl<'b> Scope<'b> {
 
 impl<'b> Source<'b> {
     /// Values as text, borrowed from the fetched batch. Values that are null or not UTF-8 are bad records ([`Stream::on_bad`]).
-    pub fn utf8(
-        self,
-    ) -> Stream<
-        'b,
-        &'b str,
-        Decoded<'b, impl FnMut(&'b [u8]) -> Result<&'b str, std::str::Utf8Error>>,
-    > {
+    pub fn utf8(self) -> Values<'b, &'b str, impl FnMut(&'b [u8]) -> Result<&'b str, Utf8Error>> {
         self.decode(str::from_utf8)
     }
 
     /// Values as bytes. Null values are bad records ([`Stream::on_bad`]).
+    #[expect(clippy::type_complexity, reason = "the closure's type cannot be named")]
     pub fn bytes(
         self,
-    ) -> Stream<
-        'b,
-        &'b [u8],
-        Decoded<'b, impl FnMut(&'b [u8]) -> Result<&'b [u8], std::convert::Infallible>>,
-    > {
+    ) -> Values<'b, &'b [u8], impl FnMut(&'b [u8]) -> Result<&'b [u8], Infallible>> {
         self.decode(Ok)
     }
 
@@ -65,7 +56,7 @@ impl<'b> Source<'b> {
     /// ```
     pub fn json<T: serde::Deserialize<'b>>(
         self,
-    ) -> Stream<'b, T, Decoded<'b, impl FnMut(&'b [u8]) -> Result<T, serde_json::Error>>> {
+    ) -> Values<'b, T, impl FnMut(&'b [u8]) -> Result<T, serde_json::Error>> {
         self.decode(|bytes| serde_json::from_slice(bytes))
     }
 
@@ -85,6 +76,9 @@ impl<'b> Source<'b> {
         Stream::new(scope, node, Records { scope, node })
     }
 }
+
+/// The stream of a topic's values.
+pub type Values<'b, T, F> = Stream<'b, T, Decoded<'b, F>>;
 
 /// Values of a topic's records, decoded.
 pub struct Decoded<'b, F> {
@@ -120,7 +114,7 @@ fn walk<'b>(
             Ok(record) => record,
             Err(source) => {
                 let topic = scope.running().and_then(|g| g.node(node)?.topic.clone());
-                flow = scope.fail(Error::Batch {
+                flow = scope.broken(Error::Batch {
                     topic: topic.unwrap_or_default(),
                     partition: frame.partition(),
                     source,

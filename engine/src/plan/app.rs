@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt, sync::Arc};
 use bumpalo::Bump;
 
 use crate::{
-    flow::{Call, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Scope},
+    flow::{Call, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Progress, Scope},
     state::KeyGroups,
 };
 
@@ -98,19 +98,20 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
         me: 0,
         workers: 1,
     };
-    let call = Call::new(
-        Mode::Learn(&graph),
-        &[],
-        &onces,
-        &bump,
-        &placement,
-        Input::Tick,
-        Position::START,
-        Limits::default(),
-        0,
-    );
+    let call = Call {
+        mode: Mode::Learn(&graph),
+        slots: &[],
+        onces: &onces,
+        bump: &bump,
+        placement: &placement,
+        input: Input::Tick,
+        from: Position::START,
+        limits: Limits::default(),
+        share_rows: 0,
+        progress: Progress::new(Position::START),
+    };
     plan(Scope { call: &call });
-    if let Some(error) = call.error.borrow_mut().take() {
+    if let Some(error) = call.progress.error.borrow_mut().take() {
         return Err(error);
     }
     let graph = graph.borrow().clone();

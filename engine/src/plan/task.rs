@@ -10,9 +10,10 @@ use super::{App, Plan};
 use crate::{
     batch::{Outbox, OutboxConfig, Rows},
     flow::{
-        Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Scope, Slot,
+        Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Progress,
+        Scope, Slot,
     },
-    state::{KeyGroups, RestoreError},
+    state::{KeyGroups, KeyedState, RestoreError},
 };
 
 /// Rows that `share` keeps at most in one call; fewer where they fan out.
@@ -143,31 +144,32 @@ impl Task {
     /// The job cannot go on; this task must not be used again.
     pub fn call(&mut self, input: Input<'_>, from: Position) -> Result<Option<Position>, Error> {
         self.bump.reset();
-        let call = Call::new(
-            Mode::Run(&self.graph),
-            &self.slots,
-            &self.onces,
-            &self.bump,
-            &self.placement,
+        let call = Call {
+            mode: Mode::Run(&self.graph),
+            slots: &self.slots,
+            onces: &self.onces,
+            bump: &self.bump,
+            placement: &self.placement,
             input,
             from,
-            self.limits,
-            self.share_rows,
-        );
+            limits: self.limits,
+            share_rows: self.share_rows,
+            progress: Progress::new(from),
+        };
         (self.plan)(Scope { call: &call });
-        let built = call.operators.get();
-        if built != self.graph.nodes().len() && !call.has_failed.get() {
+        let built = call.progress.operators.get();
+        if built != self.graph.nodes().len() && !call.progress.has_failed.get() {
             Scope { call: &call }.changed(&self.graph, built, "the end of the plan".to_owned());
         }
-        if let Some(error) = call.error.borrow_mut().take() {
+        if let Some(error) = call.progress.error.borrow_mut().take() {
             return Err(error);
         }
-        self.share_rows = if call.full.get() {
+        self.share_rows = if call.progress.full.get() {
             (self.share_rows / 8).max(1)
         } else {
             (self.share_rows * 2).min(SHARE_ROWS_MAX)
         };
-        Ok(call.stop.get())
+        Ok(call.progress.stop.get())
     }
 
     fn slot(&mut self, operator: usize) -> &mut Slot {
@@ -265,11 +267,11 @@ impl Task {
     #[must_use]
     pub fn state_size(&self, operator: usize) -> StateSize {
         let slot = self.slots[operator].borrow();
-        let of = |s: &Box<dyn crate::state::KeyedState>| StateSize {
+        let of = |s: &dyn KeyedState| StateSize {
             keys: s.len(),
             bytes: s.memory_bytes(),
         };
-        slot.state.as_ref().map_or_else(StateSize::default, of)
+        slot.state.as_deref().map_or_else(StateSize::default, of)
     }
 }
 
