@@ -70,7 +70,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             records: 1 << 16,
-            rows_bytes: 256 << 10,
+            rows_bytes: 512 << 10,
             sink_bytes: 1 << 20,
         }
     }

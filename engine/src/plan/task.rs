@@ -138,7 +138,8 @@ impl Task {
     }
 
     /// Calls the plan with `input`, from a place in it on. `None`: the input is done. A place: an output is full, or the call was long
-    /// enough; take the outputs and call again with the same input from there, before anything else.
+    /// enough; take the outputs and call again with the same input from there. Rows for operators further down (those with a greater
+    /// index) may be handed in before; other input for the same operator may not.
     ///
     /// # Errors
     /// The job cannot go on; this task must not be used again.

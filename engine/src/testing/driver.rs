@@ -253,18 +253,23 @@ impl Driver {
         self.next += 1;
         for (source, _) in sources {
             self.call(worker, Input::Frame { source, frame })?;
-            self.settle()?;
         }
         Ok(())
     }
 
-    /// Calls a worker's task until the input is done, taking its outputs in between.
+    /// Calls a worker's task until the input is done. In between, what came out is brought on its way, so that it does not pile up.
     fn call(&mut self, worker: usize, input: Input<'_>) -> Result<(), Error> {
+        let operator = match input {
+            Input::Frame { source, .. } => source,
+            Input::Rows { operator, .. } => operator,
+            Input::Tick => 0,
+        };
         let mut from = Some(Position::START);
         while let Some(at) = from {
             from = self.tasks[worker].call(input, at)?;
             self.take_rows(worker);
             self.take_records(worker);
+            self.settle(operator)?;
         }
         Ok(())
     }
@@ -310,9 +315,12 @@ impl Driver {
         }
     }
 
-    /// Brings rows to their workers until none are on their way.
-    fn settle(&mut self) -> Result<(), Error> {
-        while let Some((operator, worker, mut rows)) = self.rows.pop_front() {
+    /// Brings rows to their workers until none are on their way to operators behind `operator`. Only to those: an operator must not
+    /// get other rows while it is in the middle of some.
+    fn settle(&mut self, operator: usize) -> Result<(), Error> {
+        while let Some(at) = self.rows.iter().position(|(o, ..)| *o > operator)
+            && let Some((operator, worker, mut rows)) = self.rows.remove(at)
+        {
             let input = Input::Rows {
                 operator,
                 port: Port::Sent,
@@ -369,7 +377,6 @@ impl Driver {
                     rows.clear();
                 }
             }
-            self.settle()?;
         }
         self.spare.push(rows);
         Ok(())

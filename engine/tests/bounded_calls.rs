@@ -1,0 +1,129 @@
+//! A call of the plan is bounded: whatever one record fans out to, memory does not grow with it.
+
+use engine::{
+    flow::{Limits, Scope},
+    plan::App,
+    testing::Driver,
+};
+use test_support::alloc::{self, CountingAllocator};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn driver(plan: impl Fn(Scope<'_>) + Send + Sync + 'static, limits: Limits) -> Driver {
+    Driver::of(App::new("test", plan).unwrap(), 1, limits).unwrap()
+}
+
+fn tiny() -> Limits {
+    Limits {
+        records: 3,
+        rows_bytes: 100,
+        sink_bytes: 1,
+    }
+}
+
+/// Each line is a number: so many rows come from it.
+fn fan_out<'b>(
+    s: Scope<'b>,
+) -> engine::flow::Stream<'b, (&'b str, u64), impl engine::flow::Pipe<(&'b str, u64)>> {
+    s.source("in")
+        .utf8()
+        .try_map(|l| l.parse::<u64>().map(|n| (l, n)))
+        .flat_map(|(l, n)| (0..n).map(move |i| (l, i)))
+}
+
+#[test]
+fn one_record_that_fans_out_a_million_fold_does_not_exhaust_memory() {
+    let mut driver = driver(
+        |s| {
+            fan_out(s)
+                .key_by(|(_, i)| i % 100)
+                .aggregate(0u64, |n, _| *n += 1)
+                .emit_every_update()
+                .filter(|(_, n)| n % 10_000 == 0)
+                .sink("out");
+        },
+        Limits::default(),
+    );
+    alloc::reset_peak();
+    let before = alloc::live_bytes();
+    driver.feed("in", ["1000000"]);
+    let peak = alloc::peak_bytes() - before;
+    assert_eq!(driver.read("out").len(), 100);
+    assert_eq!(driver.counters("aggregate-1").records, 1_000_000);
+    assert!(peak < 4 << 20, "{peak} bytes at the peak for rows of 60 MB");
+}
+
+#[test]
+fn a_call_that_stops_in_the_middle_of_a_record_goes_on_behind_what_it_wrote() {
+    let lines = ["3", "0", "700", "x", "1", "12", "0"];
+    let want: Vec<(String, u64)> = [3u64, 0, 700, 1, 12, 0]
+        .iter()
+        .flat_map(|n| (0..*n).map(|i| (n.to_string(), i)))
+        .collect();
+    let mut driver = driver(|s| fan_out(s).sink("out"), tiny());
+    driver.feed("in", lines);
+    let got: Vec<_> = driver
+        .read("out")
+        .iter()
+        .map(|r| (r.key_str().unwrap().to_owned(), r.value_u64().unwrap()))
+        .collect();
+    assert_eq!(got, want, "each row once, in order");
+    assert_eq!(driver.counters("source-1").records, 7);
+    assert_eq!(driver.counters("try_map-1").bad, 1);
+}
+
+#[test]
+fn every_row_is_counted_and_looked_at_once_although_its_record_is_begun_again() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+    let seen = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&seen);
+    let plan = move |s: Scope<'_>| {
+        fan_out(s)
+            .inspect(|_| {
+                counter.fetch_add(1, Ordering::Relaxed);
+            })
+            .try_map(|(l, i)| {
+                if i % 3 == 2 {
+                    Err("every third")
+                } else {
+                    Ok((l, i))
+                }
+            })
+            .key_by(|(_, i)| i)
+            .aggregate(0u64, |n, _| *n += 1)
+            .sink("out");
+    };
+    let mut driver = driver(plan, tiny());
+    driver.feed("in", ["90", "30"]);
+    driver.commit();
+    assert_eq!(driver.counters("try_map-2").bad, 40);
+    assert_eq!(seen.load(Ordering::Relaxed), 120);
+    let total: u64 = driver
+        .read("out")
+        .iter()
+        .map(|r| r.value_u64().unwrap())
+        .sum();
+    assert_eq!(total, 80);
+}
+
+#[test]
+fn a_shared_stream_gives_every_row_to_every_reader_whatever_the_bounds() {
+    let mut driver = driver(
+        |s| {
+            let rows = fan_out(s).share();
+            rows.clone().sink("a");
+            rows.clone()
+                .filter(|(_, i)| i % 2 == 0)
+                .union(rows.filter(|(_, i)| i % 2 == 1))
+                .sink("b");
+        },
+        tiny(),
+    );
+    driver.feed("in", ["3000", "2", "1"]);
+    assert_eq!(driver.read("a").len(), 3003);
+    assert_eq!(driver.read("b").len(), 3003);
+}
