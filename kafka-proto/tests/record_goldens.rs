@@ -1,5 +1,6 @@
 //! Record batches made by Apache Kafka: read to the same records, and written to the same bytes. Broken ones: refused or survived.
 #![cfg(feature = "compression")]
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use std::{fs::File, io::Read, path::Path};
 
