@@ -248,7 +248,9 @@ fn walking_twice_the_records_allocates_nothing_more() {
         };
         let (small, large) = (field(1000), field(2000));
         let mut decompressor = Decompressor::new(1 << 20);
-        [&small, &large, &small].map(|field| walk_all(field, &mut decompressor).unwrap());
+        for field in [&small, &large, &small] {
+            walk_all(field, &mut decompressor).unwrap();
+        }
         let (_, of_small) = alloc::count_thread(|| walk_all(&small, &mut decompressor).unwrap());
         let (_, of_large) = alloc::count_thread(|| walk_all(&large, &mut decompressor).unwrap());
         assert_eq!(of_small.count, of_large.count, "{codec}");
@@ -277,7 +279,7 @@ fn building_twice_the_records_allocates_nothing_more() {
             let batch = builder.finish(Stamp::NONE).unwrap();
             builder.recycle(batch);
         };
-        [1000, 2000, 1000].map(&mut build);
+        [1000, 2000, 1000].into_iter().for_each(&mut build);
         let (_, of_small) = alloc::count_thread(|| build(1000));
         let (_, of_large) = alloc::count_thread(|| build(2000));
         // The zstd encoder allocates a few times for each block of 128 KiB.
