@@ -19,8 +19,9 @@ pub use config::{
     Property, SecurityProtocol,
 };
 pub use connection::{Connection, Pending};
-pub use consumer::Fetcher;
+pub use consumer::{Consumer, Fetcher};
 pub use error::{ConfigError, Error, Result};
+pub use group::{Membership, TopicPartition};
 pub use metrics::MetricsSnapshot;
 pub use producer::Producer;
 

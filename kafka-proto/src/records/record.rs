@@ -57,6 +57,11 @@ impl<'a> Headers<'a> {
             .map(|header| header.value)
     }
 
+    /// Headers that were checked once, from what [`Headers::raw`] gave.
+    pub(crate) const fn from_raw(count: u32, bytes: &'a [u8]) -> Self {
+        Self { count, bytes }
+    }
+
     /// How many are left, and their bytes as they stand in the record.
     pub(crate) const fn raw(&self) -> (u32, &'a [u8]) {
         (self.count, self.bytes)

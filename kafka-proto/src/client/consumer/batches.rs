@@ -164,6 +164,14 @@ impl FetchedPartition {
         self.position >= self.end
     }
 
+    /// The first offset that is still to be taken; `None` if there is none.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.batches
+            .as_slice()
+            .first()
+            .map(|batch| batch.base_offset().max(self.from))
+    }
+
     /// Batches not taken yet.
     pub fn len(&self) -> usize {
         self.batches.len()

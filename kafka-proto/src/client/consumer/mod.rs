@@ -1,16 +1,24 @@
-//! Reading topics: [`Fetcher`] reads partitions that it is told to.
+//! Reading topics: [`Fetcher`] reads partitions that it is told to, [`Consumer`] joins a group to it.
 //!
-//! The borrowed interface ([`Fetcher::poll_batches`]) hands out the fetched batches as views of the response; records are walked in
-//! place.
+//! The borrowed interface ([`Consumer::poll_batches`]) hands out the fetched batches as views of the response, to be walked in place;
+//! the comfortable one ([`Consumer::poll`]) records as values.
 
 mod accept;
 mod batches;
+#[expect(
+    clippy::module_inception,
+    reason = "the handle is what the module is named after"
+)]
+mod consumer;
 mod fetcher;
 mod link;
+mod records;
 mod room;
 mod session;
 mod state;
 
 pub use batches::{FetchedBatch, FetchedBatches, FetchedPartition, FetchedRecords};
+pub use consumer::{Consumer, Rebalance};
 pub use fetcher::{Fetcher, Progress, Start};
+pub use records::ConsumerRecord;
 pub use room::FetchBudget;

@@ -255,11 +255,12 @@ impl Member {
         let later = Some(now + self.settings.retry_backoff);
         match code {
             ErrorCode::UNKNOWN_MEMBER_ID => {
+                let at_once = !self.identity.member_id.is_empty();
                 self.identity = Identity {
                     member_id: Text::EMPTY,
                     generation: NO_GENERATION,
                 };
-                self.outside(None);
+                self.outside(if at_once { None } else { later });
             }
             ErrorCode::ILLEGAL_GENERATION => {
                 self.identity.generation = NO_GENERATION;
@@ -270,7 +271,9 @@ impl Member {
                 self.outside(later);
             }
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => self.outside(later),
-            ErrorCode::REBALANCE_IN_PROGRESS => self.outside(None),
+            // To a SyncGroup it means: join at once. To a JoinGroup: not now.
+            ErrorCode::REBALANCE_IN_PROGRESS if self.phase == Phase::Syncing => self.outside(None),
+            ErrorCode::REBALANCE_IN_PROGRESS => self.outside(later),
             code if code.is_retriable() => self.outside(later),
             code => self.fail(code),
         }
@@ -671,8 +674,16 @@ mod tests {
         let now = Instant::now();
         // (answer, wait, coordinator sought)
         let table = [
-            (ErrorCode::UNKNOWN_MEMBER_ID, Step::Join, false),
-            (ErrorCode::REBALANCE_IN_PROGRESS, Step::Join, false),
+            (
+                ErrorCode::UNKNOWN_MEMBER_ID,
+                Step::Wait(Some(now + BACKOFF)),
+                false,
+            ),
+            (
+                ErrorCode::REBALANCE_IN_PROGRESS,
+                Step::Wait(Some(now + BACKOFF)),
+                false,
+            ),
             (
                 ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
                 Step::Wait(Some(now + BACKOFF)),

@@ -1,0 +1,575 @@
+//! The member's task: sends what the state machine wants, on the coordinator's connection, and tells the application.
+
+use std::{
+    collections::BTreeSet, future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use crate::{
+    client::{
+        Cluster, Purpose,
+        error::{Error, Result},
+    },
+    messages::{
+        ErrorCode, HeartbeatRequest, HeartbeatResponse, JoinGroupResponse, LeaveGroupRequest,
+        SyncGroupResponse, join_group::JoinGroupResponseMember,
+    },
+    wire::Text,
+};
+
+use super::{
+    Assignment, Assignor, Command, GroupEvent, GroupOptions, Loss, Polls, Revocation,
+    TopicPartition,
+    assignor::TopicLayout,
+    offsets::Refusal,
+    protocol,
+    state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
+};
+
+type Events = mpsc::UnboundedSender<Result<GroupEvent>>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What JoinGroup may take beyond the rebalance timeout, as in Java's client.
+const JOIN_LAPSE: Duration = Duration::from_secs(5);
+/// What leaving may take: the group gets over it without an answer, too.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The answer to the one request that is under way.
+enum Reply {
+    Joined(Result<JoinGroupResponse>),
+    /// The assignments of all members, and the sizes of their topics.
+    Divided(Result<(Vec<(Text, bytes::Bytes)>, Layout)>),
+    Synced(Result<SyncGroupResponse>),
+    Beaten(i32, Result<HeartbeatResponse>),
+}
+
+/// Topics and their numbers of partitions, as the leader divided them.
+type Layout = Vec<(Text, usize)>;
+
+pub(super) struct Task {
+    cluster: Cluster,
+    group: Arc<str>,
+    member: Member,
+    topics: Vec<Text>,
+    assignors: Vec<Arc<dyn Assignor>>,
+    identity: watch::Sender<Option<Identity>>,
+    polls: Arc<Polls>,
+    poll_interval_max: Option<Duration>,
+    pending: Option<BoxFuture<Reply>>,
+    /// What the next SyncGroup carries.
+    assignments: Vec<(Text, bytes::Bytes)>,
+    /// As the leader.
+    layout: Option<Layout>,
+    owned: Vec<TopicPartition>,
+    revoking: Option<oneshot::Receiver<()>>,
+}
+
+impl Task {
+    pub(super) fn new(
+        cluster: Cluster,
+        group: Arc<str>,
+        member: Member,
+        options: GroupOptions,
+        identity: watch::Sender<Option<Identity>>,
+        polls: Arc<Polls>,
+    ) -> Self {
+        Self {
+            cluster,
+            group,
+            member,
+            topics: options.topics.iter().map(Text::from).collect(),
+            assignors: options.assignors,
+            identity,
+            polls,
+            poll_interval_max: options.poll_interval_max,
+            pending: None,
+            assignments: Vec::new(),
+            layout: None,
+            owned: Vec::new(),
+            revoking: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        events: Events,
+        mut refused: mpsc::UnboundedReceiver<Refusal>,
+    ) {
+        let mut changes = self.cluster.changes();
+        self.want_topics();
+        loop {
+            self.tell(&events);
+            if self.member.phase() == Phase::Ended {
+                return;
+            }
+            if self.member.take_coordinator_lost() {
+                self.cluster.forget_coordinator(&self.group);
+            }
+            let wake = if self.pending.is_some() {
+                None
+            } else {
+                self.step()
+            };
+            let wake = [wake, self.lapses_at()].into_iter().flatten().min();
+            tokio::select! {
+                reply = wait(&mut self.pending) => self.replied(reply, &events),
+                () = acknowledged(&mut self.revoking) => {
+                    self.owned.clear();
+                    self.member.revoked();
+                }
+                command = commands.recv() => match command {
+                    Some(Command::Subscribe(topics)) => {
+                        self.topics = topics;
+                        self.want_topics();
+                        self.member.rebalance();
+                    }
+                    Some(Command::Polled) => self.member.polled(),
+                    Some(Command::Leave(done)) => {
+                        self.leave().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    // The handle was dropped.
+                    None => return self.leave().await,
+                },
+                Some((code, generation)) = refused.recv() => {
+                    self.member.heard(code, generation, Instant::now().into_std());
+                }
+                changed = changes.changed(), if self.layout.is_some() => {
+                    if changed.is_ok() && self.layout_changed() {
+                        tracing::info!(group = %self.group, "the topics have other partitions now; the group rebalances");
+                        self.layout = None;
+                        self.member.rebalance();
+                    }
+                }
+                () = sleep_until(wake) => self.check_polls(),
+            }
+        }
+    }
+
+    fn want_topics(&self) {
+        for topic in &self.topics {
+            self.cluster.want_topic(topic);
+        }
+    }
+
+    /// Begins what the state machine wants; otherwise when to ask it again.
+    fn step(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        match self.member.next(now.into_std()) {
+            Step::Join => self.pending = Some(self.join()),
+            Step::Sync => self.pending = Some(self.sync()),
+            Step::Heartbeat(request) => {
+                self.member.heartbeat_sent(now.into_std());
+                self.pending = Some(self.heartbeat(request));
+            }
+            Step::Wait(at) => return at.map(Instant::from_std),
+        }
+        None
+    }
+
+    fn join(&mut self) -> BoxFuture<Reply> {
+        let rack = Some(self.cluster.config().client_rack.as_str())
+            .filter(|rack| !rack.is_empty())
+            .map(Text::from);
+        let generation = self.member.identity().generation;
+        let protocols = self.assignors.iter().map(|assignor| {
+            let subscription = protocol::Subscription {
+                topics: &self.topics,
+                userdata: assignor.userdata(),
+                generation,
+                rack: rack.clone(),
+            };
+            (
+                Text::from(assignor.name()),
+                protocol::subscription(&subscription),
+            )
+        });
+        let protocols = protocols.collect();
+        let request = self.member.join_request(protocols);
+        let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+        let config = cluster.config();
+        let rebalance = Duration::from_millis(config.max_poll_interval_ms) + JOIN_LAPSE;
+        let timeout = config.request_timeout().max(rebalance);
+        self.layout = None;
+        Box::pin(async move {
+            let answer = async {
+                let (_, connection) = cluster.coordinator(&group).await?;
+                connection.call(&request, timeout).await
+            };
+            Reply::Joined(answer.await)
+        })
+    }
+
+    /// The leader's work: every member's topics, divided.
+    fn divide(&self, protocol: &Text, members: Vec<JoinGroupResponseMember>) -> BoxFuture<Reply> {
+        let assignor = self
+            .assignors
+            .iter()
+            .find(|assignor| protocol == assignor.name())
+            .map(Arc::clone);
+        let (cluster, group, protocol) = (
+            self.cluster.clone(),
+            Arc::clone(&self.group),
+            protocol.clone(),
+        );
+        Box::pin(async move {
+            let divided = async {
+                let Some(assignor) = assignor else {
+                    let text = format!(
+                        "group {group} chose the assignor {protocol}, which this member does not have"
+                    );
+                    return Err(Error::usage(text));
+                };
+                let members = members
+                    .into_iter()
+                    .map(protocol::member)
+                    .collect::<Result<Vec<_>, _>>();
+                let members = members.map_err(|source| Error::Malformed {
+                    broker: format!("a member of group {group}").into(),
+                    what: "subscription".into(),
+                    source,
+                })?;
+                let topics: BTreeSet<&Text> =
+                    members.iter().flat_map(|member| &member.topics).collect();
+                let names: Vec<&str> = topics.iter().map(|topic| &***topic).collect();
+                cluster.refresh(&names).await?;
+                let layouts = layouts(&cluster, &topics);
+                let sizes = topics
+                    .iter()
+                    .map(|topic| {
+                        let found = layouts.iter().find(|layout| layout.name == **topic);
+                        (
+                            (*topic).clone(),
+                            found.map_or(0, |layout| layout.partitions.len()),
+                        )
+                    })
+                    .collect();
+                let assignments = assignor.assign(&members, &layouts);
+                let bytes = assignments
+                    .iter()
+                    .map(|of| (of.member_id.clone(), protocol::assignment(of)))
+                    .collect();
+                Ok((bytes, sizes))
+            };
+            Reply::Divided(divided.await)
+        })
+    }
+
+    fn sync(&mut self) -> BoxFuture<Reply> {
+        let request = self
+            .member
+            .sync_request(std::mem::take(&mut self.assignments));
+        let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+        // Followers wait for the leader's assignment as long as a rebalance may take.
+        let config = cluster.config();
+        let rebalance = Duration::from_millis(config.max_poll_interval_ms) + JOIN_LAPSE;
+        let timeout = config.request_timeout().max(rebalance);
+        Box::pin(async move {
+            let answer = async {
+                let (_, connection) = cluster.coordinator(&group).await?;
+                connection.call(&request, timeout).await
+            };
+            Reply::Synced(answer.await)
+        })
+    }
+
+    fn heartbeat(&self, request: HeartbeatRequest) -> BoxFuture<Reply> {
+        let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+        Box::pin(async move {
+            let config = cluster.config();
+            let timeout = config
+                .request_timeout()
+                .min(Duration::from_millis(config.session_timeout_ms));
+            let generation = request.generation_id;
+            let answer = async {
+                let (_, connection) = cluster.coordinator(&group).await?;
+                connection.call(&request, timeout).await
+            };
+            Reply::Beaten(generation, answer.await)
+        })
+    }
+
+    fn replied(&mut self, reply: Reply, events: &Events) {
+        self.pending = None;
+        let now = Instant::now().into_std();
+        match reply {
+            Reply::Joined(Ok(answer)) => {
+                match self.member.joined(answer, now) {
+                    Joined::Not | Joined::Follower | Joined::Leader { keep: true, .. } => {}
+                    Joined::Leader {
+                        protocol, members, ..
+                    } => self.pending = Some(self.divide(&protocol, members)),
+                }
+                self.publish();
+            }
+            Reply::Divided(Ok((assignments, layout))) => {
+                self.assignments = assignments;
+                self.layout = Some(layout);
+            }
+            Reply::Synced(Ok(answer)) => {
+                self.member.synced(answer, now);
+                self.publish();
+            }
+            Reply::Beaten(generation, Ok(answer)) => {
+                self.member.heard(answer.error_code, generation, now);
+                self.publish();
+            }
+            Reply::Joined(Err(error))
+            | Reply::Divided(Err(error))
+            | Reply::Synced(Err(error))
+            | Reply::Beaten(_, Err(error)) => {
+                if let Some(code) = error.code()
+                    && !error.is_retriable()
+                {
+                    // Finding the coordinator was refused.
+                    tracing::error!(group = %self.group, %error, %code, "the membership ends");
+                    return self.end(error, events);
+                }
+                if !error.is_retriable() {
+                    return self.end(error, events);
+                }
+                tracing::warn!(group = %self.group, %error, "no answer from the coordinator; trying again");
+                self.member.unanswered(now);
+            }
+        }
+    }
+
+    fn end(&mut self, error: Error, events: &Events) {
+        if !self.owned.is_empty() {
+            let partitions = std::mem::take(&mut self.owned);
+            let reason = error.to_string().into();
+            drop(events.send(Ok(GroupEvent::Lost(Loss { partitions, reason }))));
+        }
+        drop(self.member.leave());
+        drop(events.send(Err(error)));
+    }
+
+    /// Lets commits and the handle know who the member is now.
+    fn publish(&self) {
+        let identity = self.member.identity();
+        self.identity.send_if_modified(|known| {
+            let news = known.as_ref() != Some(identity);
+            if news {
+                *known = Some(identity.clone());
+            }
+            news
+        });
+    }
+
+    /// Gives the application what it is to be told.
+    fn tell(&mut self, events: &Events) {
+        while let Some(told) = self.member.tell() {
+            let event = match told {
+                Told::Assigned {
+                    generation,
+                    assignment,
+                } => self.assigned(generation, assignment),
+                Told::Revoke => {
+                    let (done, acknowledged) = oneshot::channel();
+                    self.revoking = Some(acknowledged);
+                    Ok(GroupEvent::Revoked(Revocation {
+                        partitions: self.owned.clone(),
+                        _done: done,
+                    }))
+                }
+                Told::Lost { why } => {
+                    let partitions = std::mem::take(&mut self.owned);
+                    self.revoking = None;
+                    Ok(GroupEvent::Lost(Loss {
+                        partitions,
+                        reason: self.reason(why).into(),
+                    }))
+                }
+                Told::Failed(code) => Err(Error::broker(
+                    format!("being a member of group {}", self.group),
+                    code,
+                    hint(code),
+                )),
+            };
+            // A dropped handle shows in the commands, too.
+            drop(events.send(event));
+        }
+    }
+
+    fn assigned(&mut self, generation: i32, assignment: bytes::Bytes) -> Result<GroupEvent> {
+        let (topics, userdata) =
+            protocol::assigned(assignment).map_err(|source| Error::Malformed {
+                broker: format!("the leader of group {}", self.group).into(),
+                what: "assignment".into(),
+                source,
+            })?;
+        let mut partitions: Vec<TopicPartition> = topics
+            .into_iter()
+            .flat_map(|(topic, partitions)| {
+                partitions.into_iter().map(move |partition| TopicPartition {
+                    topic: topic.clone(),
+                    partition,
+                })
+            })
+            .collect();
+        partitions.sort_unstable();
+        self.owned.clone_from(&partitions);
+        let member_id = self.member.identity().member_id.clone();
+        Ok(GroupEvent::Assigned(Assignment {
+            generation,
+            member_id,
+            partitions,
+            userdata,
+        }))
+    }
+
+    fn reason(&self, why: LostWhy) -> String {
+        match why {
+            LostWhy::Refused(code) => {
+                format!(
+                    "the coordinator of group {} answered {code}: it took this member for dead or rebalanced without it",
+                    self.group
+                )
+            }
+            LostWhy::PolledTooSeldom => format!(
+                "the application did not poll for {} ms (`max.poll.interval.ms`), so it left group {}; poll more often, process less between \
+                 two polls, or raise the setting",
+                self.poll_interval_max.unwrap_or_default().as_millis(),
+                self.group
+            ),
+        }
+    }
+
+    fn layout_changed(&self) -> bool {
+        let metadata = self.cluster.metadata();
+        let Some(layout) = &self.layout else {
+            return false;
+        };
+        layout.iter().any(|(topic, size)| {
+            // A topic that is gone for the moment is no reason: its partitions say so themselves.
+            metadata
+                .topic(topic)
+                .is_some_and(|topic| topic.partitions.len() != *size)
+        })
+    }
+
+    /// When the application counts as silent, if it may.
+    fn lapses_at(&self) -> Option<Instant> {
+        let member = matches!(self.member.phase(), Phase::Stable | Phase::Revoking);
+        self.poll_interval_max
+            .filter(|_| member)
+            .map(|interval| self.polls.last() + interval)
+    }
+
+    fn check_polls(&mut self) {
+        if self.lapses_at().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        let request = self.member.lapse();
+        self.polls.lapsed.store(1, Ordering::Release);
+        self.pending = None;
+        self.layout = None;
+        self.publish();
+        tracing::warn!(group = %self.group, "{}", self.reason(LostWhy::PolledTooSeldom));
+        if let Some(request) = request {
+            let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+            tokio::spawn(async move { send_leave(&cluster, &group, request).await });
+        }
+    }
+
+    async fn leave(&mut self) {
+        self.pending = None;
+        if let Some(request) = self.member.leave() {
+            send_leave(&self.cluster, &self.group, request).await;
+        }
+    }
+}
+
+/// Not on the coordinator's connection: a JoinGroup may wait there, and brokers answer in order.
+async fn send_leave(cluster: &Cluster, group: &str, mut request: LeaveGroupRequest) {
+    let left = async {
+        let (broker, _) = cluster.coordinator(group).await?;
+        let connection = cluster.connection(broker, Purpose::Metadata).await?;
+        if connection.version_for::<LeaveGroupRequest>() >= Some(3) {
+            request.member_id = Text::EMPTY;
+        } else {
+            request.members = Vec::new();
+        }
+        connection.call(&request, LEAVE_TIMEOUT).await
+    };
+    match tokio::time::timeout(LEAVE_TIMEOUT, left).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(%group, %error, "leaving was not answered; the session will end by itself")
+        }
+        Err(_) => {
+            tracing::debug!(%group, "leaving was not answered in time; the session will end by itself")
+        }
+    }
+}
+
+fn layouts(cluster: &Cluster, topics: &BTreeSet<&Text>) -> Vec<TopicLayout> {
+    let metadata = cluster.metadata();
+    let rack = |id: &crate::client::BrokerId| {
+        metadata
+            .broker(*id)
+            .and_then(|broker| broker.rack.as_deref())
+            .map(Text::from)
+    };
+    topics
+        .iter()
+        .filter_map(|name| {
+            let topic = metadata.topic(name)?;
+            let racks = topic
+                .partitions
+                .iter()
+                .map(|p| p.replicas.iter().filter_map(rack).collect());
+            Some(TopicLayout {
+                name: (*name).clone(),
+                partitions: racks.collect(),
+            })
+        })
+        .collect()
+}
+
+fn hint(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::INCONSISTENT_GROUP_PROTOCOL => Some(
+            "its members have no assignor in common with this one, or it is not a group of consumers",
+        ),
+        ErrorCode::FENCED_INSTANCE_ID => Some("another member has the same `group.instance.id`"),
+        ErrorCode::INVALID_SESSION_TIMEOUT => Some(
+            "`session.timeout.ms` lies outside what the broker allows (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`)",
+        ),
+        ErrorCode::GROUP_MAX_SIZE_REACHED => {
+            Some("the broker allows no more members (`group.max.size`)")
+        }
+        _ => None,
+    }
+}
+
+async fn wait(pending: &mut Option<BoxFuture<Reply>>) -> Reply {
+    match pending {
+        Some(pending) => pending.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn acknowledged(revoking: &mut Option<oneshot::Receiver<()>>) {
+    match revoking {
+        Some(receiver) => {
+            drop(receiver.await);
+            *revoking = None;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
