@@ -6,6 +6,8 @@ pub mod schema;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod messages;
+#[cfg(feature = "mock")]
+pub mod mock;
 #[cfg(any(feature = "client", feature = "mock"))]
 pub mod net;
 pub mod partition;

@@ -1,0 +1,191 @@
+//! CreateTopics (19): new topics with their settings.
+//!
+//! Behaviour:
+//! * Any broker takes the request, as KRaft brokers do by forwarding it.
+//! * Topics are there at once, on every broker.
+//! * Unknown settings and values of the wrong type are INVALID_CONFIG.
+//!
+//! Version notes:
+//! * v4: −1 partitions or replicas mean the cluster's defaults (KIP-464)
+//! * v5: the answer has partitions, replicas and settings (KIP-525); v7: the topic id
+use crate::messages::create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult};
+use crate::messages::{CreateTopicsRequest, CreateTopicsResponse, ErrorCode};
+use crate::wire::Text;
+
+use super::super::configs::{TOPIC_CONFIGS, TopicConfigs};
+use super::super::state::State;
+use super::super::topics::is_valid_name;
+use super::Context;
+
+/// Kafka's sources of a setting's value.
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const DEFAULT_CONFIG: i8 = 5;
+
+pub(super) fn handle(context: &Context<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let mut state = context.state();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for (at, topic) in request.topics.iter().enumerate() {
+        let twice = request
+            .topics
+            .iter()
+            .enumerate()
+            .any(|(other, same)| other != at && same.name == topic.name);
+        let injected = context.injected_for(&topic.name, -1);
+        let made = match injected {
+            _ if twice => Err((
+                ErrorCode::INVALID_REQUEST,
+                String::from("the request names the topic twice"),
+            )),
+            Some(injected) => {
+                if injected.applied {
+                    let _ = create(&mut state, topic, request.validate_only);
+                }
+                Err((injected.error, injected.error.to_string()))
+            }
+            None => create(&mut state, topic, request.validate_only),
+        };
+        topics.push(result(&state, topic, made));
+    }
+    drop(state);
+    context.shared.notify_changed();
+    CreateTopicsResponse {
+        throttle_time_ms: context.throttle_ms(),
+        topics,
+    }
+}
+
+/// What was, or would be, made.
+struct Made {
+    partitions: i32,
+    replication_factor: i16,
+    configs: TopicConfigs,
+}
+
+fn create(
+    state: &mut State,
+    topic: &CreatableTopic,
+    validate_only: bool,
+) -> Result<Made, (ErrorCode, String)> {
+    let refuse = |error, text: String| Err((error, text));
+    let name = topic.name.as_str();
+    if !is_valid_name(name) {
+        let text = format!(
+            "topic name {name:?}: 1 to 249 ASCII letters, digits, dots, underscores and hyphens"
+        );
+        return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, text);
+    }
+    if state.topics.get(name).is_some() {
+        let text = format!("Topic '{name}' already exists.");
+        return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, text);
+    }
+    let mut configs = TopicConfigs::default();
+    for config in &topic.configs {
+        let Some(value) = &config.value else {
+            let text = format!(
+                "Null value not supported for topic configs: {}",
+                config.name
+            );
+            return refuse(ErrorCode::INVALID_CONFIG, text);
+        };
+        if let Err(text) = configs.set(&config.name, value) {
+            return refuse(ErrorCode::INVALID_CONFIG, text);
+        }
+    }
+    let replicas = if topic.assignments.is_empty() {
+        let partitions = match topic.num_partitions {
+            -1 => state.settings.partitions_default,
+            count if count > 0 => count,
+            _ => {
+                let text = String::from("the number of partitions must be larger than 0");
+                return refuse(ErrorCode::INVALID_PARTITIONS, text);
+            }
+        };
+        let factor = match topic.replication_factor {
+            -1 => state.settings.replication_factor,
+            factor => factor,
+        };
+        let brokers = state.brokers.len();
+        if factor <= 0 || usize::from(factor.unsigned_abs()) > brokers {
+            let text = format!(
+                "Unable to replicate the partition {factor} time(s): there are {brokers} brokers"
+            );
+            return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, text);
+        }
+        state.place(0, partitions, factor)
+    } else {
+        assigned(state, topic)?
+    };
+    let made = Made {
+        partitions: replicas.len() as i32,
+        replication_factor: replicas.first().map_or(0, |first| first.len() as i16),
+        configs: configs.clone(),
+    };
+    if !validate_only {
+        state.create_topic(name, replicas, configs);
+    }
+    Ok(made)
+}
+
+/// The client has said itself where the replicas lie.
+fn assigned(state: &State, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, (ErrorCode, String)> {
+    let refuse = |text: &str| {
+        let error = ErrorCode::INVALID_REPLICA_ASSIGNMENT;
+        Err((error, text.to_owned()))
+    };
+    let mut assignments = topic.assignments.clone();
+    assignments.sort_by_key(|assignment| assignment.partition_index);
+    for (assignment, index) in assignments.iter().zip(0..) {
+        if assignment.partition_index != index {
+            return refuse("partitions must be numbered from 0 without a gap");
+        }
+        let known = |id: &i32| state.broker(*id).is_some();
+        if assignment.broker_ids.is_empty() || !assignment.broker_ids.iter().all(known) {
+            return refuse("every partition needs replicas on brokers that exist");
+        }
+    }
+    let replicas = assignments.into_iter().map(|of| of.broker_ids);
+    Ok(replicas.collect())
+}
+
+fn result(
+    state: &State,
+    topic: &CreatableTopic,
+    made: Result<Made, (ErrorCode, String)>,
+) -> CreatableTopicResult {
+    match made {
+        Err((error_code, text)) => CreatableTopicResult {
+            name: topic.name.clone(),
+            error_code,
+            error_message: Some(Text::from(text)),
+            ..CreatableTopicResult::default()
+        },
+        Ok(made) => {
+            let configs = TOPIC_CONFIGS.iter().map(|&(name, default, _)| {
+                let set = made.configs.set_value(name);
+                CreatableTopicConfigs {
+                    name: Text::from_static(name),
+                    value: Some(Text::from(set.unwrap_or(default))),
+                    config_source: if set.is_some() {
+                        DYNAMIC_TOPIC_CONFIG
+                    } else {
+                        DEFAULT_CONFIG
+                    },
+                    ..CreatableTopicConfigs::default()
+                }
+            });
+            CreatableTopicResult {
+                name: topic.name.clone(),
+                topic_id: state
+                    .topics
+                    .get(&topic.name)
+                    .map(|topic| topic.id)
+                    .unwrap_or_default(),
+                error_message: None,
+                num_partitions: made.partitions,
+                replication_factor: made.replication_factor,
+                configs: Some(configs.collect()),
+                ..CreatableTopicResult::default()
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! DescribeConfigs (32): settings of topics.
+//!
+//! Behaviour:
+//! * Topics (2): what was set, and Kafka's defaults for the rest.
+//! * Brokers (4): the few settings that the cluster has. Other resources are INVALID_REQUEST.
+//!
+//! Version notes:
+//! * v1: synonyms; v3: types
+use crate::messages::describe_configs::{
+    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
+    DescribeConfigsSynonym,
+};
+use crate::messages::{DescribeConfigsRequest, DescribeConfigsResponse, ErrorCode};
+use crate::wire::Text;
+
+use super::super::configs::{Kind, TOPIC_CONFIGS};
+use super::super::state::State;
+use super::Context;
+
+pub(super) const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const STATIC_BROKER_CONFIG: i8 = 4;
+const DEFAULT_CONFIG: i8 = 5;
+
+pub(super) fn handle(
+    context: &Context<'_>,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
+    let state = context.state();
+    let results = request.resources.into_iter().map(|resource| {
+        let injected = context.injected_for(&resource.resource_name, -1);
+        let described = match injected {
+            Some(injected) => Err(injected.error),
+            None => match resource.resource_type {
+                TOPIC => topic(&state, &resource, request.include_synonyms),
+                BROKER => broker(&state, &resource),
+                _ => Err(ErrorCode::INVALID_REQUEST),
+            },
+        };
+        let (error_code, configs) = match described {
+            Ok(configs) => (ErrorCode::NONE, configs),
+            Err(error) => (error, Vec::new()),
+        };
+        DescribeConfigsResult {
+            error_code,
+            error_message: (!error_code.is_ok()).then(|| error_code.to_string().into()),
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            configs,
+        }
+    });
+    DescribeConfigsResponse {
+        throttle_time_ms: context.throttle_ms(),
+        results: results.collect(),
+    }
+}
+
+fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
+    resource
+        .configuration_keys
+        .as_ref()
+        .is_none_or(|keys| keys.iter().any(|key| *key == name))
+}
+
+fn topic(
+    state: &State,
+    resource: &DescribeConfigsResource,
+    synonyms: bool,
+) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
+    let topic = state
+        .topics
+        .get(&resource.resource_name)
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let configs = TOPIC_CONFIGS
+        .iter()
+        .filter(|(name, ..)| is_asked(resource, name))
+        .map(|&(name, default, kind)| {
+            let set = topic.configs.set_value(name);
+            let value = Text::from(set.unwrap_or(default));
+            let source = if set.is_some() {
+                DYNAMIC_TOPIC_CONFIG
+            } else {
+                DEFAULT_CONFIG
+            };
+            let synonym = |value: &Text, source| DescribeConfigsSynonym {
+                name: Text::from_static(name),
+                value: Some(value.clone()),
+                source,
+            };
+            let mut all = Vec::new();
+            if synonyms {
+                if set.is_some() {
+                    all.push(synonym(&value, DYNAMIC_TOPIC_CONFIG));
+                }
+                all.push(synonym(&Text::from_static(default), DEFAULT_CONFIG));
+            }
+            DescribeConfigsResourceResult {
+                name: Text::from_static(name),
+                value: Some(value),
+                config_source: source,
+                synonyms: all,
+                config_type: kind as i8,
+                documentation: None,
+                ..DescribeConfigsResourceResult::default()
+            }
+        });
+    Ok(configs.collect())
+}
+
+fn broker(
+    state: &State,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
+    let settings = &state.settings;
+    let known: [(&'static str, String, Kind); 4] = [
+        (
+            "auto.create.topics.enable",
+            settings.auto_create_topics.to_string(),
+            Kind::Boolean,
+        ),
+        (
+            "default.replication.factor",
+            settings.replication_factor.to_string(),
+            Kind::Int,
+        ),
+        (
+            "fetch.max.bytes",
+            settings.fetch_bytes_max.to_string(),
+            Kind::Int,
+        ),
+        (
+            "num.partitions",
+            settings.partitions_default.to_string(),
+            Kind::Int,
+        ),
+    ];
+    let configs = known
+        .into_iter()
+        .filter(|(name, ..)| is_asked(resource, name))
+        .map(|(name, value, kind)| DescribeConfigsResourceResult {
+            name: Text::from_static(name),
+            value: Some(Text::from(value)),
+            read_only: true,
+            config_source: STATIC_BROKER_CONFIG,
+            config_type: kind as i8,
+            documentation: None,
+            ..DescribeConfigsResourceResult::default()
+        });
+    Ok(configs.collect())
+}

@@ -1,0 +1,340 @@
+//! One file for each API: what a broker does with the request. Here: which handler serves which request, and what
+//! all of them need.
+use std::io;
+use std::sync::MutexGuard;
+
+use bytes::Bytes;
+
+use crate::messages::header::encode_response;
+use crate::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, EndTxnRequest,
+    ErrorCode, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, Message, MetadataRequest, OffsetCommitRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, Request, RequestHeader,
+    SyncGroupRequest, TxnOffsetCommitRequest, Versions,
+};
+use crate::schema::Api;
+use crate::wire::{Chunks, Reader, Text};
+
+use super::Received;
+use super::faults::{Injected, RequestFaults};
+use super::server::Shared;
+use super::state::{Settings, State};
+
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod end_txn;
+mod fetch;
+pub(crate) mod fetch_session;
+mod find_coordinator;
+mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
+mod sync_group;
+mod txn_offset_commit;
+
+/// Who is connected to whom.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) broker: i32,
+    pub(crate) connection: u64,
+    pub(crate) host: String,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Response(Chunks),
+    /// acks=0: there is no response.
+    Nothing,
+    Close,
+    /// So many bytes of the response, then the end of the connection.
+    Cut(Chunks, usize),
+    /// Neither an answer nor an end.
+    Silence,
+}
+
+/// One request's surroundings.
+pub(crate) struct Context<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) broker: i32,
+    pub(crate) peer: &'a Peer,
+    pub(crate) version: i16,
+    pub(crate) client_id: &'a str,
+    faults: RequestFaults,
+}
+
+impl Context<'_> {
+    /// Never held across an await.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    pub(crate) fn throttle_ms(&self) -> i32 {
+        self.faults.throttle_ms()
+    }
+
+    /// The scripted error for a request without partitions.
+    pub(crate) fn injected(&self) -> Option<Injected> {
+        self.faults.error()
+    }
+
+    /// The scripted error for one partition.
+    pub(crate) fn injected_for(&self, topic: &str, partition: i32) -> Option<Injected> {
+        self.faults.partition_error(topic, partition)
+    }
+
+    pub(crate) fn corrupts(&self, topic: &str, partition: i32) -> bool {
+        self.faults.corrupts(topic, partition)
+    }
+
+    /// Runs what a request without partitions asks for, unless a scripted error forbids or replaces its result.
+    pub(crate) fn with_fault(&self, run: impl FnOnce() -> ErrorCode) -> ErrorCode {
+        self.faulted(self.injected(), run)
+    }
+
+    /// The same for one partition.
+    pub(crate) fn with_fault_for(
+        &self,
+        topic: &str,
+        partition: i32,
+        run: impl FnOnce() -> ErrorCode,
+    ) -> ErrorCode {
+        self.faulted(self.injected_for(topic, partition), run)
+    }
+
+    fn faulted(&self, injected: Option<Injected>, run: impl FnOnce() -> ErrorCode) -> ErrorCode {
+        match injected {
+            None => run(),
+            Some(injected) => {
+                if injected.applied {
+                    run();
+                }
+                injected.error
+            }
+        }
+    }
+
+    /// The group coordinator has something to say, and its deadlines may have changed.
+    pub(crate) fn settle(&self, state: MutexGuard<'_, State>) {
+        self.shared.settle(state);
+    }
+}
+
+pub(crate) fn error_of(result: Result<(), ErrorCode>) -> ErrorCode {
+    match result {
+        Ok(()) => ErrorCode::NONE,
+        Err(error) => error,
+    }
+}
+
+pub(crate) fn owned(text: Option<&Text>) -> Option<String> {
+    text.map(|text| text.as_str().to_owned())
+}
+
+/// The versions of an API that this cluster speaks; an empty range if it does not have it.
+pub(crate) fn versions(settings: &Settings, api: &Api) -> Versions {
+    let stable = stable_versions(api);
+    settings
+        .versions
+        .get(&api.key)
+        .map_or(stable, |range| stable.intersect(*range))
+}
+
+fn stable_versions(api: &Api) -> Versions {
+    let schema = api.request.schema;
+    if schema.unstable.is_empty() {
+        schema.versions
+    } else {
+        Versions::new(schema.versions.min, schema.unstable.min - 1)
+    }
+}
+
+fn decode<R: Request>(mut reader: Reader, header: &RequestHeader) -> io::Result<R> {
+    let version = header.request_api_version;
+    R::decode(&mut reader, version)
+        .and_then(|request| reader.finish().map(|()| request))
+        .map_err(|error| {
+            tracing::warn!(api = %R::KEY, version, %error, "mock: a request could not be read");
+            io::Error::other(error)
+        })
+}
+
+/// Reads one request, has it served, and gives what goes back.
+pub(crate) async fn answer(shared: &Shared, peer: &Peer, frame: Bytes) -> io::Result<Answer> {
+    let Some(&[key_high, key_low, version_high, version_low]) = frame.first_chunk::<4>() else {
+        return Err(io::Error::other("a request has at least four bytes"));
+    };
+    let key = ApiKey(i16::from_be_bytes([key_high, key_low]));
+    let version = i16::from_be_bytes([version_high, version_low]);
+    let api = crate::messages::APIS.iter().find(|api| api.key == key);
+    let allowed = api.map_or(Versions::NONE, |api| {
+        versions(&shared.state().settings, api)
+    });
+    if !allowed.contains(version) {
+        if key == ApiKey::API_VERSIONS
+            && let Some(correlation) = frame.get(4..8).and_then(|bytes| bytes.first_chunk::<4>())
+        {
+            let response = api_versions::unsupported(shared);
+            let correlation_id = i32::from_be_bytes(*correlation);
+            let chunks = encode_response::<ApiVersionsRequest>(&response, 0, correlation_id);
+            return chunks.map(Answer::Response).map_err(io::Error::other);
+        }
+        tracing::warn!(api = %key, version, "mock: an API or version that this cluster does not have");
+        return Err(io::Error::other(format!(
+            "{key} version {version} is not served here"
+        )));
+    }
+    let header_version = api.map_or(1, |api| {
+        if api.request.schema.flexible.contains(version) {
+            2
+        } else {
+            1
+        }
+    });
+    let size_bytes = frame.len();
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader, header_version).map_err(io::Error::other)?;
+    let client_id = header.client_id.as_ref().map_or("", Text::as_str);
+    shared.note(Received {
+        broker: peer.broker,
+        connection: peer.connection,
+        api: key,
+        version,
+        client_id: client_id.to_owned(),
+        size_bytes,
+    });
+    let faults = shared.faults.begin(key, peer.broker);
+    let first = *faults.first();
+    if !first.delay.is_zero() {
+        tokio::time::sleep(first.delay).await;
+    }
+    if first.drop_before {
+        return Ok(Answer::Close);
+    }
+    if first.ignore {
+        return Ok(Answer::Silence);
+    }
+    let context = Context {
+        shared,
+        broker: peer.broker,
+        peer,
+        version,
+        client_id,
+        faults,
+    };
+    let answer = dispatch(&context, key, &header, reader).await?;
+    let last = context.faults.last();
+    if !last.delay.is_zero() {
+        tokio::time::sleep(last.delay).await;
+    }
+    Ok(match answer {
+        _ if last.drop_after => Answer::Close,
+        _ if last.swallow_answer => Answer::Silence,
+        Answer::Response(chunks) => match last.cut {
+            Some(bytes) => Answer::Cut(chunks, bytes),
+            None => Answer::Response(chunks),
+        },
+        other => other,
+    })
+}
+
+async fn dispatch(
+    context: &Context<'_>,
+    key: ApiKey,
+    header: &RequestHeader,
+    reader: Reader,
+) -> io::Result<Answer> {
+    fn encoded<R: Request>(
+        response: &R::Response,
+        header: &RequestHeader,
+        context: &Context<'_>,
+    ) -> io::Result<Answer> {
+        encode_response::<R>(response, context.version, header.correlation_id)
+            .map(Answer::Response)
+            .map_err(|error| {
+                tracing::error!(api = %R::KEY, version = context.version, %error, "mock: a response could not be written");
+                io::Error::other(error)
+            })
+    }
+    macro_rules! serve {
+        ($request:ty, $handler:path) => {{
+            let request = decode::<$request>(reader, header)?;
+            encoded::<$request>(&$handler(context, request), header, context)
+        }};
+        ($request:ty, $handler:path, await) => {{
+            let request = decode::<$request>(reader, header)?;
+            encoded::<$request>(&$handler(context, request).await, header, context)
+        }};
+    }
+    match key {
+        ApiKey::PRODUCE => {
+            let request = decode::<ProduceRequest>(reader, header)?;
+            let acks = request.acks;
+            let response = produce::handle(context, request);
+            if acks == 0 {
+                // The only way to tell of a failure is to hang up.
+                return Ok(if produce::failed(&response) {
+                    Answer::Close
+                } else {
+                    Answer::Nothing
+                });
+            }
+            encoded::<ProduceRequest>(&response, header, context)
+        }
+        ApiKey::FETCH => serve!(FetchRequest, fetch::handle, await),
+        ApiKey::LIST_OFFSETS => serve!(ListOffsetsRequest, list_offsets::handle),
+        ApiKey::METADATA => serve!(MetadataRequest, metadata::handle),
+        ApiKey::OFFSET_COMMIT => serve!(OffsetCommitRequest, offset_commit::handle),
+        ApiKey::OFFSET_FETCH => serve!(OffsetFetchRequest, offset_fetch::handle),
+        ApiKey::FIND_COORDINATOR => serve!(FindCoordinatorRequest, find_coordinator::handle),
+        ApiKey::JOIN_GROUP => serve!(JoinGroupRequest, join_group::handle, await),
+        ApiKey::HEARTBEAT => serve!(HeartbeatRequest, heartbeat::handle),
+        ApiKey::LEAVE_GROUP => serve!(LeaveGroupRequest, leave_group::handle),
+        ApiKey::SYNC_GROUP => serve!(SyncGroupRequest, sync_group::handle, await),
+        ApiKey::DESCRIBE_GROUPS => serve!(DescribeGroupsRequest, describe_groups::handle),
+        ApiKey::LIST_GROUPS => serve!(ListGroupsRequest, list_groups::handle),
+        ApiKey::API_VERSIONS => serve!(ApiVersionsRequest, api_versions::handle),
+        ApiKey::CREATE_TOPICS => serve!(CreateTopicsRequest, create_topics::handle),
+        ApiKey::DELETE_TOPICS => serve!(DeleteTopicsRequest, delete_topics::handle),
+        ApiKey::INIT_PRODUCER_ID => serve!(InitProducerIdRequest, init_producer_id::handle),
+        ApiKey::OFFSET_FOR_LEADER_EPOCH => {
+            serve!(OffsetForLeaderEpochRequest, offset_for_leader_epoch::handle)
+        }
+        ApiKey::ADD_PARTITIONS_TO_TXN => {
+            serve!(AddPartitionsToTxnRequest, add_partitions_to_txn::handle)
+        }
+        ApiKey::ADD_OFFSETS_TO_TXN => serve!(AddOffsetsToTxnRequest, add_offsets_to_txn::handle),
+        ApiKey::END_TXN => serve!(EndTxnRequest, end_txn::handle),
+        ApiKey::TXN_OFFSET_COMMIT => serve!(TxnOffsetCommitRequest, txn_offset_commit::handle),
+        ApiKey::DESCRIBE_CONFIGS => serve!(DescribeConfigsRequest, describe_configs::handle),
+        ApiKey::CREATE_PARTITIONS => serve!(CreatePartitionsRequest, create_partitions::handle),
+        ApiKey::DELETE_GROUPS => serve!(DeleteGroupsRequest, delete_groups::handle),
+        ApiKey::INCREMENTAL_ALTER_CONFIGS => serve!(
+            IncrementalAlterConfigsRequest,
+            incremental_alter_configs::handle
+        ),
+        ApiKey::DESCRIBE_CLUSTER => serve!(DescribeClusterRequest, describe_cluster::handle),
+        key => Err(io::Error::other(format!("{key} is not served here"))),
+    }
+}
