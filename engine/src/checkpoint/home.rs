@@ -1,8 +1,8 @@
 //! The identity of a process in its state directory. A restart finds it again and takes its work up at once, instead of waiting until the
 //! group has noticed that the former process is dead.
 //!
-//! `<state.dir>/<application id>/instance-<n>` holds a name drawn once. The process that has it locked is the one that bears it; several
-//! processes that share a folder bear different ones, and the lock of a killed process is gone with it.
+//! `<state.dir>/<application id>/member-<n>` holds the member id that the group's coordinator gave. The process that has it locked is
+//! the one that bears it; several processes that share a folder bear different ones, and the lock of a killed process is gone with it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
@@ -12,28 +12,30 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 
 /// More processes than this do not share one folder.
-const INSTANCES_MAX: u32 = 1000;
-const NAME_LEN: usize = 16;
+const PROCESSES_MAX: u32 = 1000;
+/// Kafka's member ids are the client id and a UUID.
+const MEMBER_ID_BYTES_MAX: usize = 1000;
 
 /// A locked identity; the lock ends with it.
 #[derive(Debug)]
 pub(crate) struct Home {
-    instance_id: String,
-    _lock: File,
+    path: PathBuf,
+    file: File,
+    member_id: Option<String>,
 }
 
 impl Home {
-    /// Takes the first identity under `state_dir` that no living process bears, drawing a new one where there is none.
+    /// Takes the first identity under `state_dir` that no living process bears, or begins a new one where there is none.
     ///
     /// # Errors
-    /// [`Error::Disk`] when the folder cannot be made or written (no space, no permission).
+    /// [`Error::Disk`] when the folder cannot be made or used (no space, no permission).
     pub(crate) fn enter(state_dir: &Path, application_id: &str) -> Result<Self, Error> {
         let folder = state_dir.join(application_id);
         std::fs::create_dir_all(&folder)
             .map_err(|source| disk("creating state directory", &folder, source))?;
-        for n in 0..INSTANCES_MAX {
-            let path = folder.join(format!("instance-{n}"));
-            let mut file = OpenOptions::new()
+        for n in 0..PROCESSES_MAX {
+            let path = folder.join(format!("member-{n}"));
+            let file = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create(true)
@@ -42,10 +44,11 @@ impl Home {
                 .map_err(|source| disk("opening", &path, source))?;
             match file.try_lock() {
                 Ok(()) => {
-                    let instance_id = name_in(&mut file, &path)?;
+                    let member_id = member_id_in(&file);
                     return Ok(Self {
-                        instance_id,
-                        _lock: file,
+                        path,
+                        file,
+                        member_id,
                     });
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -53,33 +56,61 @@ impl Home {
             }
         }
         Err(Error::State(format!(
-            "{} is in use by {INSTANCES_MAX} processes; give this one another state.dir",
+            "{} is in use by {PROCESSES_MAX} processes; give this one another state.dir",
             folder.display()
         )))
     }
 
-    /// The name of this process in its group (`group.instance.id`).
-    pub(crate) fn instance_id(&self) -> &str {
-        &self.instance_id
+    /// The member id that this process had in its former life.
+    pub(crate) fn member_id(&self) -> Option<&str> {
+        self.member_id.as_deref()
+    }
+
+    /// Keeps the member id for the next life.
+    ///
+    /// # Errors
+    /// [`Error::Disk`], for example when the disk is full.
+    pub(crate) fn remember(&mut self, member_id: &str) -> Result<(), Error> {
+        if self.member_id.as_deref() == Some(member_id) {
+            return Ok(());
+        }
+        self.write(member_id)
+            .map_err(|source| disk("writing", &self.path, source))?;
+        self.member_id = Some(member_id.to_owned());
+        Ok(())
+    }
+
+    /// The member has left: there is nothing to come back to.
+    pub(crate) fn forget(&mut self) {
+        // If it stays there, the next life asks for it in vain and gets a new one.
+        let _ = self.write("");
+        self.member_id = None;
+    }
+
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        self.file.rewind()?;
+        self.file.set_len(0)?;
+        // The newline says that the id is whole.
+        self.file.write_all(
+            if text.is_empty() {
+                String::new()
+            } else {
+                format!("{text}\n")
+            }
+            .as_bytes(),
+        )?;
+        self.file.sync_data()
     }
 }
 
-/// The name in the file, or a new one written there. A torn or foreign content is replaced: the name only saves waiting.
-fn name_in(file: &mut File, path: &Path) -> Result<String, Error> {
+/// The member id in the file; `None` if there is none, or a torn one: it only saves waiting.
+fn member_id_in(file: &File) -> Option<String> {
     let mut text = String::new();
-    let read = (&*file).take(NAME_LEN as u64 + 1).read_to_string(&mut text);
-    if read.is_ok() && text.len() == NAME_LEN && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Ok(text);
-    }
-    let name = format!("{:016x}", drawn());
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(name.as_bytes())?;
-        file.sync_data()
-    };
-    write(file).map_err(|source| disk("writing", path, source))?;
-    Ok(name)
+    file.take(MEMBER_ID_BYTES_MAX as u64)
+        .read_to_string(&mut text)
+        .ok()?;
+    let id = text.strip_suffix('\n')?;
+    (!id.is_empty() && !id.contains('\n')).then(|| id.to_owned())
 }
 
 /// A number that no other process draws, from the randomness that the standard library seeds its hash maps with.
@@ -114,36 +145,39 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_bears_the_same_name() {
+    fn a_restart_finds_its_member_id_again() {
         let folder = Folder::new("restart");
-        let first = Home::enter(&folder.0, "app")
-            .unwrap()
-            .instance_id()
-            .to_owned();
-        assert_eq!(Home::enter(&folder.0, "app").unwrap().instance_id(), first);
+        let mut home = Home::enter(&folder.0, "app").unwrap();
+        assert_eq!(home.member_id(), None);
+        home.remember("client-2a").unwrap();
+        home.remember("client-1").unwrap();
+        drop(home);
+        assert_eq!(
+            Home::enter(&folder.0, "app").unwrap().member_id(),
+            Some("client-1")
+        );
     }
 
     #[test]
-    fn two_processes_on_one_folder_bear_different_names() {
+    fn two_processes_on_one_folder_bear_different_ids() {
         let folder = Folder::new("two");
-        let one = Home::enter(&folder.0, "app").unwrap();
+        let mut one = Home::enter(&folder.0, "app").unwrap();
+        one.remember("one").unwrap();
         let two = Home::enter(&folder.0, "app").unwrap();
-        assert_ne!(one.instance_id(), two.instance_id());
-        let other = Home::enter(&folder.0, "other").unwrap();
-        assert_ne!(one.instance_id(), other.instance_id());
+        assert_eq!(two.member_id(), None);
+        assert_eq!(Home::enter(&folder.0, "other").unwrap().member_id(), None);
     }
 
     #[test]
-    fn a_torn_name_is_drawn_again() {
+    fn a_member_that_left_and_a_torn_id_are_not_asked_for_again() {
         let folder = Folder::new("torn");
-        drop(Home::enter(&folder.0, "app").unwrap());
-        std::fs::write(folder.0.join("app/instance-0"), "abc").unwrap();
-        let name = Home::enter(&folder.0, "app")
-            .unwrap()
-            .instance_id()
-            .to_owned();
-        assert_eq!(name.len(), NAME_LEN);
-        assert_eq!(Home::enter(&folder.0, "app").unwrap().instance_id(), name);
+        let mut home = Home::enter(&folder.0, "app").unwrap();
+        home.remember("one").unwrap();
+        home.forget();
+        drop(home);
+        assert_eq!(Home::enter(&folder.0, "app").unwrap().member_id(), None);
+        std::fs::write(folder.0.join("app/member-0"), "client-2").unwrap();
+        assert_eq!(Home::enter(&folder.0, "app").unwrap().member_id(), None);
     }
 
     #[test]
@@ -158,14 +192,20 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_full_disk_is_one_clear_error() {
-        let mut full = OpenOptions::new()
+        let path = PathBuf::from("/dev/full");
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .open("/dev/full")
+            .open(&path)
             .unwrap();
-        let error = name_in(&mut full, Path::new("/dev/full"));
-        // Reading /dev/full gives zeros without end, writing says that no space is left.
-        let error = error.unwrap_err().to_string();
+        let error = Home {
+            path,
+            file,
+            member_id: None,
+        }
+        .remember("one")
+        .unwrap_err()
+        .to_string();
         assert!(error.starts_with("writing /dev/full: "), "{error}");
     }
 }
