@@ -63,11 +63,8 @@ pub trait Source {
     /// What cannot be waited out: the topic is gone, the position is gone and no reset is allowed, a batch is corrupt.
     fn next(&mut self) -> impl Future<Output = Result<Self::Arrival, Error>>;
 
-    /// What has arrived already, without waiting.
-    ///
-    /// # Errors
-    /// As [`Self::next`].
-    fn try_next(&mut self) -> Result<Option<Self::Arrival>, Error>;
+    /// What an earlier wait has brought already, without looking further.
+    fn try_next(&mut self) -> Option<Self::Arrival>;
 }
 
 /// When a batch is acknowledged, or why it cannot be.

@@ -382,14 +382,14 @@ impl Source for MemorySource {
         let shared = Arc::clone(&self.cluster.shared);
         loop {
             let arrived = shared.arrived.notified();
-            if let Some(arrival) = self.try_next()? {
+            if let Some(arrival) = self.try_next() {
                 return Ok(arrival);
             }
             arrived.await;
         }
     }
 
-    fn try_next(&mut self) -> Result<Option<MemoryArrival>, Error> {
+    fn try_next(&mut self) -> Option<MemoryArrival> {
         let state = self.cluster.state();
         for i in 0..self.positions.len() {
             let position = self.positions[i];
@@ -403,14 +403,14 @@ impl Source for MemorySource {
                 );
                 self.positions[i].offset = next;
                 self.positions.rotate_left(1);
-                return Ok(Some(MemoryArrival {
+                return Some(MemoryArrival {
                     position,
                     end,
                     next,
                     batch: Some(Held(batch.clone())),
-                }));
+                });
             }
         }
-        Ok(None)
+        None
     }
 }

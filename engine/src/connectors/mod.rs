@@ -6,3 +6,9 @@ pub use crate::checkpoint::log::{
 
 #[cfg(test)]
 pub(crate) mod memory;
+
+pub(crate) mod kafka;
+mod kafka_group;
+mod kafka_sink;
+mod kafka_source;
+mod kafka_topics;

@@ -119,16 +119,16 @@ impl Clock {
 }
 
 /// A view into a running application; cheap to clone, outlives the run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Inspector {
     pub(crate) counters: Arc<Counters>,
 }
 
 impl Inspector {
-    pub(crate) fn new() -> Self {
-        Self {
-            counters: Arc::default(),
-        }
+    /// One that is not looked into yet; give it to the run.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The counts at this moment.

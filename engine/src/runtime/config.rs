@@ -38,9 +38,11 @@ impl Default for Config {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Kafka Streams' defaults where they differ from a plain consumer's: everything from the beginning, nothing that was aborted.
+        // Whole batches are filled while a fetched batch is walked, so that larger ones cost no waiting.
         let client = [
             ("auto.offset.reset", "earliest"),
             ("isolation.level", "read_committed"),
+            ("batch.size", "131072"),
         ];
         Self {
             application_id: None,

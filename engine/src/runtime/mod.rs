@@ -12,6 +12,8 @@ mod worker;
 
 pub use config::Config;
 pub use error::Error;
+pub(crate) use job::Job;
+pub(crate) use process::run;
 
 /// One decompressed batch may be this large: a compressed one that inflates to more is an attack or a mistake.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;

@@ -131,6 +131,8 @@ pub(crate) struct Worker<S: Source, K> {
     positions: Vec<Position>,
     /// Ends of the places that can be read now, as last seen, in the order of `positions`.
     ends_seen: Vec<i64>,
+    /// By input topic: where its batches go untouched.
+    relay_to: Vec<Option<usize>>,
     reading: Option<Reading<S::Arrival>>,
     /// By level: rows of which a bounded call has left some, and who sent them.
     unfinished: Vec<Option<(usize, Parcel, At)>>,
@@ -173,6 +175,9 @@ impl<S: Source, K: Sink> Worker<S, K> {
             decompressor: Decompressor::new(super::DECOMPRESSED_BYTES_MAX),
             positions: errand.input.clone(),
             ends_seen: Vec::new(),
+            relay_to: (0..errand.topics.len())
+                .map(|topic| work.relay_of(topic))
+                .collect(),
             errand,
             reading: None,
             unfinished: (0..work.levels()).map(|_| None).collect(),
@@ -250,7 +255,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             return Ok(false);
         }
         if self.reading.is_none() {
-            match self.source.try_next()? {
+            match self.source.try_next() {
                 Some(arrival) => self.begin_reading(arrival),
                 None => return Ok(false),
             }
@@ -313,16 +318,33 @@ impl<S: Source, K: Sink> Worker<S, K> {
         let position = if let Some(held) = &reading.batch {
             let batch = held.as_ref();
             self.counters.seen_first_record(self.errand.started);
-            let body = batch
-                .uncompressed(&mut self.decompressor)
-                .map_err(|e| unreadable(&self.errand.topics, place, batch.base_offset(), &e))?;
-            let frame = Frame::new(place.partition, batch, body, reading.arrival.position());
-            if let Progress::More(at) =
-                self.work
-                    .records(place.topic, frame, reading.at.unwrap_or(At::START))?
-            {
-                reading.at = Some(at);
-                return self.after_call().await;
+            let position = reading.arrival.position();
+            let mut relayed = false;
+            if let Some(topic) = self.relay_to[place.topic] {
+                let to = Place { topic, ..place };
+                if self.waiting_since.is_some() {
+                    // What was rewritten record by record must not be overtaken.
+                    return self.send(true).await;
+                }
+                self.clock.turn_to(Activity::Send);
+                if let Some(ack) = self.sink.relay(to, batch, position).await? {
+                    self.acks.push_back(ack);
+                    Counters::add(&self.counters.records_out, u64::from(batch.record_count()));
+                    Counters::add(&self.counters.bytes_out, batch.size_bytes() as u64);
+                    relayed = true;
+                }
+                self.clock.turn_to(Activity::Records);
+            }
+            if !relayed {
+                let body = batch
+                    .uncompressed(&mut self.decompressor)
+                    .map_err(|e| unreadable(&self.errand.topics, place, batch.base_offset(), &e))?;
+                let frame = Frame::new(place.partition, batch, body, position);
+                let from = reading.at.unwrap_or(At::START);
+                if let Progress::More(at) = self.work.records(place.topic, frame, from)? {
+                    reading.at = Some(at);
+                    return self.after_call().await;
+                }
             }
             Counters::add(&self.counters.records_in, u64::from(batch.record_count()));
             Counters::add(&self.counters.bytes_in, batch.size_bytes() as u64);

@@ -83,16 +83,25 @@ impl Config {
     /// # Errors
     /// As [`Config::from_file`].
     pub fn set_from_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        for (name, value) in Self::properties_of(path)? {
+            self.set(&name, &value)?;
+        }
+        Ok(())
+    }
+
+    /// The names and values of a `.properties` file, in its order and unjudged: for programs with properties of their own beside the
+    /// client's.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not in Java's format.
+    pub fn properties_of(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             ConfigError::File(format!(
                 "cannot read the properties file {}: {error}",
                 path.display()
             ))
         })?;
-        for (name, value) in file::properties(&text)? {
-            self.set(&name, &value)?;
-        }
-        Ok(())
+        file::properties(&text)
     }
 
     /// Sets one property by its name: Kafka's or librdkafka's.

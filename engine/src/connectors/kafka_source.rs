@@ -1,0 +1,180 @@
+//! Reads Kafka for one worker: fetched batches as they lie in the frame, with a fetch always under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_proto::client::OffsetReset;
+use kafka_proto::client::consumer::{
+    FetchBudget, FetchedBatch, FetchedBatches, FetchedPartition, Fetcher, Start,
+};
+
+use super::kafka::{Topics, failed};
+use super::{Arrival, Place, Position, Source};
+use crate::Error;
+use crate::batch::Batch;
+
+/// Long enough to never matter: a poll that brings nothing is repeated.
+const POLL: Duration = Duration::from_secs(3600);
+
+/// One worker's reader.
+pub struct KafkaSource {
+    fetcher: Fetcher,
+    topics: Topics,
+    /// What the last poll brought and is not taken yet.
+    ready: std::vec::IntoIter<FetchedPartition>,
+    assigned: Vec<Place>,
+}
+
+impl KafkaSource {
+    pub(super) fn new(
+        cluster: &kafka_proto::client::Cluster,
+        budget: &FetchBudget,
+        topics: Topics,
+    ) -> Self {
+        // A committed position that is gone is lost data: that is for a person to decide, not for a reset.
+        let fetcher = Fetcher::with_budget(cluster, budget).with_reset(OffsetReset::None);
+        Self {
+            fetcher,
+            topics,
+            ready: Vec::new().into_iter(),
+            assigned: Vec::new(),
+        }
+    }
+
+    fn arrival(&self, fetched: FetchedPartition) -> Option<KafkaArrival> {
+        let topic = self
+            .topics
+            .iter()
+            .position(|name| **name == **fetched.topic())?;
+        Some(KafkaArrival {
+            place: Place {
+                topic,
+                partition: FetchedPartition::partition(&fetched),
+            },
+            fetched,
+        })
+    }
+}
+
+impl Source for KafkaSource {
+    type Arrival = KafkaArrival;
+
+    fn assign(&mut self, positions: &[Position]) {
+        for place in self.assigned.drain(..) {
+            self.fetcher
+                .unassign(&self.topics[place.topic], place.partition);
+        }
+        self.ready = Vec::new().into_iter();
+        for Position { place, offset } in positions {
+            self.fetcher.assign(
+                &self.topics[place.topic],
+                place.partition,
+                Start::Offset(*offset),
+            );
+            self.assigned.push(*place);
+        }
+    }
+
+    async fn next(&mut self) -> Result<KafkaArrival, Error> {
+        loop {
+            if let Some(arrival) = self.try_next() {
+                return Ok(arrival);
+            }
+            let fetched: FetchedBatches = self
+                .fetcher
+                .poll_batches(POLL)
+                .await
+                .map_err(|e| failed("reading", e))?;
+            self.ready = fetched.into_iter();
+        }
+    }
+
+    fn try_next(&mut self) -> Option<KafkaArrival> {
+        while let Some(fetched) = self.ready.next() {
+            if let Some(arrival) = self.arrival(fetched) {
+                return Some(arrival);
+            }
+        }
+        None
+    }
+}
+
+/// What a fetch brought for one partition.
+#[derive(Debug)]
+pub struct KafkaArrival {
+    place: Place,
+    fetched: FetchedPartition,
+}
+
+/// One fetched batch with its room in the fetch buffer.
+#[derive(Debug)]
+pub struct Held(FetchedBatch);
+
+impl AsRef<Batch> for Held {
+    fn as_ref(&self) -> &Batch {
+        self.0.batch()
+    }
+}
+
+impl Arrival for KafkaArrival {
+    type Held = Held;
+
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn position(&self) -> i64 {
+        self.fetched.start()
+    }
+
+    fn next_position(&self) -> i64 {
+        self.fetched.position()
+    }
+
+    fn end(&self) -> i64 {
+        // Old brokers do not tell the last stable offset.
+        match self.fetched.last_stable_offset() {
+            -1 => self.fetched.high_watermark(),
+            stable => stable,
+        }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Held>, Error> {
+        let batch = self
+            .fetched
+            .next_batch()
+            .map_err(|e| failed("reading", e))?;
+        Ok(batch.map(Held))
+    }
+}
+
+/// What a worker takes to its thread.
+#[derive(Clone)]
+pub struct KafkaWorker {
+    pub(super) cluster: kafka_proto::client::Cluster,
+    pub(super) producer: kafka_proto::client::Producer,
+    pub(super) budget: FetchBudget,
+    pub(super) topics: Topics,
+    pub(super) batch_bytes_max: usize,
+}
+
+impl super::Worker for KafkaWorker {
+    type Source = KafkaSource;
+    type Sink = super::kafka_sink::KafkaSink;
+
+    fn source(&self) -> Result<KafkaSource, Error> {
+        Ok(KafkaSource::new(
+            &self.cluster,
+            &self.budget,
+            Arc::clone(&self.topics),
+        ))
+    }
+
+    fn sink(&self) -> Self::Sink {
+        super::kafka_sink::KafkaSink::new(
+            self.producer.clone(),
+            Arc::clone(&self.topics),
+            self.batch_bytes_max,
+        )
+    }
+}
