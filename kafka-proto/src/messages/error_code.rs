@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    schema::Kind,
+    schema::{Kind, Typed},
     wire::{DecodeError, EncodeError, Layout, Reader, Wire, Writer},
 };
 
@@ -250,9 +250,11 @@ impl fmt::Debug for ErrorCode {
     }
 }
 
-impl Wire for ErrorCode {
+impl Typed for ErrorCode {
     const KIND: Kind = Kind::Int16;
+}
 
+impl Wire for ErrorCode {
     fn initial() -> Self {
         Self::NONE
     }

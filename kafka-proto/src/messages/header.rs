@@ -93,8 +93,6 @@ const fn rigid(l: Layout) -> Layout {
 }
 
 impl Wire for RequestHeader {
-    const KIND: Kind = Kind::Struct(&Self::STRUCT);
-
     fn initial() -> Self {
         Self::default()
     }
@@ -153,8 +151,6 @@ impl Wire for RequestHeader {
 }
 
 impl Wire for ResponseHeader {
-    const KIND: Kind = Kind::Struct(&Self::STRUCT);
-
     fn initial() -> Self {
         Self::default()
     }

@@ -45,6 +45,7 @@ pub mod describe_share_group_offsets;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
+pub mod dialogue;
 pub mod elect_leaders;
 pub mod end_quorum_epoch;
 pub mod end_txn;

@@ -71,7 +71,7 @@ macro_rules! default_text {
 /// The versions in which a field may be null: what the declaration says, or all that have the field if it is an `Option`.
 macro_rules! nullable {
     ($ty:ty, $versions:tt, []) => {
-        match <$ty as $crate::wire::Wire>::KIND {
+        match <$ty as $crate::schema::Typed>::KIND {
             $crate::schema::Kind::Nullable(_) => versions!($versions),
             _ => $crate::schema::Versions::NONE,
         }
@@ -242,14 +242,16 @@ macro_rules! message {
                     tag: tag!([$($tag)?]),
                     default: default_text!([$($default)?]),
                     ignorable: present!([$($flag)?]),
-                    kind: <$ty as $crate::wire::Wire>::KIND,
+                    kind: <$ty as $crate::schema::Typed>::KIND,
                 },)*],
             };
         }
 
-        impl $crate::wire::Wire for $name {
+        impl $crate::schema::Typed for $name {
             const KIND: $crate::schema::Kind = $crate::schema::Kind::Struct(&Self::STRUCT);
+        }
 
+        impl $crate::wire::Wire for $name {
             fn initial() -> Self {
                 Self::default()
             }

@@ -29,7 +29,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use self::any::{AnyMessage, Api, MessageType};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Wire, Writer};
+use crate::wire::{DecodeError, EncodeError, Layout, Reader, Records, Text, Uuid, Wire, Writer};
 
 /// A range of versions, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,6 +187,42 @@ pub enum Kind {
     Struct(&'static Struct),
     /// The same, or null.
     Nullable(&'static Self),
+}
+
+/// A type that says what it is, as data.
+pub trait Typed {
+    /// The type as data.
+    const KIND: Kind;
+}
+
+macro_rules! kinds {
+    ($($ty:ty => $kind:ident;)*) => {$(
+        impl Typed for $ty {
+            const KIND: Kind = Kind::$kind;
+        }
+    )*};
+}
+
+kinds! {
+    bool => Bool;
+    i8 => Int8;
+    i16 => Int16;
+    u16 => Uint16;
+    i32 => Int32;
+    i64 => Int64;
+    f64 => Float64;
+    Uuid => Uuid;
+    Text => String;
+    Bytes => Bytes;
+    Records => Records;
+}
+
+impl<T: Typed> Typed for Vec<T> {
+    const KIND: Kind = Kind::Array(&T::KIND);
+}
+
+impl<T: Typed> Typed for Option<T> {
+    const KIND: Kind = Kind::Nullable(&T::KIND);
 }
 
 /// A message: one body that has versions.

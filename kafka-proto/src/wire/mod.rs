@@ -4,6 +4,7 @@
 //! are written stay chunks of their own, for one vectored write.
 
 mod error;
+mod frame;
 #[cfg(feature = "json")]
 pub mod json;
 mod primitives;
@@ -16,6 +17,7 @@ mod writer;
 
 pub use self::{
     error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind},
+    frame::{FrameError, Framer},
     primitives::{Layout, Nullable, Wire},
     reader::{Reader, Tags},
     records::Records,

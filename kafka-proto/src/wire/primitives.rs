@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::{
     DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Reader, Records, Text, Uuid, Writer,
 };
-use crate::schema::Kind;
 
 /// How a message is laid out: its version, and whether that version is flexible (compact lengths, tagged fields; KIP-482).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +17,6 @@ pub struct Layout {
 
 /// A type that stands in a message.
 pub trait Wire: Sized {
-    /// The type as data.
-    const KIND: Kind;
-
     /// What a field of this type holds where nothing else is said: zero or empty. Never null, as in Kafka.
     fn initial() -> Self;
 
@@ -79,11 +75,9 @@ pub trait Nullable: Wire {
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
 macro_rules! fixed {
-    ($($ty:ident => $kind:ident;)*) => {$(
+    ($($ty:ident)*) => {$(
         impl Wire for $ty {
-            const KIND: Kind = Kind::$kind;
-
-            fn initial() -> Self {
+                    fn initial() -> Self {
                 Self::default()
             }
 
@@ -111,18 +105,9 @@ macro_rules! fixed {
     )*};
 }
 
-fixed! {
-    i8 => Int8;
-    i16 => Int16;
-    u16 => Uint16;
-    i32 => Int32;
-    i64 => Int64;
-    f64 => Float64;
-}
+fixed! { i8 i16 u16 i32 i64 f64 }
 
 impl Wire for bool {
-    const KIND: Kind = Kind::Bool;
-
     fn initial() -> Self {
         false
     }
@@ -152,8 +137,6 @@ impl Wire for bool {
 }
 
 impl Wire for Uuid {
-    const KIND: Kind = Kind::Uuid;
-
     fn initial() -> Self {
         Self::ZERO
     }
@@ -218,8 +201,6 @@ macro_rules! refuse_null {
 }
 
 impl Wire for Text {
-    const KIND: Kind = Kind::String;
-
     fn initial() -> Self {
         Self::EMPTY
     }
@@ -263,8 +244,6 @@ impl Nullable for Text {
 }
 
 impl Wire for Bytes {
-    const KIND: Kind = Kind::Bytes;
-
     fn initial() -> Self {
         Self::new()
     }
@@ -304,8 +283,6 @@ impl Nullable for Bytes {
 }
 
 impl Wire for Records {
-    const KIND: Kind = Kind::Records;
-
     fn initial() -> Self {
         Self::default()
     }
@@ -343,8 +320,6 @@ impl Nullable for Records {
 }
 
 impl<T: Wire> Wire for Vec<T> {
-    const KIND: Kind = Kind::Array(&T::KIND);
-
     fn initial() -> Self {
         Self::new()
     }
@@ -407,8 +382,6 @@ impl<T: Wire> Nullable for Vec<T> {
 }
 
 impl<T: Nullable> Wire for Option<T> {
-    const KIND: Kind = Kind::Nullable(&T::KIND);
-
     fn initial() -> Self {
         Some(T::initial())
     }
