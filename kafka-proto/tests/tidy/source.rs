@@ -82,7 +82,7 @@ impl SourceFile {
 
     /// Whether the file is compiled for tests only, by the name that such files have.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.split('/').any(|folder| folder == "tests")
+        self.path.ends_with("tests.rs") || self.path.split('/').any(|folder| folder == "tests")
     }
 
     /// The crate's folder and the module path within its `src`; `None` outside `src`.

@@ -5,7 +5,9 @@
 //! - a batch that failed in a way that may pass goes back in its order and is sent again under the same sequence, only once
 //!   nothing else of its partition is unanswered: so it can neither be overtaken nor written twice;
 //! - `OUT_OF_ORDER_SEQUENCE_NUMBER` for a batch with nothing outstanding before it proves that neither it nor what follows is in the
-//!   log: the epoch is raised once and they are numbered anew from 0. With something outstanding before it, it only waits for that.
+//!   log: the epoch is raised once and they are numbered anew from 0. With something outstanding before it, it only waits for that;
+//! - the first batch under an id goes alone: a leader that has never heard of the producer takes any sequence, so that the second
+//!   batch would be written before a first one that has to be sent again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -66,6 +68,8 @@ struct Partition<R, T> {
     /// Under which the sequences count.
     identity: Option<Identity>,
     next_sequence: i32,
+    /// The leader has acknowledged a batch under `identity`: from then on it refuses gaps.
+    is_known: bool,
     /// All that is queued gets new numbers, under the next identity.
     renumber: bool,
     failures: u32,
@@ -364,6 +368,7 @@ impl<R, T> Sender<R, T> {
             } => {
                 partition.failures = 0;
                 partition.not_before = None;
+                partition.is_known = true;
                 let outcome = Outcome::Acknowledged {
                     base_offset,
                     log_append_time,
@@ -389,6 +394,7 @@ impl<R, T> Sender<R, T> {
                 };
                 match verdict(code, self.settings.idempotent) {
                     Verdict::Duplicate => {
+                        partition.is_known = true;
                         let outcome = Outcome::Acknowledged {
                             base_offset: None,
                             log_append_time: None,
@@ -564,6 +570,7 @@ impl<R, T> Partition<R, T> {
             sent_to: BrokerId(-1),
             identity: None,
             next_sequence: 0,
+            is_known: false,
             renumber: false,
             failures: 0,
             not_before: None,
@@ -587,8 +594,9 @@ impl<R, T> Partition<R, T> {
         let first = self.queue.front()?;
         // What was sent before is sent again alone, so that nothing overtakes it. (After renumbering it is as new.)
         let is_again = first.stamp.is_some() || first.attempts > 0;
+        let is_after_unknown = self.identity.is_some() && !self.is_known;
         let waits = self.not_before.is_some_and(|not_before| not_before > now);
-        (!waits && (is_idle || !is_again)).then_some(first.bytes)
+        (!waits && (is_idle || !(is_again || is_after_unknown))).then_some(first.bytes)
     }
 
     /// Moves the first batch from the queue to the unanswered, numbered if it is not.
@@ -604,6 +612,7 @@ impl<R, T> Partition<R, T> {
             {
                 self.identity = Some(current);
                 self.next_sequence = 0;
+                self.is_known = false;
             }
             let Identity { id, epoch } = self.identity.unwrap_or(current);
             batch.stamp = Some(Stamp {
@@ -691,3 +700,7 @@ fn verdict(code: ErrorCode, idempotent: bool) -> Verdict {
 #[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "first_batch_tests.rs"]
+mod first_batch_tests;
