@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ColorChoice};
+use clap::{ArgAction, Args};
+use kafka_proto::client::{Config, ConfigError};
 
 /// Where a program reads and writes, how, and for how long.
 #[derive(Debug, Clone, Args)]
@@ -72,24 +73,29 @@ pub fn property(text: &str) -> Result<(String, String), String> {
 }
 
 impl Common {
-    /// The flags as properties, after those of `--property`, so that the last one of a name wins. The file of `--config` is not read here.
-    #[must_use]
-    pub fn properties(&self, application_id: &str) -> Vec<(String, String)> {
-        let mut all = self.property.clone();
+    /// All settings as properties: the file's, then those of `--property`, then the flags', so that the last one of a name wins.
+    ///
+    /// # Errors
+    /// When the file of `--config` cannot be read.
+    pub fn properties(&self, application_id: &str) -> Result<Vec<(String, String)>, ConfigError> {
+        let mut all = match &self.config {
+            Some(path) => Config::properties_of(path)?,
+            None => Vec::new(),
+        };
+        if !all
+            .iter()
+            .any(|(name, _)| matches!(name.as_str(), "application.id" | "group.id"))
+        {
+            all.push(("application.id".to_owned(), application_id.to_owned()));
+        }
+        all.extend(self.property.iter().cloned());
         let mut set = |key: &str, value: Option<String>| {
             if let Some(value) = value {
                 all.push((key.to_owned(), value));
             }
         };
         set("bootstrap.servers", self.bootstrap_servers.clone());
-        set(
-            "application.id",
-            Some(
-                self.group_id
-                    .clone()
-                    .unwrap_or_else(|| application_id.to_owned()),
-            ),
-        );
+        set("application.id", self.group_id.clone());
         set("processing.guarantee", self.processing_guarantee.clone());
         set(
             "commit.interval.ms",
@@ -100,12 +106,9 @@ impl Common {
             "state.dir",
             self.state_dir.as_ref().map(|dir| dir.display().to_string()),
         );
-        all
+        Ok(all)
     }
 }
-
-/// Colours only where a person reads them.
-pub const COLOR: ColorChoice = ColorChoice::Auto;
 
 /// Prints an error as one line on standard error; the status that goes with it is 1.
 pub fn complain(program: &str, error: &dyn std::fmt::Display) -> std::process::ExitCode {
@@ -131,11 +134,14 @@ mod tests {
 
     #[test]
     fn every_flag_of_the_stable_command_line_is_taken() {
+        let file =
+            std::env::temp_dir().join(format!("examples-cli-{}.properties", std::process::id()));
+        std::fs::write(&file, "# a comment\nacks: all\n").unwrap();
         let common = parse(&[
             "--bootstrap-servers",
             "a:1,b:2",
             "--config",
-            "client.properties",
+            &file.display().to_string(),
             "--property",
             "linger.ms=5",
             "--property",
@@ -159,8 +165,14 @@ mod tests {
         ])
         .unwrap();
         assert!(common.until_end && common.stats);
-        let properties = common.properties("wordcount");
-        assert_eq!(properties[1], ("client.id".into(), "x=y".into()));
+        let properties = common.properties("wordcount").unwrap();
+        assert!(properties.contains(&("client.id".into(), "x=y".into())));
+        assert_eq!(
+            properties[0],
+            ("acks".into(), "all".into()),
+            "the file comes first"
+        );
+        std::fs::remove_file(&file).unwrap();
         for (key, value) in [
             ("bootstrap.servers", "a:1,b:2"),
             ("application.id", "g"),

@@ -4,8 +4,11 @@
 
 pub mod chart;
 pub mod cli;
+pub mod demo;
 pub mod numbers;
 pub mod perf;
+pub mod run;
 pub mod sample;
+pub mod screen;
 pub mod stats;
 pub mod stop;

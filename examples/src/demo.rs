@@ -1,0 +1,124 @@
+//! An in-process cluster with sample data, for a first try without Kafka.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use kafka_proto::mock::{Cluster, Error, Record};
+
+use crate::numbers;
+use crate::sample::Tales;
+
+const PARTITIONS: i32 = 4;
+const LINES: u64 = 400_000;
+const LINES_A_BATCH: u64 = 500;
+/// While the program runs on, the tales do too.
+const LINES_A_TICK: u64 = 200;
+const TICK: Duration = Duration::from_millis(20);
+
+/// A running cluster whose input topic is filled.
+#[derive(Debug)]
+pub struct Demo {
+    /// The cluster.
+    pub cluster: Cluster,
+    input: String,
+    output: String,
+    bytes: u64,
+}
+
+impl Demo {
+    /// Starts a cluster and fills `input` with tales.
+    ///
+    /// # Errors
+    /// When no loopback port can be opened.
+    pub async fn start(input: &str, output: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut builder = Cluster::builder().topic(input, PARTITIONS);
+        if output != input {
+            builder = builder.topic(output, PARTITIONS);
+        }
+        let cluster = builder.start().await?;
+        let mut demo = Self {
+            cluster,
+            input: input.to_owned(),
+            output: output.to_owned(),
+            bytes: 0,
+        };
+        let mut tales = Tales::new(1);
+        for batch in 0..LINES / LINES_A_BATCH {
+            demo.bytes += demo.tell(
+                &mut tales,
+                LINES_A_BATCH,
+                (batch % PARTITIONS as u64) as i32,
+            )?;
+        }
+        Ok(demo)
+    }
+
+    fn tell(&self, tales: &mut Tales, lines: u64, partition: i32) -> Result<u64, Error> {
+        let mut text = Vec::new();
+        let mut ends = Vec::new();
+        let mut line = String::new();
+        for _ in 0..lines {
+            tales.next_into(&mut line);
+            text.extend_from_slice(line.as_bytes());
+            ends.push(text.len());
+        }
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let values = starts
+            .zip(&ends)
+            .map(|(start, end)| (None, Some(&text[start..*end])));
+        self.cluster.append(&self.input, partition, values)?;
+        Ok(text.len() as u64)
+    }
+
+    /// Goes on telling tales, some thousand lines a second, without end.
+    pub async fn go_on(&self) -> Infallible {
+        let mut tales = Tales::new(2);
+        let mut partition = 0;
+        loop {
+            tokio::time::sleep(TICK).await;
+            // A cluster that is gone has ended the run already.
+            let _ = self.tell(&mut tales, LINES_A_TICK, partition);
+            partition = (partition + 1) % PARTITIONS;
+        }
+    }
+
+    /// All records written, partition by partition.
+    ///
+    /// # Errors
+    /// When the output topic is gone.
+    pub fn output(&self) -> Result<Vec<Record>, Error> {
+        let mut all = Vec::new();
+        for partition in 0..self.cluster.partition_count(&self.output) {
+            all.extend(self.cluster.records(&self.output, partition)?);
+        }
+        Ok(all)
+    }
+
+    /// The first records read.
+    ///
+    /// # Errors
+    /// When the input topic is gone.
+    pub fn input(&self) -> Result<Vec<Record>, Error> {
+        self.cluster.records(&self.input, 0)
+    }
+
+    /// Says what was started.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        format!(
+            "No --bootstrap-servers given: a Kafka cluster now runs inside this process, with {} lines of tales ({}) in topic {}.\n",
+            numbers::count(LINES),
+            numbers::bytes(self.bytes),
+            self.input
+        )
+    }
+
+    /// Says how to go on from here.
+    #[must_use]
+    pub fn next_step(&self, program: &str) -> String {
+        format!(
+            "\nThe same on your cluster: {program} --bootstrap-servers HOST:PORT --input {} --output {}",
+            self.input, self.output
+        )
+    }
+}
