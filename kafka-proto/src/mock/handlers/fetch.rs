@@ -174,7 +174,7 @@ fn respond(
         if plan.incremental && !worth {
             continue;
         }
-        if data.current_leader.leader_id >= 0 {
+        if context.version >= 16 && data.current_leader.leader_id >= 0 {
             add_endpoint(&state, data.current_leader.leader_id, &mut response);
         }
         match response.responses.last_mut() {
@@ -252,8 +252,8 @@ fn leader(
     wanted: &Wanted,
     error: ErrorCode,
 ) -> LeaderIdAndEpoch {
-    let asks_elsewhere =
-        error == ErrorCode::NOT_LEADER_OR_FOLLOWER || error == ErrorCode::FENCED_LEADER_EPOCH;
+    let asks_elsewhere = context.version >= 12
+        && (error == ErrorCode::NOT_LEADER_OR_FOLLOWER || error == ErrorCode::FENCED_LEADER_EPOCH);
     let name = topic_name(state, context.version, wanted);
     match name.filter(|_| asks_elsewhere) {
         Some(name) => match state.topics.partition(&name, wanted.partition) {

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::messages::header::encode_response;
 use crate::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, EndTxnRequest,
-    ErrorCode, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    EndTxnRequest, ErrorCode, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
     ListGroupsRequest, ListOffsetsRequest, Message, MetadataRequest, OffsetCommitRequest,
     OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, Request, RequestHeader,
@@ -30,6 +30,7 @@ mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -154,6 +155,9 @@ pub(crate) fn owned(text: Option<&Text>) -> Option<String> {
 
 /// The versions of an API that this cluster speaks; an empty range if it does not have it.
 pub(crate) fn versions(settings: &Settings, api: &Api) -> Versions {
+    if !SERVED.contains(&api.key) {
+        return Versions::NONE;
+    }
     let stable = stable_versions(api);
     settings
         .versions
@@ -205,13 +209,7 @@ pub(crate) async fn answer(shared: &Shared, peer: &Peer, frame: Bytes) -> io::Re
             "{key} version {version} is not served here"
         )));
     }
-    let header_version = api.map_or(1, |api| {
-        if api.request.schema.flexible.contains(version) {
-            2
-        } else {
-            1
-        }
-    });
+    let header_version = api.map_or(1, |api| api.request_header_version(version));
     let size_bytes = frame.len();
     let mut reader = Reader::new(frame);
     let header = RequestHeader::decode(&mut reader, header_version).map_err(io::Error::other)?;
@@ -259,82 +257,96 @@ pub(crate) async fn answer(shared: &Shared, peer: &Peer, frame: Bytes) -> io::Re
     })
 }
 
-async fn dispatch(
-    context: &Context<'_>,
-    key: ApiKey,
+fn encoded<R: Request>(
+    response: &R::Response,
     header: &RequestHeader,
-    reader: Reader,
+    context: &Context<'_>,
 ) -> io::Result<Answer> {
-    fn encoded<R: Request>(
-        response: &R::Response,
-        header: &RequestHeader,
-        context: &Context<'_>,
-    ) -> io::Result<Answer> {
-        encode_response::<R>(response, context.version, header.correlation_id)
-            .map(Answer::Response)
-            .map_err(|error| {
-                tracing::error!(api = %R::KEY, version = context.version, %error, "mock: a response could not be written");
-                io::Error::other(error)
-            })
-    }
-    macro_rules! serve {
-        ($request:ty, $handler:path) => {{
-            let request = decode::<$request>(reader, header)?;
-            encoded::<$request>(&$handler(context, request), header, context)
-        }};
-        ($request:ty, $handler:path, await) => {{
-            let request = decode::<$request>(reader, header)?;
-            encoded::<$request>(&$handler(context, request).await, header, context)
-        }};
-    }
-    match key {
-        ApiKey::PRODUCE => {
-            let request = decode::<ProduceRequest>(reader, header)?;
-            let acks = request.acks;
-            let response = produce::handle(context, request);
-            if acks == 0 {
-                // The only way to tell of a failure is to hang up.
-                return Ok(if produce::failed(&response) {
-                    Answer::Close
-                } else {
-                    Answer::Nothing
-                });
+    encode_response::<R>(response, context.version, header.correlation_id)
+        .map(Answer::Response)
+        .map_err(|error| {
+            tracing::error!(api = %R::KEY, version = context.version, %error, "mock: a response could not be written");
+            io::Error::other(error)
+        })
+}
+
+/// Which handler serves which request: those that answer now, and those whose answer may have to wait.
+macro_rules! handlers {
+    (
+        now { $($key:ident $request:ident => $module:ident;)* }
+        later { $($late_key:ident $late_request:ident => $late_module:ident;)* }
+    ) => {
+        /// The APIs that this cluster has.
+        const SERVED: &[ApiKey] = &[ApiKey::PRODUCE, $(ApiKey::$key,)* $(ApiKey::$late_key,)*];
+
+        async fn dispatch(
+            context: &Context<'_>,
+            key: ApiKey,
+            header: &RequestHeader,
+            reader: Reader,
+        ) -> io::Result<Answer> {
+            match key {
+                ApiKey::PRODUCE => produced(context, header, reader),
+                $(ApiKey::$key => {
+                    let request = decode::<$request>(reader, header)?;
+                    encoded::<$request>(&$module::handle(context, request), header, context)
+                })*
+                $(ApiKey::$late_key => {
+                    let request = decode::<$late_request>(reader, header)?;
+                    let response = $late_module::handle(context, request).await;
+                    encoded::<$late_request>(&response, header, context)
+                })*
+                key => Err(io::Error::other(format!("{key} is not served here"))),
             }
-            encoded::<ProduceRequest>(&response, header, context)
         }
-        ApiKey::FETCH => serve!(FetchRequest, fetch::handle, await),
-        ApiKey::LIST_OFFSETS => serve!(ListOffsetsRequest, list_offsets::handle),
-        ApiKey::METADATA => serve!(MetadataRequest, metadata::handle),
-        ApiKey::OFFSET_COMMIT => serve!(OffsetCommitRequest, offset_commit::handle),
-        ApiKey::OFFSET_FETCH => serve!(OffsetFetchRequest, offset_fetch::handle),
-        ApiKey::FIND_COORDINATOR => serve!(FindCoordinatorRequest, find_coordinator::handle),
-        ApiKey::JOIN_GROUP => serve!(JoinGroupRequest, join_group::handle, await),
-        ApiKey::HEARTBEAT => serve!(HeartbeatRequest, heartbeat::handle),
-        ApiKey::LEAVE_GROUP => serve!(LeaveGroupRequest, leave_group::handle),
-        ApiKey::SYNC_GROUP => serve!(SyncGroupRequest, sync_group::handle, await),
-        ApiKey::DESCRIBE_GROUPS => serve!(DescribeGroupsRequest, describe_groups::handle),
-        ApiKey::LIST_GROUPS => serve!(ListGroupsRequest, list_groups::handle),
-        ApiKey::API_VERSIONS => serve!(ApiVersionsRequest, api_versions::handle),
-        ApiKey::CREATE_TOPICS => serve!(CreateTopicsRequest, create_topics::handle),
-        ApiKey::DELETE_TOPICS => serve!(DeleteTopicsRequest, delete_topics::handle),
-        ApiKey::INIT_PRODUCER_ID => serve!(InitProducerIdRequest, init_producer_id::handle),
-        ApiKey::OFFSET_FOR_LEADER_EPOCH => {
-            serve!(OffsetForLeaderEpochRequest, offset_for_leader_epoch::handle)
-        }
-        ApiKey::ADD_PARTITIONS_TO_TXN => {
-            serve!(AddPartitionsToTxnRequest, add_partitions_to_txn::handle)
-        }
-        ApiKey::ADD_OFFSETS_TO_TXN => serve!(AddOffsetsToTxnRequest, add_offsets_to_txn::handle),
-        ApiKey::END_TXN => serve!(EndTxnRequest, end_txn::handle),
-        ApiKey::TXN_OFFSET_COMMIT => serve!(TxnOffsetCommitRequest, txn_offset_commit::handle),
-        ApiKey::DESCRIBE_CONFIGS => serve!(DescribeConfigsRequest, describe_configs::handle),
-        ApiKey::CREATE_PARTITIONS => serve!(CreatePartitionsRequest, create_partitions::handle),
-        ApiKey::DELETE_GROUPS => serve!(DeleteGroupsRequest, delete_groups::handle),
-        ApiKey::INCREMENTAL_ALTER_CONFIGS => serve!(
-            IncrementalAlterConfigsRequest,
-            incremental_alter_configs::handle
-        ),
-        ApiKey::DESCRIBE_CLUSTER => serve!(DescribeClusterRequest, describe_cluster::handle),
-        key => Err(io::Error::other(format!("{key} is not served here"))),
+    };
+}
+
+handlers! {
+    now {
+    LIST_OFFSETS ListOffsetsRequest => list_offsets;
+    METADATA MetadataRequest => metadata;
+    OFFSET_COMMIT OffsetCommitRequest => offset_commit;
+    OFFSET_FETCH OffsetFetchRequest => offset_fetch;
+    FIND_COORDINATOR FindCoordinatorRequest => find_coordinator;
+    HEARTBEAT HeartbeatRequest => heartbeat;
+    LEAVE_GROUP LeaveGroupRequest => leave_group;
+    DESCRIBE_GROUPS DescribeGroupsRequest => describe_groups;
+    LIST_GROUPS ListGroupsRequest => list_groups;
+    API_VERSIONS ApiVersionsRequest => api_versions;
+    CREATE_TOPICS CreateTopicsRequest => create_topics;
+    DELETE_TOPICS DeleteTopicsRequest => delete_topics;
+    DELETE_RECORDS DeleteRecordsRequest => delete_records;
+    INIT_PRODUCER_ID InitProducerIdRequest => init_producer_id;
+    OFFSET_FOR_LEADER_EPOCH OffsetForLeaderEpochRequest => offset_for_leader_epoch;
+    ADD_PARTITIONS_TO_TXN AddPartitionsToTxnRequest => add_partitions_to_txn;
+    ADD_OFFSETS_TO_TXN AddOffsetsToTxnRequest => add_offsets_to_txn;
+    END_TXN EndTxnRequest => end_txn;
+    TXN_OFFSET_COMMIT TxnOffsetCommitRequest => txn_offset_commit;
+    DESCRIBE_CONFIGS DescribeConfigsRequest => describe_configs;
+    CREATE_PARTITIONS CreatePartitionsRequest => create_partitions;
+    DELETE_GROUPS DeleteGroupsRequest => delete_groups;
+    INCREMENTAL_ALTER_CONFIGS IncrementalAlterConfigsRequest => incremental_alter_configs;
+    DESCRIBE_CLUSTER DescribeClusterRequest => describe_cluster;
     }
+    later {
+    FETCH FetchRequest => fetch;
+    JOIN_GROUP JoinGroupRequest => join_group;
+    SYNC_GROUP SyncGroupRequest => sync_group;
+    }
+}
+
+fn produced(context: &Context<'_>, header: &RequestHeader, reader: Reader) -> io::Result<Answer> {
+    let request = decode::<ProduceRequest>(reader, header)?;
+    let acks = request.acks;
+    let response = produce::handle(context, request);
+    if acks != 0 {
+        return encoded::<ProduceRequest>(&response, header, context);
+    }
+    // The only way to tell of a failure is to hang up.
+    Ok(if produce::failed(&response) {
+        Answer::Close
+    } else {
+        Answer::Nothing
+    })
 }

@@ -132,10 +132,12 @@ impl Write<'_> {
                 .partition(name, index)
                 .map_err(|error| (error, None))?;
             if let Err(error) = partition.check_leader(context.broker, -1) {
-                answer.current_leader = LeaderIdAndEpoch {
-                    leader_id: partition.leader,
-                    leader_epoch: partition.leader_epoch,
-                };
+                if context.version >= 10 {
+                    answer.current_leader = LeaderIdAndEpoch {
+                        leader_id: partition.leader,
+                        leader_epoch: partition.leader_epoch,
+                    };
+                }
                 return Err((error, None));
             }
             partition.replicas.clone()
