@@ -27,6 +27,9 @@ pub enum Purpose {
     Produce,
     /// A group's or a transaction's coordinator.
     Coordinator,
+    /// One member's heartbeats and joining, the number tells members apart: a JoinGroup is answered when all members have joined, and
+    /// what stands behind it on its connection waits as long.
+    Member(u16),
 }
 
 #[derive(Debug)]

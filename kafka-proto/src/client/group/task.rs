@@ -1,7 +1,11 @@
 //! The member's task: sends what the state machine wants, on the coordinator's connection, and tells the application.
 
 use std::{
-    collections::BTreeSet, future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering,
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -12,7 +16,7 @@ use tokio::{
 
 use crate::{
     client::{
-        Cluster, Purpose,
+        Cluster, Connection, Purpose,
         error::{Error, Result},
     },
     messages::{
@@ -39,6 +43,9 @@ const JOIN_LAPSE: Duration = Duration::from_secs(5);
 /// What leaving may take: the group gets over it without an answer, too.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Tells the members of a process apart: each has a connection of its own.
+static NUMBERS: AtomicU16 = AtomicU16::new(0);
+
 /// The answer to the one request that is under way.
 enum Reply {
     Joined(Result<JoinGroupResponse>),
@@ -54,6 +61,8 @@ type Layout = Vec<(Text, usize)>;
 pub(super) struct Task {
     cluster: Cluster,
     group: Arc<str>,
+    /// The member's own connection: a JoinGroup may wait there for minutes.
+    purpose: Purpose,
     member: Member,
     topics: Vec<Text>,
     assignors: Vec<Arc<dyn Assignor>>,
@@ -81,6 +90,7 @@ impl Task {
         Self {
             cluster,
             group,
+            purpose: Purpose::Member(NUMBERS.fetch_add(1, Ordering::Relaxed)),
             member,
             topics: options.topics.iter().map(Text::from).collect(),
             assignors: options.assignors,
@@ -106,7 +116,7 @@ impl Task {
         loop {
             self.tell(&events);
             if self.member.phase() == Phase::Ended {
-                return;
+                return self.disconnect();
             }
             if self.member.take_coordinator_lost() {
                 self.cluster.forget_coordinator(&self.group);
@@ -193,14 +203,15 @@ impl Task {
         });
         let protocols = protocols.collect();
         let request = self.member.join_request(protocols);
-        let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+        let (cluster, group, purpose) =
+            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
         let config = cluster.config();
         let rebalance = Duration::from_millis(config.max_poll_interval_ms) + JOIN_LAPSE;
         let timeout = config.request_timeout().max(rebalance);
         self.layout = None;
         Box::pin(async move {
             let answer = async {
-                let (_, connection) = cluster.coordinator(&group).await?;
+                let connection = connection(&cluster, &group, purpose).await?;
                 connection.call(&request, timeout).await
             };
             Reply::Joined(answer.await)
@@ -266,14 +277,15 @@ impl Task {
         let request = self
             .member
             .sync_request(std::mem::take(&mut self.assignments));
-        let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+        let (cluster, group, purpose) =
+            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
         // Followers wait for the leader's assignment as long as a rebalance may take.
         let config = cluster.config();
         let rebalance = Duration::from_millis(config.max_poll_interval_ms) + JOIN_LAPSE;
         let timeout = config.request_timeout().max(rebalance);
         Box::pin(async move {
             let answer = async {
-                let (_, connection) = cluster.coordinator(&group).await?;
+                let connection = connection(&cluster, &group, purpose).await?;
                 connection.call(&request, timeout).await
             };
             Reply::Synced(answer.await)
@@ -281,7 +293,8 @@ impl Task {
     }
 
     fn heartbeat(&self, request: HeartbeatRequest) -> BoxFuture<Reply> {
-        let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
+        let (cluster, group, purpose) =
+            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
         Box::pin(async move {
             let config = cluster.config();
             let timeout = config
@@ -289,7 +302,7 @@ impl Task {
                 .min(Duration::from_millis(config.session_timeout_ms));
             let generation = request.generation_id;
             let answer = async {
-                let (_, connection) = cluster.coordinator(&group).await?;
+                let connection = connection(&cluster, &group, purpose).await?;
                 connection.call(&request, timeout).await
             };
             Reply::Beaten(generation, answer.await)
@@ -479,19 +492,34 @@ impl Task {
         }
     }
 
+    /// Nobody else uses the member's connections.
+    fn disconnect(&self) {
+        for broker in self.cluster.metadata().brokers() {
+            if let Some(connection) = self.cluster.open_connection(broker.id, self.purpose) {
+                connection.close();
+            }
+        }
+    }
+
     async fn leave(&mut self) {
         self.pending = None;
         if let Some(request) = self.member.leave() {
             send_leave(&self.cluster, &self.group, request).await;
         }
+        self.disconnect();
     }
 }
 
-/// Not on the coordinator's connection: a JoinGroup may wait there, and brokers answer in order.
+/// The member's own connection to the coordinator.
+async fn connection(cluster: &Cluster, group: &str, purpose: Purpose) -> Result<Connection> {
+    let (broker, _) = cluster.coordinator(group).await?;
+    cluster.connection(broker, purpose).await
+}
+
+/// Not on the member's connection: a JoinGroup may wait there, and brokers answer in order.
 async fn send_leave(cluster: &Cluster, group: &str, mut request: LeaveGroupRequest) {
     let left = async {
-        let (broker, _) = cluster.coordinator(group).await?;
-        let connection = cluster.connection(broker, Purpose::Metadata).await?;
+        let (_, connection) = cluster.coordinator(group).await?;
         if connection.version_for::<LeaveGroupRequest>() >= Some(3) {
             request.member_id = Text::EMPTY;
         } else {
