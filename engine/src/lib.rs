@@ -1,4 +1,30 @@
-//! A stream engine: the plan is an ordinary function over one batch of records.
+//! A stream engine fed by Kafka: **the plan is an ordinary function over one batch of records, and its body runs for each batch.**
+//!
+//! The engine calls the plan once without data, to learn which operators there are, and then with one batch after another. Everything
+//! that a closure sees lives as long as that batch, so rows borrow from the fetched bytes and nothing is copied or allocated for a
+//! record. Neighbouring operators become one loop. `key_by` is a cut: behind it, rows are with the worker that owns their key, whether
+//! there is one thread or many. State and time belong to keyed operators; what is dear to make belongs into
+//! [`once`](flow::Scope::once) or outside of the plan.
+//!
+//! ```
+//! use engine::{flow::Scope, formats::text::words, testing::Driver};
+//!
+//! fn wordcount(s: Scope<'_>) {
+//!     s.source("lines").utf8()                           // &str, borrowed from the fetch buffer
+//!         .flat_map(|line| words(line, s.scratch()))     // lower case, borrowed from the batch's arena
+//!         .key_by(|w| w)
+//!         .count()
+//!         .sink("counts");                               // (&str, u64), encoded into the produce batch
+//! }
+//!
+//! let mut driver = Driver::new(wordcount);               // no broker; `App::new("wordcount", wordcount)?.run(&config)` is the real thing
+//! driver.feed("lines", ["To be, or not", "to be"]);
+//! driver.commit();
+//! assert!(driver.read("counts").iter().any(|r| r.key_str() == Some("be") && r.value_u64() == Some(2)));
+//! ```
+//!
+//! Operators are methods of [`Stream`](flow::Stream) and [`Keyed`](flow::Keyed); a reusable piece of a plan is a function that takes and
+//! gives streams, see [`Pipe`](flow::Pipe).
 #![forbid(unsafe_code)]
 
 pub mod batch;
