@@ -3,6 +3,8 @@
 //! One round is 5 million words and one emission of the changed keys: what one commit interval of 100 ms holds at this speed.
 //! Run: `cargo bench -p engine --bench wordcount [-- ROUNDS]`
 
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
+
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},

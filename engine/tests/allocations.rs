@@ -1,5 +1,7 @@
 //! No allocation for a record: twice the records cost the same number of allocations, from the fetched batch to the produce batch.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use engine::{
     batch::{Frame, Rows},
     flow::{Input, Port, Position, Scope},
@@ -202,7 +204,10 @@ fn a_shared_stream_allocates_for_a_batch_and_not_for_a_record() {
 #[test]
 fn an_allocation_for_each_record_would_be_seen() {
     let (n, twice) = compare(|s| {
-        s.source("lines").utf8().map(|l| ((), l.to_owned())).sink("copies");
+        s.source("lines")
+            .utf8()
+            .map(|l| ((), l.to_owned()))
+            .sink("copies");
     });
     assert!(n >= 20_000 && twice >= n + 20_000, "{n} and {twice}");
 }

@@ -1,5 +1,7 @@
 //! A call of the plan is bounded: whatever one record fans out to, memory does not grow with it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use engine::{
     flow::{Limits, Scope},
     plan::App,

@@ -1,6 +1,8 @@
 //! Keyed operators against naive references: whatever the cuts of the batches, the number of workers and the commits in between, the
 //! last value of each key is the same.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::collections::BTreeMap;
 
 use engine::{

@@ -1,5 +1,7 @@
 //! What a plan may be, what is learned from it, and what happens when it is wrong.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
