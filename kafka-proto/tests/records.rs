@@ -427,6 +427,54 @@ fn what_is_written_is_read_by_other_readers() {
 }
 
 #[test]
+fn what_others_write_is_read_whatever_size_they_declare() {
+    use std::io::Write;
+    let text: Vec<u8> = (0..400_000_u32)
+        .map(|n| (n / 3 % 97) as u8 ^ (n >> 12) as u8 ^ (n.wrapping_mul(n) >> 27) as u8)
+        .collect();
+    let mut decompressor = Decompressor::new(1 << 20);
+    for size in [1, 100, 5000, 65_536, 131_072, 131_073, 400_000] {
+        let text = &text[..size];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(text).unwrap();
+        assert!(
+            decompressor.decompress(Codec::Gzip, &gzip.finish().unwrap()) == Ok(text),
+            "gzip {size}"
+        );
+        let snappy = snap::raw::Encoder::new().compress_vec(text).unwrap();
+        assert!(
+            decompressor.decompress(Codec::Snappy, &snappy) == Ok(text),
+            "snappy {size}"
+        );
+        let zstd =
+            ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest);
+        assert!(
+            decompressor.decompress(Codec::Zstd, &zstd) == Ok(text),
+            "zstd {size}"
+        );
+        // As Java streams it: no size declared.
+        for level in [1, 3, 9] {
+            let level = structured_zstd::encoding::CompressionLevel::from_level(level);
+            let mut zstd = structured_zstd::encoding::StreamingEncoder::new(Vec::new(), level);
+            text.chunks(777)
+                .for_each(|chunk| zstd.write_all(chunk).unwrap());
+            let zstd = zstd.finish().unwrap();
+            assert!(
+                Decompressor::new(1 << 20).decompress(Codec::Zstd, &zstd) == Ok(text),
+                "zstd stream {size}"
+            );
+            assert_eq!(
+                Decompressor::new(size - 1).decompress(Codec::Zstd, &zstd),
+                Err(RecordError::TooLarge {
+                    codec: Codec::Zstd,
+                    limit: size - 1
+                })
+            );
+        }
+    }
+}
+
+#[test]
 fn log_append_time_overrides_the_timestamps_of_the_records() {
     let mut builder = BatchBuilder::new(Compression::NONE, 256);
     builder.append(5, None, None, &[]).unwrap();

@@ -201,32 +201,32 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: HeaderSource<'_, '_>,
     ) -> Result<i32, BuildError> {
-        let is_first = self.count == 0;
-        let base_timestamp = if is_first && !self.fixed_base {
-            timestamp
-        } else {
-            self.base_timestamp
-        };
-        let time_raw = zigzag64(timestamp.wrapping_sub(base_timestamp));
-        let (time, time_len) = if time_raw < WORD_END {
-            word(time_raw)
-        } else {
-            (0, len64(time_raw))
-        };
         let (offset, offset_len) = word(zigzag32(delta).into());
         let (key_word, key_len) = word(field_len(key));
         let (value_word, value_len) = word(field_len(value));
         let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
+        // Two slices together cannot overflow; headers can, being any number of slices.
+        let data_len = key.len() + value.len();
         let headers_len = if headers.is_empty() { 1 } else { headers.len() };
-        let data_len = key
-            .len()
-            .saturating_add(value.len())
-            .saturating_add(headers_len);
+        let data_len = if headers_len == 1 {
+            data_len + 1
+        } else {
+            data_len.saturating_add(headers_len)
+        };
         if data_len > LARGEST_RECORD {
             return Err(BuildError::RecordTooLarge {
                 record_bytes: data_len,
             });
         }
+        if self.full_at == 0 {
+            self.begin(timestamp);
+        }
+        let time_raw = zigzag64(timestamp.wrapping_sub(self.base_timestamp));
+        let (time, time_len) = if time_raw < WORD_END {
+            word(time_raw)
+        } else {
+            (0, len64(time_raw))
+        };
         let body_len = 1 + time_len + offset_len + key_len + value_len + data_len;
         let (length, length_len) = word(zigzag32(body_len as i32).into());
         let record_bytes = length_len + body_len;
@@ -264,24 +264,33 @@ impl BatchBuilder {
         }
 
         self.end += record_bytes;
-        self.max_timestamp = if is_first {
-            timestamp
-        } else {
-            self.max_timestamp.max(timestamp)
-        };
-        self.base_timestamp = base_timestamp;
+        self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
         self.next_delta = delta + 1;
         Ok(delta)
     }
 
-    /// Begins the batch, or grows it, or says that it is full.
+    /// Begins a batch with its first record.
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self, timestamp: i64) {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; self.capacity];
+        }
+        self.end = HEADER_BYTES;
+        self.full_at = (self.buffer.len() - SLACK)
+            .min(self.limit)
+            .max(HEADER_BYTES);
+        self.max_timestamp = i64::MIN;
+        if !self.fixed_base {
+            self.base_timestamp = timestamp;
+        }
+    }
+
+    /// Grows the batch, or says that it is full.
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, record_bytes: usize) -> Result<(), BuildError> {
-        if self.end == 0 {
-            self.end = HEADER_BYTES;
-        }
         let limit = if self.count == 0 {
             LARGEST_BATCH
         } else {
@@ -292,13 +301,13 @@ impl BatchBuilder {
             let left = limit.saturating_sub(self.end);
             return Err(BuildError::Full { record_bytes, left });
         }
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; self.capacity.max(need + SLACK)];
-        } else if self.buffer.len() < need + SLACK {
+        if self.buffer.len() < need + SLACK {
             let size = self.buffer.capacity().max(need + SLACK).max(2 * self.end);
             self.buffer.resize(size.min(LARGEST_BATCH + SLACK), 0);
         }
-        self.full_at = (self.buffer.len() - SLACK).min(self.limit);
+        self.full_at = (self.buffer.len() - SLACK)
+            .min(self.limit)
+            .max(HEADER_BYTES);
         Ok(())
     }
 

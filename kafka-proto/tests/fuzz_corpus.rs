@@ -1,0 +1,50 @@
+//! The saved corpora of the fuzz targets of records, each file once more.
+#![cfg(feature = "compression")]
+
+#[path = "../fuzz/src/records.rs"]
+mod records;
+
+use std::{fs, path::Path};
+
+use kafka_proto::records::Codec;
+
+fn each_file_of(target: &str, check: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("the folder can be read").path();
+        println!("{}", path.display());
+        check(&fs::read(path).expect("the file can be read"));
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} files in {}", folder.display());
+}
+
+#[test]
+fn record_batches_read_alike_when_relayed_and_rewritten() {
+    each_file_of("record_batches", records::record_batches);
+}
+
+#[test]
+fn gzip_data_inflates_as_another_decoder_does() {
+    each_file_of("gzip", |data| records::codec(Codec::Gzip, data));
+}
+
+#[test]
+fn snappy_data_inflates_as_another_decoder_does() {
+    each_file_of("snappy", |data| records::codec(Codec::Snappy, data));
+}
+
+#[test]
+fn lz4_data_inflates_as_another_decoder_does() {
+    each_file_of("lz4", |data| records::codec(Codec::Lz4, data));
+}
+
+#[test]
+fn zstd_data_inflates_as_another_decoder_does() {
+    each_file_of("zstd", |data| records::codec(Codec::Zstd, data));
+}
