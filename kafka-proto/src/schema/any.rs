@@ -52,16 +52,20 @@ impl<M: Message + Send + Sync + 'static> AnyMessage for M {
     }
 }
 
+type Decode = fn(&mut Reader, i16) -> Result<Box<dyn AnyMessage>, DecodeError>;
+#[cfg(feature = "json")]
+type FromJson =
+    fn(&serde_json::Value, Layout) -> Result<Box<dyn AnyMessage>, crate::wire::json::JsonError>;
+
 /// A message type chosen at run time: its declaration, and how to make values of it.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageType {
     /// The declaration as data.
     pub schema: &'static Schema,
     default: fn() -> Box<dyn AnyMessage>,
-    decode: fn(&mut Reader, i16) -> Result<Box<dyn AnyMessage>, DecodeError>,
+    decode: Decode,
     #[cfg(feature = "json")]
-    from_json:
-        fn(&serde_json::Value, Layout) -> Result<Box<dyn AnyMessage>, crate::wire::json::JsonError>,
+    from_json: FromJson,
 }
 
 impl MessageType {

@@ -23,7 +23,7 @@ macro_rules! within {
         $version >= $from
     };
     ($version:expr, [$from:tt $to:tt]) => {
-        $version >= $from && $version <= $to
+        matches!($version, $from..=$to)
     };
 }
 
