@@ -1,4 +1,5 @@
 //! The hand-written declarations against Kafka's own schemas, field by field, and the error codes against its table.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -58,6 +58,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Headers that were checked once, from what [`Headers::raw`] gave.
+    #[cfg(feature = "client")]
     pub(crate) const fn from_raw(count: u32, bytes: &'a [u8]) -> Self {
         Self { count, bytes }
     }

@@ -264,10 +264,6 @@ impl Decompressor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderChecksum {
     Right,
-    #[cfg_attr(
-        not(feature = "compression"),
-        expect(dead_code, reason = "LZ4 is not built")
-    )]
     Any,
 }
 
