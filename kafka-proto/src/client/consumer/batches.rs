@@ -212,12 +212,25 @@ impl FetchedPartition {
     }
 }
 
-impl Iterator for FetchedPartition {
+impl IntoIterator for FetchedPartition {
+    type Item = Result<FetchedBatch>;
+    type IntoIter = PartitionBatches;
+
+    /// The batches, as [`FetchedPartition::next_batch`] gives them.
+    fn into_iter(self) -> PartitionBatches {
+        PartitionBatches(self)
+    }
+}
+
+/// The batches of a [`FetchedPartition`].
+#[derive(Debug)]
+pub struct PartitionBatches(FetchedPartition);
+
+impl Iterator for PartitionBatches {
     type Item = Result<FetchedBatch>;
 
-    /// As [`FetchedPartition::next_batch`].
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_batch().transpose()
+        self.0.next_batch().transpose()
     }
 }
 

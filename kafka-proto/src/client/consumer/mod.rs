@@ -17,7 +17,9 @@ mod room;
 mod session;
 mod state;
 
-pub use batches::{FetchedBatch, FetchedBatches, FetchedPartition, FetchedRecords};
+pub use batches::{
+    FetchedBatch, FetchedBatches, FetchedPartition, FetchedRecords, PartitionBatches,
+};
 pub use consumer::{Consumer, Rebalance};
 pub use fetcher::{Fetcher, Progress, Start};
 pub use records::ConsumerRecord;
