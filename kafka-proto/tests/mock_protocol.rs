@@ -676,3 +676,30 @@ async fn the_clusters_thread_is_gone_with_its_handle() {
     assert!(client.is_closed().await);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn brokers_listen_in_memory_too() {
+    use kafka_proto::net::{Connect, Memory};
+    use tokio::io::AsyncReadExt;
+
+    let network = Memory::default();
+    let cluster = Cluster::builder()
+        .brokers(2)
+        .in_memory(&network)
+        .on_this_runtime()
+        .start()
+        .await
+        .unwrap();
+    let addresses = cluster.bootstrap_servers();
+    assert_eq!(addresses, "broker-1:9092,broker-2:9092");
+    let mut stream = network.connect("broker-2", 9092).await.unwrap();
+    let frame = encode_request(&api_versions(), 3, 7, None).unwrap();
+    stream.write_all(&frame.into_bytes()).await.unwrap();
+    let size = stream.read_i32().await.unwrap();
+    assert!(size > 4);
+    assert_eq!(stream.read_i32().await.unwrap(), 7);
+    cluster.stop_broker(2).await.unwrap();
+    assert!(network.connect("broker-2", 9092).await.is_err());
+    cluster.start_broker(2).await.unwrap();
+    assert!(network.connect("broker-2", 9092).await.is_ok());
+}

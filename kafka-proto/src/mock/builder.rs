@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::messages::{ApiKey, Versions};
+use crate::net::Memory;
 
 use super::cluster::Cluster;
 use super::configs::TopicConfigs;
 use super::groups;
-use super::server::{self, Shared};
+use super::server::{self, Listener, Network, Shared};
 use super::state::{Broker, Settings, State};
 
 /// Sets up a [`Cluster`]; made by [`Cluster::builder`].
@@ -24,6 +25,7 @@ pub struct Builder {
     settings: Settings,
     replication_factor: Option<i16>,
     own_thread: bool,
+    network: Network,
 }
 
 #[derive(Debug, Clone)]
@@ -57,6 +59,7 @@ impl Default for Builder {
             },
             replication_factor: None,
             own_thread: true,
+            network: Network::Loopback,
         }
     }
 }
@@ -172,6 +175,12 @@ impl Builder {
         self
     }
 
+    /// Listens on an in-memory network instead of loopback ports, under the names `broker-1:9092`, `broker-2:9092` and so on.
+    pub fn in_memory(mut self, network: &Memory) -> Self {
+        self.network = Network::Memory(network.clone());
+        self
+    }
+
     /// Starts the brokers. When this returns they listen.
     ///
     /// # Errors
@@ -186,11 +195,13 @@ impl Builder {
                 self.settings.replication_factor, self.brokers
             )));
         }
+        let network = self.network.clone();
         let (commands, receiver) = mpsc::unbounded_channel();
         if !self.own_thread {
             let (shared, listeners) = self.listen().await?;
             tokio::spawn(server::supervise(
                 Arc::clone(&shared),
+                network,
                 listeners,
                 receiver,
                 false,
@@ -218,7 +229,7 @@ impl Builder {
                         }
                         Ok((shared, listeners)) => {
                             let _ = started.send(Ok(Arc::clone(&shared)));
-                            server::supervise(shared, listeners, receiver, true).await;
+                            server::supervise(shared, network, listeners, receiver, true).await;
                         }
                     }
                 });
@@ -230,16 +241,15 @@ impl Builder {
     }
 
     /// Opens the ports and makes the topics.
-    async fn listen(self) -> io::Result<(Arc<Shared>, Vec<(i32, tokio::net::TcpListener)>)> {
+    async fn listen(self) -> io::Result<(Arc<Shared>, Vec<(i32, Listener)>)> {
         let mut state = State::new(self.settings);
         let mut listeners = Vec::new();
         for id in 1..=self.brokers {
-            let listener = server::listen(0).await?;
-            let address = listener.local_addr()?;
+            let (listener, host, port) = self.network.listen(id, 0).await?;
             state.brokers.push(Broker {
                 id,
-                host: address.ip().to_string(),
-                port: address.port(),
+                host,
+                port,
                 up: true,
             });
             listeners.push((id, listener));

@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::net::{BoxStream, Memory, MemoryListener};
+
 use super::Received;
 use super::clock::Clock;
 use super::connection;
@@ -17,6 +19,8 @@ use super::faults::Faults;
 use super::groups::{Reply, Ticket};
 use super::state::State;
 
+/// Every broker's port in memory; their hosts differ.
+const MEMORY_PORT: u16 = 9092;
 /// Requests remembered for tests to look at.
 const RECEIVED_MAX: usize = 16 * 1024;
 
@@ -126,9 +130,62 @@ pub(crate) enum Command {
     CpuTime(oneshot::Sender<Option<Duration>>),
 }
 
-/// Opens the listener of a broker: on any free port at first, later on the same one again.
-pub(crate) async fn listen(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
+/// What the brokers listen on.
+#[derive(Debug, Clone)]
+pub(crate) enum Network {
+    /// TCP on 127.0.0.1.
+    Loopback,
+    /// Pipes inside the process.
+    Memory(Memory),
+}
+
+/// Where one broker's connections come from.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Loopback(TcpListener),
+    Memory(MemoryListener),
+}
+
+impl Network {
+    /// Opens the listener of a broker: on any free port at first, later on the same one again. Gives its address.
+    pub(crate) async fn listen(
+        &self,
+        broker: i32,
+        port: u16,
+    ) -> io::Result<(Listener, String, u16)> {
+        match self {
+            Self::Loopback => {
+                let listener =
+                    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+                let address = listener.local_addr()?;
+                let host = address.ip().to_string();
+                Ok((Listener::Loopback(listener), host, address.port()))
+            }
+            Self::Memory(network) => {
+                let host = format!("broker-{broker}");
+                let listener = network.listen(&host, MEMORY_PORT);
+                Ok((Listener::Memory(listener), host, MEMORY_PORT))
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// The next client: where it comes from, and its stream. Safe to drop.
+    async fn accept(&mut self) -> io::Result<(String, BoxStream)> {
+        match self {
+            Self::Loopback(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((format!("/{}", peer.ip()), Box::new(stream)))
+            }
+            Self::Memory(listener) => match listener.accept().await {
+                Some(stream) => Ok((String::from("/memory"), Box::new(stream))),
+                // Another listener has taken the address: nobody comes here any more.
+                None => std::future::pending().await,
+            },
+        }
+    }
 }
 
 struct Running {
@@ -140,7 +197,8 @@ struct Running {
 /// Runs the brokers until the handle is gone.
 pub(crate) async fn supervise(
     shared: Arc<Shared>,
-    listeners: Vec<(i32, TcpListener)>,
+    network: Network,
+    listeners: Vec<(i32, Listener)>,
     mut commands: mpsc::UnboundedReceiver<Command>,
     own_thread: bool,
 ) {
@@ -156,7 +214,7 @@ pub(crate) async fn supervise(
                 let port = shared.state().broker(id).map_or(0, |broker| broker.port);
                 let started = match running.entry(id) {
                     Entry::Occupied(_) => Ok(()),
-                    Entry::Vacant(place) => listen(port).await.map(|listener| {
+                    Entry::Vacant(place) => network.listen(id, port).await.map(|(listener, ..)| {
                         place.insert(run_broker(&shared, id, listener));
                     }),
                 };
@@ -190,7 +248,7 @@ fn thread_cpu_time() -> Duration {
     )
 }
 
-fn run_broker(shared: &Arc<Shared>, id: i32, listener: TcpListener) -> Running {
+fn run_broker(shared: &Arc<Shared>, id: i32, listener: Listener) -> Running {
     let mut tasks = JoinSet::new();
     let drop_connections = Arc::new(Notify::new());
     tasks.spawn(accept(
@@ -208,18 +266,15 @@ fn run_broker(shared: &Arc<Shared>, id: i32, listener: TcpListener) -> Running {
 async fn accept(
     shared: Arc<Shared>,
     broker: i32,
-    listener: TcpListener,
+    mut listener: Listener,
     drop_connections: Arc<Notify>,
 ) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    if stream.set_nodelay(true).is_ok() {
-                        let host = format!("/{}", peer.ip());
-                        connections.spawn(connection::serve(Arc::clone(&shared), broker, host, stream));
-                    }
+                Ok((host, stream)) => {
+                    connections.spawn(connection::serve(Arc::clone(&shared), broker, host, stream));
                 }
                 // Out of file descriptors, or a client that was gone at once: neither ends the broker.
                 Err(error) => {
