@@ -13,6 +13,6 @@ pub use row::{Decode, Encode, Reader};
 pub use rows::{Head, RowTooLarge, Rows};
 
 // So that those who carry batches need not name where they come from.
-pub use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor};
+pub use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, RecordError};
 #[cfg(test)]
 pub(crate) use kafka_proto::records::{Placement, Stamp};

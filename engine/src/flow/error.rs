@@ -1,9 +1,8 @@
 //! Why a plan cannot be learned, or a call of it cannot go on.
 
-use kafka_proto::records::RecordError;
 use thiserror::Error;
 
-use crate::batch::{RowTooLarge, produce::SinkError};
+use crate::batch::{RecordError, RowTooLarge, produce::SinkError};
 
 /// An error of a plan. Whoever runs the plan stops: after a call that failed, its task must not be used again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
