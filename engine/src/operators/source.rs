@@ -102,7 +102,7 @@ fn walk<'b>(
     mut f: impl FnMut(u32, RawRecord<'b>) -> Flow,
 ) -> Flow {
     let from = scope.call.from;
-    let mut index = from.index;
+    let (mut index, mut begun) = (from.index, 0);
     let mut records = frame.walk();
     if index > 0 {
         // Only batches that did not fit into one call come here.
@@ -126,15 +126,17 @@ fn walk<'b>(
             flow = scope.stopped_before(index);
             break;
         }
-        if record.offset >= frame.position() && f(index, record).is_break() {
-            flow = scope.stopped_at(index);
-            index += 1;
-            break;
+        if record.offset >= frame.position() {
+            begun += 1;
+            if f(index, record).is_break() {
+                flow = scope.stopped_at(index);
+                break;
+            }
         }
         index += 1;
     }
-    let begun_before = u64::from(from.skip > 0);
-    scope.slot(node).counters.records += u64::from(index - from.index) - begun_before;
+    // The first one was counted before if some of what was made from it is written already.
+    scope.slot(node).counters.records += u64::saturating_sub(begun, u64::from(from.skip > 0));
     flow
 }
 

@@ -444,23 +444,28 @@ impl<A: State> KeyedState for Table<A> {
     fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
         let group = &mut self.groups[group as usize];
         let mut value = Vec::new();
-        while let Some(&at) = group.changed.last() {
-            if rows.size_bytes() >= limit {
-                return true;
+        while !group.changed.is_empty() {
+            // As for updates: first load the slots of a chunk, then work on them.
+            let from = group.changed.len().saturating_sub(CHUNK);
+            let seen = |seen, at: &u32| seen ^ group.slots[*at as usize].key.low;
+            black_box(group.changed[from..].iter().fold(0, seen));
+            for i in (from..group.changed.len()).rev() {
+                if rows.size_bytes() >= limit {
+                    return true;
+                }
+                let at = group.changed[i] as usize;
+                let Slot { key, changed, .. } = group.slots[at];
+                value.clear();
+                group.slots[at].value.encode_last(&mut value);
+                let hash = group.key_hash(key, &self.keys);
+                let pushed = group.with_key(key, |key| rows.push(hash, changed, &value, key));
+                if pushed.is_err() {
+                    assert!(!rows.is_empty(), "a key's value stays below 4 GiB");
+                    return true;
+                }
+                group.slots[at].changed = CLEAN;
+                group.changed.pop();
             }
-            let Slot { key, changed, .. } = group.slots[at as usize];
-            value.clear();
-            group.slots[at as usize].value.encode_last(&mut value);
-            let hash = group.key_hash(key, &self.keys);
-            if group
-                .with_key(key, |key| rows.push(hash, changed, &value, key))
-                .is_err()
-            {
-                // A full batch that is not empty: the row goes into the next one.
-                return true;
-            }
-            group.slots[at as usize].changed = CLEAN;
-            group.changed.pop();
         }
         false
     }
