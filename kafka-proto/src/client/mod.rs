@@ -2,6 +2,7 @@
 //!
 //! Each area has its handle in `mod.rs`, its decisions in a pure `state.rs`, and its I/O in a task.
 
+pub mod admin;
 mod backoff;
 pub mod cluster;
 mod config;
@@ -12,6 +13,7 @@ pub mod group;
 mod metrics;
 pub mod producer;
 
+pub use admin::Admin;
 pub use backoff::{Backoff, Jitter};
 pub use cluster::{BrokerId, Cluster, Purpose};
 pub use config::{

@@ -1,1 +1,436 @@
-//! tests
+//! The producer's decisions, event by event: what is sent, in which order, under which sequence, and what is told.
+
+use super::*;
+
+const A: BrokerId = BrokerId(1);
+const B: BrokerId = BrokerId(2);
+
+/// A sender of batches that are named by a letter and have ten records each; its clock stands at `at` milliseconds.
+struct Bench {
+    sender: Sender<char, char>,
+    begin: Instant,
+    at: u64,
+    leader: BrokerId,
+    told: Vec<String>,
+    spent: Vec<char>,
+    bumps: u64,
+}
+
+impl Bench {
+    fn new(in_flight_max: usize) -> Self {
+        let mut sender = Sender::new(Settings {
+            idempotent: true,
+            in_flight_max,
+            retries: 100,
+            request_bytes_max: 1000,
+            delivery_timeout: Duration::from_secs(10),
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_millis(100)),
+        });
+        sender.set_identity(Identity { id: 7, epoch: 0 });
+        Self {
+            sender,
+            begin: Instant::now(),
+            at: 0,
+            leader: A,
+            told: Vec::new(),
+            spent: Vec::new(),
+            bumps: 0,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.begin + Duration::from_millis(self.at)
+    }
+
+    fn submit(&mut self, names: &str) {
+        self.submit_to(0, names);
+    }
+
+    fn submit_to(&mut self, partition: i32, names: &str) {
+        for name in names.chars() {
+            let deadline = self.now() + Duration::from_secs(10);
+            let topic: Arc<str> = "t".into();
+            self.sender
+                .submit(&topic, partition, (name, name), 10, 100, deadline);
+        }
+    }
+
+    /// Everything that may go out now: each request as its number, broker, and batches with epoch and sequence.
+    fn sent(&mut self) -> Vec<String> {
+        let now = self.now();
+        let leader = self.leader;
+        let mut requests = Vec::new();
+        while let Some(plan) = self.sender.next_request(now, &mut |_, _| Some(leader)) {
+            let batches: Vec<String> = plan
+                .partitions
+                .iter()
+                .map(|at| {
+                    let (_, partition, name, stamp) = self.sender.sending(*at).unwrap();
+                    let stamp = stamp.unwrap_or(Stamp::NONE);
+                    format!(
+                        "{partition}{name}@{}.{}",
+                        stamp.producer_epoch, stamp.base_sequence
+                    )
+                })
+                .collect();
+            requests.push(format!(
+                "{}>{} {}",
+                plan.request,
+                plan.broker,
+                batches.join(" ")
+            ));
+        }
+        requests
+    }
+
+    fn answer(&mut self, request: u64, answer: Answer) {
+        let mut effects = Effects::default();
+        let now = self.now();
+        self.sender
+            .answered(request, now, 0.5, |_, _| answer.clone(), &mut effects);
+        self.note(effects);
+    }
+
+    fn acknowledge(&mut self, request: u64) {
+        self.answer(
+            request,
+            Answer::Acknowledged {
+                base_offset: Some(0),
+                log_append_time: None,
+            },
+        );
+    }
+
+    fn refuse(&mut self, request: u64, code: ErrorCode) {
+        self.answer(
+            request,
+            Answer::Refused {
+                code,
+                message: None,
+            },
+        );
+    }
+
+    fn lose(&mut self, request: u64) {
+        let error = Error::Disconnected {
+            broker: "a".into(),
+            reason: "gone".into(),
+        };
+        self.answer(request, Answer::Lost(error));
+    }
+
+    fn expire(&mut self) {
+        let mut effects = Effects::default();
+        let now = self.now();
+        self.sender.expire(now, &mut effects);
+        self.note(effects);
+    }
+
+    fn note(&mut self, effects: Effects<char, char>) {
+        for (name, outcome) in effects.done {
+            self.told.push(match outcome {
+                Outcome::Acknowledged { .. } => format!("{name} ok"),
+                Outcome::Failed(error) => match error.maybe_written() {
+                    Some(true) => format!("{name} maybe"),
+                    Some(false) => format!("{name} no"),
+                    None => format!("{name} ?"),
+                },
+            });
+        }
+        self.spent.extend(effects.spent);
+        self.bumps += effects.bumps;
+    }
+}
+
+#[test]
+fn batches_of_a_partition_go_out_in_order_and_at_most_five_at_once() {
+    let mut bench = Bench::new(5);
+    bench.submit("abcdefg");
+    let sent = [
+        "0>1 0a@0.0",
+        "1>1 0b@0.10",
+        "2>1 0c@0.20",
+        "3>1 0d@0.30",
+        "4>1 0e@0.40",
+    ];
+    assert_eq!(bench.sent(), sent);
+    assert!(bench.sent().is_empty());
+    bench.acknowledge(0);
+    assert_eq!(bench.sent(), ["5>1 0f@0.50"]);
+    assert_eq!(bench.told, ["a ok"]);
+    assert_eq!(bench.spent, ['a']);
+}
+
+#[test]
+fn partitions_of_one_broker_share_a_request_up_to_its_size() {
+    let mut bench = Bench::new(5);
+    for partition in 0..12 {
+        bench.submit_to(partition, "a");
+    }
+    let sent = bench.sent();
+    assert_eq!(sent.len(), 2);
+    assert_eq!(sent[0].matches('a').count(), 10);
+    assert_eq!(sent[1].matches('a').count(), 2);
+}
+
+#[test]
+fn a_batch_larger_than_a_request_goes_alone() {
+    let mut bench = Bench::new(5);
+    bench.sender.settings.request_bytes_max = 50;
+    bench.submit_to(0, "a");
+    bench.submit_to(1, "b");
+    assert_eq!(bench.sent(), ["0>1 0a@0.0", "1>1 1b@0.0"]);
+}
+
+#[test]
+fn a_failing_batch_two_of_five_is_not_overtaken() {
+    let mut bench = Bench::new(5);
+    bench.submit("abcde");
+    bench.sent();
+    bench.acknowledge(0);
+    bench.refuse(1, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    bench.submit("f");
+    bench.at = 1000;
+    // Nothing goes out before the answers to c, d and e are in: they miss b.
+    assert!(bench.sent().is_empty());
+    for request in 2..5 {
+        bench.refuse(request, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    }
+    bench.leader = B;
+    bench.at = 2000;
+    // Again under the same sequences, to the new leader, one after the other.
+    assert_eq!(bench.sent(), ["5>2 0b@0.10"]);
+    bench.acknowledge(5);
+    assert_eq!(bench.sent(), ["6>2 0c@0.20"]);
+    bench.acknowledge(6);
+    bench.sent();
+    bench.acknowledge(7);
+    assert_eq!(bench.sent(), ["8>2 0e@0.40", "9>2 0f@0.50"]);
+    assert_eq!(bench.told, ["a ok", "b ok", "c ok", "d ok"]);
+    assert_eq!(bench.bumps, 0);
+}
+
+#[test]
+fn a_new_leader_gets_nothing_before_the_old_one_has_answered() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    bench.sent();
+    bench.leader = B;
+    bench.submit("b");
+    assert!(bench.sent().is_empty());
+    bench.acknowledge(0);
+    assert_eq!(bench.sent(), ["1>2 0b@0.10"]);
+}
+
+#[test]
+fn a_duplicate_is_success() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    bench.sent();
+    bench.lose(0);
+    bench.at = 500;
+    assert_eq!(bench.sent(), ["1>1 0a@0.0"]);
+    bench.refuse(1, ErrorCode::DUPLICATE_SEQUENCE_NUMBER);
+    assert_eq!(bench.told, ["a ok"]);
+}
+
+#[test]
+fn a_gap_behind_a_batch_given_up_bumps_the_epoch_once_and_renumbers_the_rest() {
+    let mut bench = Bench::new(5);
+    bench.submit("abcd");
+    bench.sent();
+    bench.refuse(0, ErrorCode::MESSAGE_TOO_LARGE);
+    for request in 1..4 {
+        bench.refuse(request, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    }
+    assert_eq!(bench.told, ["a no"]);
+    assert_eq!(bench.bumps, 1);
+    bench.at = 1000;
+    assert_eq!(bench.sent(), ["4>1 0b@1.0"]);
+    bench.acknowledge(4);
+    assert_eq!(bench.sent(), ["5>1 0c@1.10"]);
+    bench.acknowledge(5);
+    bench.sent();
+    bench.acknowledge(6);
+    bench.submit("e");
+    assert_eq!(bench.sent(), ["7>1 0e@1.30"]);
+}
+
+#[test]
+fn a_bump_renumbers_no_partition_that_has_batches_on_their_way() {
+    let mut bench = Bench::new(1);
+    bench.submit_to(0, "a");
+    bench.submit_to(1, "x");
+    assert_eq!(bench.sent(), ["0>1 0a@0.0 1x@0.0"]);
+    // x is lost: it may be in the log under epoch 0, and must be sent again under it. a must get a new epoch.
+    let mut effects = Effects::default();
+    let now = bench.now();
+    bench.sender.answered(
+        0,
+        now,
+        0.5,
+        |_, partition| match partition {
+            0 => Answer::Refused {
+                code: ErrorCode::UNKNOWN_PRODUCER_ID,
+                message: None,
+            },
+            _ => Answer::Lost(Error::Closed { what: "test" }),
+        },
+        &mut effects,
+    );
+    bench.submit_to(1, "y");
+    bench.at = 1000;
+    assert_eq!(bench.sent(), ["1>1 0a@1.0 1x@0.0"]);
+    bench.acknowledge(1);
+    // Now nothing under the old epoch is on its way: the next batch begins the new one.
+    assert_eq!(bench.sent(), ["2>1 1y@1.0"]);
+}
+
+#[test]
+fn a_fenced_epoch_takes_a_new_identity() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    bench.sent();
+    bench.refuse(0, ErrorCode::INVALID_PRODUCER_EPOCH);
+    bench.at = 1000;
+    assert!(bench.sender.needs_identity());
+    assert!(bench.sent().is_empty());
+    bench.sender.set_identity(Identity { id: 8, epoch: 0 });
+    assert_eq!(bench.sent(), ["1>1 0a@0.0"]);
+}
+
+#[test]
+fn the_last_epoch_is_followed_by_a_new_identity() {
+    let mut bench = Bench::new(5);
+    let last = Identity {
+        id: 7,
+        epoch: i16::MAX,
+    };
+    bench.sender.set_identity(last);
+    bench.submit("a");
+    bench.sent();
+    bench.refuse(0, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert!(bench.sender.needs_identity());
+}
+
+#[test]
+fn sequences_wrap_to_zero() {
+    assert_eq!(sequence_after(0, 10), 10);
+    assert_eq!(sequence_after(i32::MAX, 1), 0);
+    assert_eq!(sequence_after(i32::MAX - 3, 10), 6);
+}
+
+#[test]
+fn a_delivery_timeout_says_whether_the_record_may_be_in_the_log() {
+    let mut bench = Bench::new(1);
+    bench.submit("abc");
+    bench.sent();
+    bench.lose(0);
+    bench.at = 500;
+    assert_eq!(bench.sent(), ["1>1 0a@0.0"]);
+    bench.at = 10_000;
+    bench.expire();
+    // b and c were never sent. a is, and its bytes are held until its answer comes.
+    assert_eq!(bench.told, ["b no", "c no", "a maybe"]);
+    assert_eq!(bench.spent, ['b', 'c']);
+    assert_eq!(bench.sender.outstanding(), 1);
+    bench.lose(1);
+    assert_eq!(bench.spent, ['b', 'c', 'a']);
+    assert_eq!((bench.sender.outstanding(), bench.told.len()), (0, 3));
+}
+
+#[test]
+fn a_batch_lost_and_then_timed_out_in_the_queue_may_be_in_the_log() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    bench.sent();
+    bench.lose(0);
+    bench.at = 20_000;
+    bench.expire();
+    assert_eq!(bench.told, ["a maybe"]);
+}
+
+#[test]
+fn what_follows_a_timed_out_batch_is_delivered_under_a_new_epoch_if_it_was_not_written() {
+    let mut bench = Bench::new(1);
+    bench.submit("a");
+    bench.sent();
+    bench.at = 9_000;
+    bench.submit("b");
+    bench.at = 10_000;
+    bench.expire();
+    bench.lose(0);
+    bench.at = 11_000;
+    assert_eq!(bench.sent(), ["1>1 0b@0.10"]);
+    bench.refuse(1, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.at = 12_000;
+    assert_eq!(bench.sent(), ["2>1 0b@1.0"]);
+    bench.acknowledge(2);
+    assert_eq!(bench.told, ["a maybe", "b ok"]);
+}
+
+#[test]
+fn a_request_that_was_not_sent_leaves_nothing_in_the_log() {
+    let mut bench = Bench::new(5);
+    bench.sender.settings.retries = 0;
+    bench.submit("a");
+    bench.sent();
+    bench.answer(0, Answer::Unsent(Error::Closed { what: "test" }));
+    assert_eq!(bench.told, ["a no"]);
+}
+
+#[test]
+fn a_leader_that_timed_out_on_its_followers_may_have_written() {
+    let mut bench = Bench::new(5);
+    bench.sender.settings.retries = 0;
+    bench.submit("a");
+    bench.sent();
+    bench.refuse(0, ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+    assert_eq!(bench.told, ["a maybe"]);
+}
+
+#[test]
+fn a_fatal_error_fails_everything_and_holds_the_bytes_of_what_is_under_way() {
+    let mut bench = Bench::new(1);
+    bench.submit("ab");
+    bench.sent();
+    let mut effects = Effects::default();
+    let error = Error::Closed { what: "producer" };
+    bench.sender.fail_all(&error, &mut effects);
+    bench.note(effects);
+    assert_eq!(bench.told, ["b no", "a maybe"]);
+    assert_eq!(bench.spent, ['b']);
+}
+
+#[test]
+fn back_off_is_waited_for_and_the_wakeup_says_how_long() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    bench.sent();
+    bench.refuse(0, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert!(bench.sent().is_empty());
+    let now = bench.now();
+    let wakeup = bench.sender.next_wakeup(now);
+    assert_eq!(wakeup, Some(now + Duration::from_millis(100)));
+    bench.at = 100;
+    assert_eq!(bench.sent(), ["1>1 0a@0.0"]);
+}
+
+#[test]
+fn without_idempotence_nothing_is_numbered() {
+    let mut bench = Bench::new(5);
+    bench.sender.settings.idempotent = false;
+    bench.sender.identity = None;
+    bench.submit("a");
+    assert_eq!(bench.sent(), ["0>1 0a@-1.-1"]);
+}
+
+#[test]
+fn an_answer_to_an_unknown_request_changes_nothing() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    bench.sent();
+    bench.acknowledge(99);
+    assert!(bench.told.is_empty());
+    assert_eq!(bench.sender.outstanding(), 1);
+}

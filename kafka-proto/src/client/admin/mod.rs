@@ -1,0 +1,145 @@
+//! Administration: topics and their settings, and what the cluster consists of.
+
+mod configs;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use configs::ConfigEntry;
+pub use topics::NewTopic;
+
+use super::cluster::{Broker, BrokerId, Cluster, Purpose};
+use super::config::Config;
+use super::connection::Connection;
+use super::error::{Error, Result};
+use crate::messages::{DescribeClusterRequest, ErrorCode};
+
+/// Administrative requests to a cluster. Cheap to clone.
+///
+/// What may pass by itself is tried again for `default.api.timeout.ms`. Dropping a future leaves open whether its request was carried out.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    cluster: Cluster,
+}
+
+/// What a cluster says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterDescription {
+    /// Its id.
+    pub cluster_id: String,
+    /// The controller; with KRaft any broker.
+    pub controller: Option<BrokerId>,
+    /// Its brokers.
+    pub brokers: Vec<Broker>,
+}
+
+impl Admin {
+    /// Administration over connections of its own.
+    ///
+    /// # Errors
+    /// As [`Cluster::connect`].
+    pub async fn connect(config: Config) -> Result<Self> {
+        Ok(Self::new(&Cluster::connect(config).await?))
+    }
+
+    /// Administration over a cluster's connections.
+    #[must_use]
+    pub fn new(cluster: &Cluster) -> Self {
+        Self {
+            cluster: cluster.clone(),
+        }
+    }
+
+    /// The cluster that is administered.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The cluster's id and brokers, asked for now.
+    ///
+    /// # Errors
+    /// [`Error::Broker`], or what goes wrong while asking.
+    pub async fn describe_cluster(&self) -> Result<ClusterDescription> {
+        self.retried(async |connection: Connection| {
+            let request = DescribeClusterRequest::default();
+            let response = connection.call(&request, self.timeout()).await?;
+            if !response.error_code.is_ok() {
+                return Err(Error::broker(
+                    "describing the cluster",
+                    response.error_code,
+                    response.error_message.as_deref(),
+                ));
+            }
+            let brokers = response.brokers.iter().filter_map(|broker| {
+                let id = BrokerId(broker.broker_id);
+                Broker::new(id, &broker.host, broker.port, broker.rack.as_deref())
+            });
+            Ok(ClusterDescription {
+                cluster_id: response.cluster_id.to_string(),
+                controller: Some(BrokerId(response.controller_id)).filter(|id| id.0 >= 0),
+                brokers: brokers.collect(),
+            })
+        })
+        .await
+    }
+
+    /// How long one request may take.
+    fn timeout(&self) -> Duration {
+        self.cluster.config().request_timeout()
+    }
+
+    /// Runs an operation until it succeeds, fails for good, or the time is over. It goes to any broker (with KRaft each of them
+    /// passes it on), and to the controller once a broker insists on that.
+    async fn retried<T>(&self, operation: impl AsyncFn(Connection) -> Result<T>) -> Result<T> {
+        let timeout = Duration::from_millis(self.cluster.config().default_api_timeout_ms);
+        let begin = Instant::now();
+        let mut failures = 0;
+        let mut to_controller = false;
+        loop {
+            let attempt = async {
+                let controller = self.cluster.metadata().controller;
+                let connection = match controller.filter(|_| to_controller) {
+                    Some(controller) => {
+                        self.cluster
+                            .connection(controller, Purpose::Metadata)
+                            .await?
+                    }
+                    None => self.cluster.any_connection().await?,
+                };
+                operation(connection).await
+            };
+            match attempt.await {
+                Err(error) if error.is_retriable() => {
+                    failures += 1;
+                    let is_unknown = error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                    let patience = if is_unknown { PROPAGATION } else { timeout };
+                    let deadline = begin + patience;
+                    if error.code() == Some(ErrorCode::NOT_CONTROLLER) {
+                        to_controller = true;
+                        // What fails here shows at the next attempt.
+                        drop(self.cluster.refresh(&[]).await);
+                    }
+                    self.cluster.pause(failures, deadline, || error).await?;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// How long a topic may be unknown to a broker because it was created just now.
+const PROPAGATION: Duration = Duration::from_secs(2);
+
+/// The result of one resource of an answer.
+fn outcome(what: impl FnOnce() -> Arc<str>, code: ErrorCode, message: Option<&str>) -> Result<()> {
+    if code.is_ok() {
+        Ok(())
+    } else {
+        Err(Error::broker(what(), code, message))
+    }
+}
