@@ -427,6 +427,34 @@ async fn a_missing_topic_and_a_missing_partition_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lent_batch_for_what_is_not_there_says_so() {
+    let mock = mock(1, 1).await;
+    let config = config(&mock)
+        .request_timeout_ms(1000_u64)
+        .delivery_timeout_ms(2000_u64);
+    let producer = Producer::connect(config).await.unwrap();
+    submit(&producer, "known").await.await.unwrap();
+    for partition in [-1, 1] {
+        let mut batch = producer.open_batch("t", partition);
+        batch.append(1, None, Some(b"a"), &[]).unwrap();
+        let error = producer.submit(batch).await.unwrap_err();
+        assert!(
+            matches!(error, Error::NoSuchPartition { count: 1, .. }),
+            "{error}"
+        );
+    }
+    let mut batch = producer.open_batch("missing", 0);
+    batch.append(1, None, Some(b"a"), &[]).unwrap();
+    let error = producer.submit(batch).await.unwrap().await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("UNKNOWN_TOPIC_OR_PARTITION") && text.contains("missing-0"),
+        "{text}"
+    );
+    assert_eq!(error.maybe_written(), Some(false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_too_large_is_refused_with_the_setting() {
     let mock = mock(1, 1).await;
     let producer = Producer::connect(config(&mock).max_request_size(1000_usize))

@@ -162,6 +162,15 @@ impl Cluster {
     /// # Errors
     /// [`Error::Broker`] with the reason why the topic cannot be used: at once if it will not pass, else when the time is over.
     pub async fn topic(&self, name: &str, timeout: Duration) -> Result<Arc<Topic>> {
+        let result = self.wait_for_topic(name, timeout).await;
+        if result.is_err() {
+            // Who still wants it asks again; nobody else is to ask for it for ever.
+            lock(&self.inner.wanted).remove(name);
+        }
+        result
+    }
+
+    async fn wait_for_topic(&self, name: &str, timeout: Duration) -> Result<Arc<Topic>> {
         if let Some(topic) = self.metadata().topic(name) {
             return Ok(Arc::clone(topic));
         }

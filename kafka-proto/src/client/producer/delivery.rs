@@ -123,6 +123,7 @@ impl Completion {
 pub(super) struct Ticket {
     completion: Arc<Completion>,
     count: u32,
+    bytes: usize,
     is_told: bool,
 }
 
@@ -131,12 +132,23 @@ impl Ticket {
         Self {
             completion,
             count,
+            bytes: 0,
             is_told: false,
         }
     }
 
     pub(super) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Notes the batch's size on the wire.
+    pub(super) fn of_bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes as u64
     }
 
     pub(super) fn tell(mut self, outcome: Outcome) {

@@ -167,7 +167,8 @@ impl Producer {
             )? {
                 return Ok(delivery);
             }
-            // A new batch is needed, and room for it. Not under the lock: others may go on meanwhile.
+            // A new batch is needed, and room for it. Not under the lock: others may go on meanwhile, the producer's task among them.
+            tokio::task::yield_now().await;
             let wanted = size
                 .max(self.shared.config.batch_size)
                 .min(self.shared.memory_max);
@@ -247,7 +248,7 @@ impl Producer {
 
     /// Lends an empty batch of a partition. Waits for nothing and reserves nothing yet.
     ///
-    /// The partition is not looked up: whether it is there shows at [`Producer::submit`]'s delivery.
+    /// The topic is not looked up: whether it is there shows at [`Producer::submit`] or at its delivery.
     #[must_use]
     pub fn open_batch(&self, topic: impl Into<Arc<str>>, partition: i32) -> OpenBatch {
         OpenBatch {
@@ -266,10 +267,13 @@ impl Producer {
     /// Dropped before it is done, nothing is sent. Batches of one partition are sent in the order in which they were accepted.
     ///
     /// # Errors
-    /// An empty batch; one larger than `max.request.size` or `buffer.memory`; a producer that was closed.
+    /// An empty batch; one larger than `max.request.size` or `buffer.memory`; a partition that its topic does not have; a producer that
+    /// was closed.
     pub async fn submit(&self, batch: OpenBatch) -> Result<Delivery> {
         let size = batch.builder.size_bytes();
         self.check_batch(&batch)?;
+        // Once a batch, so that on a runtime of one thread the batches before it are on their way while the next one is filled.
+        tokio::task::yield_now().await;
         let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
         let permit = match self.shared.try_reserve(size) {
             Some(permit) => permit,
@@ -316,7 +320,24 @@ impl Producer {
                 batch.topic, batch.partition
             )));
         }
-        Ok(())
+        self.check_partition(&batch.topic, batch.partition)
+    }
+
+    /// A partition that the topic does not have is told at once, if the topic is known.
+    fn check_partition(&self, topic: &Arc<str>, partition: i32) -> Result<()> {
+        let metadata = self.shared.cluster.metadata();
+        let count = match metadata.topic(topic) {
+            Some(topic) => topic.partitions.len(),
+            None => return Ok(()),
+        };
+        if usize::try_from(partition).is_ok_and(|index| index < count) {
+            return Ok(());
+        }
+        Err(Error::NoSuchPartition {
+            topic: Arc::clone(topic),
+            partition,
+            count,
+        })
     }
 
     fn hand_over(&self, batch: OpenBatch, mut permit: OwnedSemaphorePermit) -> Result<Delivery> {
@@ -361,6 +382,9 @@ impl Producer {
     ) -> Result<Delivery> {
         self.check_open()?;
         let topic = topic.into();
+        self.check_partition(&topic, partition)?;
+        // As in `submit`.
+        tokio::task::yield_now().await;
         let relayed = relay(batch, position, Stamp::NONE).map_err(|error| Error::Records {
             what: format!(
                 "sending the batch at offset {} on to {topic}-{partition}",

@@ -527,6 +527,26 @@ impl<R, T> Sender<R, T> {
         self.next_expiry = next;
     }
 
+    /// A topic has no leader to send to, and why: what waits for it fails if that will not pass, else remembers it for when it times out.
+    pub(super) fn unroutable(&mut self, topic: &str, error: &Error, effects: &mut Effects<R, T>) {
+        let places: Vec<usize> = self
+            .index
+            .get(topic)
+            .map(|partitions| partitions.values().copied().collect())
+            .unwrap_or_default();
+        for at in places {
+            if error.is_retriable() {
+                for batch in &mut self.partitions[at].queue {
+                    batch.last_error.get_or_insert_with(|| error.clone());
+                }
+                continue;
+            }
+            while let Some(batch) = self.partitions[at].queue.pop_front() {
+                self.fail(at, batch, error.clone(), effects);
+            }
+        }
+    }
+
     /// Gives up everything for the same reason, as when the producer may not produce at all.
     pub(super) fn fail_all(&mut self, error: &Error, effects: &mut Effects<R, T>) {
         for at in 0..self.partitions.len() {

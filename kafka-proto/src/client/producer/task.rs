@@ -218,6 +218,7 @@ impl Task {
         }
         let deadline = accepted + Duration::from_millis(self.shared.config.delivery_timeout_ms);
         let (count, bytes) = (ticket.count(), records.len());
+        let ticket = ticket.of_bytes(bytes);
         let load = Load {
             records,
             stamp: None,
@@ -334,7 +335,7 @@ impl Task {
             let (links, metadata) = (&mut self.links, &self.metadata);
             let mut route = |topic: &Arc<str>, partition: i32| {
                 let Some((leader, _)) = metadata.leader(topic, partition) else {
-                    if missing.last() != Some(topic) {
+                    if !missing.contains(topic) {
                         missing.push(Arc::clone(topic));
                     }
                     return None;
@@ -360,6 +361,12 @@ impl Task {
         for topic in missing {
             self.shared.cluster.want_topic(&topic);
             self.shared.cluster.request_refresh();
+            if let Some(code) = self.metadata.topic_error(&topic) {
+                let error = Error::broker(format!("looking up topic {topic}"), code, None);
+                let mut effects = Effects::default();
+                self.sender.unroutable(&topic, &error, &mut effects);
+                self.apply(effects);
+            }
         }
         for broker in wanted {
             let (cluster, reports) = (self.shared.cluster.clone(), self.reports.clone());
@@ -434,11 +441,7 @@ impl Task {
         if effects.refresh {
             self.shared.cluster.request_refresh();
         }
-        for load in effects.spent {
-            let Load {
-                records, _permit, ..
-            } = load;
-            counters.batch_bytes_sent.add(records.len() as u64);
+        for Load { records, .. } in effects.spent {
             if records.tail.is_empty() {
                 self.shared.pool.give_bytes(records.head);
             }
@@ -449,6 +452,7 @@ impl Task {
                 Outcome::Acknowledged { .. } => {
                     counters.batches_sent.add(1);
                     counters.records_sent.add(count);
+                    counters.batch_bytes_sent.add(ticket.bytes());
                 }
                 Outcome::Failed(_) => counters.records_failed.add(count),
             }
