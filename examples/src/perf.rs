@@ -1,11 +1,14 @@
 //! What `producer_perf` and `consumer_perf` share with the tools of Kafka that they stand in for: flags, payloads, lines.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser};
 
-use crate::cli::property;
+use kafka_proto::client::{Config, ConfigError};
+
+use crate::cli::{self, property};
 use crate::sample::Rng;
 
 /// Flags of both tools that say how to reach the cluster.
@@ -32,9 +35,48 @@ pub struct Connection {
     pub stats: bool,
 }
 
+impl Connection {
+    /// All settings as one client configuration: the file's, then the properties', then the flag's.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an unknown property, a value that is not of its kind.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        if let Some(path) = &self.command_config {
+            config.set_from_file(path)?;
+        }
+        for (name, value) in &self.command_property {
+            config.set(name, value)?;
+        }
+        if let Some(servers) = &self.bootstrap_server {
+            config.set("bootstrap.servers", servers)?;
+        }
+        Ok(config)
+    }
+}
+
+/// Runs a tool to its end and returns the status to exit with.
+pub fn run(
+    name: &str,
+    tool: impl Future<Output = Result<(), Box<dyn std::error::Error>>>,
+) -> ExitCode {
+    crate::run::log_warnings();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::complain(name, &error),
+    };
+    match runtime.block_on(tool) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::complain(name, &error),
+    }
+}
+
 /// `producer_perf`: writes records as fast as asked and says how fast that was. The flags are those of Kafka's ProducerPerformance.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "producer_perf", version, about)]
+#[command(name = "producer_perf", version)]
 pub struct ProducerPerf {
     /// How to reach the cluster.
     #[command(flatten)]
@@ -88,7 +130,7 @@ pub struct Payload {
 
 /// `consumer_perf`: reads records as fast as possible and says how fast that was. The flags are those of Kafka's ConsumerPerformance.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "consumer_perf", version, about)]
+#[command(name = "consumer_perf", version)]
 pub struct ConsumerPerf {
     /// How to reach the cluster.
     #[command(flatten)]

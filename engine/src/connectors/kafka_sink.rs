@@ -11,7 +11,7 @@ use crate::batch::{Batch, BatchBuilder};
 const SPARE_MAX: usize = 32;
 
 /// One worker's writer.
-pub struct KafkaSink {
+pub(crate) struct KafkaSink {
     producer: Producer,
     topics: Topics,
     batch_bytes_max: usize,

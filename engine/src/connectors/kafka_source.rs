@@ -17,7 +17,7 @@ use crate::batch::Batch;
 const POLL: Duration = Duration::from_secs(3600);
 
 /// One worker's reader.
-pub struct KafkaSource {
+pub(crate) struct KafkaSource {
     fetcher: Fetcher,
     topics: Topics,
     /// What the last poll brought and is not taken yet.
@@ -101,14 +101,14 @@ impl Source for KafkaSource {
 
 /// What a fetch brought for one partition.
 #[derive(Debug)]
-pub struct KafkaArrival {
+pub(crate) struct KafkaArrival {
     place: Place,
     fetched: FetchedPartition,
 }
 
 /// One fetched batch with its room in the fetch buffer.
 #[derive(Debug)]
-pub struct Held(FetchedBatch);
+pub(crate) struct Held(FetchedBatch);
 
 impl AsRef<Batch> for Held {
     fn as_ref(&self) -> &Batch {
@@ -150,7 +150,7 @@ impl Arrival for KafkaArrival {
 
 /// What a worker takes to its thread.
 #[derive(Clone)]
-pub struct KafkaWorker {
+pub(crate) struct KafkaWorker {
     pub(super) cluster: kafka_proto::client::Cluster,
     pub(super) producer: kafka_proto::client::Producer,
     pub(super) budget: FetchBudget,

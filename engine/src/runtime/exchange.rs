@@ -88,11 +88,6 @@ pub(crate) fn connect<T>(workers: usize, levels: usize, limit: usize) -> Vec<Exc
 }
 
 impl<T: Weigh> Exchange<T> {
-    /// Number of workers.
-    pub(crate) fn workers(&self) -> usize {
-        self.inboxes.len()
-    }
-
     /// This worker's number.
     pub(crate) fn me(&self) -> usize {
         self.me

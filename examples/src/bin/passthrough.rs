@@ -13,7 +13,7 @@ use examples::run::{self, Program};
 
 /// Copies every record (key, value, headers, timestamp) into the partition with the number of its source.
 #[derive(Debug, Parser)]
-#[command(name = "passthrough", version, about)]
+#[command(name = "passthrough", version)]
 struct Args {
     #[command(flatten)]
     common: Common,

@@ -12,7 +12,7 @@ use examples::run::{self, Program};
 
 /// Copies every record with its value in upper case. A null value stays null; of bytes that are not UTF-8 the ASCII letters are changed.
 #[derive(Debug, Parser)]
-#[command(name = "uppercase", version, about)]
+#[command(name = "uppercase", version)]
 struct Args {
     #[command(flatten)]
     common: Common,

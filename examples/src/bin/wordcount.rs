@@ -18,7 +18,7 @@ use examples::{chart, numbers};
 /// Counts words. A word is a run of ASCII letters, digits and `_`, in lower case. Out: key = the word, value = its count as 8 bytes,
 /// big-endian; each changed word once at every commit.
 #[derive(Debug, Parser)]
-#[command(name = "wordcount", version, about)]
+#[command(name = "wordcount", version)]
 struct Args {
     #[command(flatten)]
     common: Common,
