@@ -134,6 +134,22 @@ impl Job {
         }
     }
 
+    /// Whole batches go to the partition with the number of their source: it must be there.
+    ///
+    /// # Errors
+    /// When an output has fewer partitions than the input that is copied to it.
+    pub(crate) fn check_widths(&self, partitions: &[i32]) -> Result<(), Error> {
+        for &(input, output) in &self.relays {
+            if partitions[output] < partitions[input] {
+                return Err(Error::Settings(format!(
+                    "topic {} has {} partitions, fewer than the {} of topic {}, whose records keep their partitions: add partitions, or choose them by key (--by-key)",
+                    self.topics[output].0, partitions[output], partitions[input], self.topics[input].0
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is keyed state: then one process must own all of it, as rows move between its threads only.
     pub(crate) fn is_keyed(&self) -> bool {
         !self.changelogs.is_empty()

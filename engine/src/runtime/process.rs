@@ -61,6 +61,7 @@ async fn run_open<L: Log>(
     let started = Instant::now();
     let mut stop = std::pin::pin!(stop);
     let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
+    job.check_widths(&partitions)?;
     let log = &*log;
     let all_input: Vec<Place> = job
         .inputs
