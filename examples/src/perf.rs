@@ -179,7 +179,10 @@ pub struct ConsumerPerf {
 
 /// Makes the value of one record after another.
 #[derive(Debug)]
-pub enum Payloads {
+pub struct Payloads(Kind);
+
+#[derive(Debug)]
+enum Kind {
     /// Slices of one random text, so that making a value costs nothing beside its copy.
     Random {
         text: Vec<u8>,
@@ -204,29 +207,29 @@ impl Payloads {
             let text = (0..2 * size.max(1))
                 .map(|_| b'A' + rng.below(26) as u8)
                 .collect();
-            return Ok(Self::Random { text, size, rng });
+            return Ok(Self(Kind::Random { text, size, rng }));
         }
         if let Some(path) = &payload.payload_file {
-            return Ok(Self::File {
+            return Ok(Self(Kind::File {
                 pieces: pieces(path, delimiter)?,
                 rng: Rng::new(0),
-            });
+            }));
         }
-        Ok(Self::Monotonic {
+        Ok(Self(Kind::Monotonic {
             next: 0,
             text: Vec::new(),
-        })
+        }))
     }
 
     /// The next value.
     pub fn next_value(&mut self) -> &[u8] {
-        match self {
-            Self::Random { text, size, rng } => {
+        match &mut self.0 {
+            Kind::Random { text, size, rng } => {
                 let start = rng.below((*size).clamp(1, u32::MAX as usize) as u32) as usize;
                 &text[start..start + *size]
             }
-            Self::File { pieces, rng } => &pieces[rng.below(pieces.len() as u32) as usize],
-            Self::Monotonic { next, text } => {
+            Kind::File { pieces, rng } => &pieces[rng.below(pieces.len() as u32) as usize],
+            Kind::Monotonic { next, text } => {
                 text.clear();
                 text.extend_from_slice(next.to_string().as_bytes());
                 *next += 1;

@@ -143,7 +143,10 @@ impl Job {
             if partitions[output] < partitions[input] {
                 return Err(Error::Settings(format!(
                     "topic {} has {} partitions, fewer than the {} of topic {}, whose records keep their partitions: add partitions, or choose them by key (--by-key)",
-                    self.topics[output].0, partitions[output], partitions[input], self.topics[input].0
+                    self.topics[output].0,
+                    partitions[output],
+                    partitions[input],
+                    self.topics[input].0
                 )));
             }
         }
