@@ -44,7 +44,7 @@ pub struct Common {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 
-    /// Folder for what a restart wants to find again.
+    /// Folder for what a restart wants to find again [default: kafka-engine in the folder for temporary files].
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 

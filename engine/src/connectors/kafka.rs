@@ -28,6 +28,9 @@ pub(super) type Topics = Arc<[Arc<str>]>;
 /// What is sent at the end has this long to be acknowledged; committed outputs are already.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where the member id is kept unless `state.dir` says otherwise, in the system's folder for temporary files.
+const DEFAULT_STATE_DIR: &str = "kafka-engine";
+
 /// How to reach Kafka, and who we are there.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -73,11 +76,15 @@ impl Kafka {
             .map_err(|e| Error::Settings(e.to_string()))?;
         config.group_id = Some(settings.application_id.clone());
         // The disk first: what cannot be remembered there should be known before anything is read.
-        let home = settings
-            .state_dir
-            .as_deref()
-            .map(|dir| Home::enter(dir, &settings.application_id))
-            .transpose()?;
+        let home = match settings.state_dir.as_deref() {
+            Some(dir) => Some(Home::enter(dir, &settings.application_id)?),
+            // Nobody asked for it: it only saves waiting after a crash.
+            None => Home::enter(
+                &std::env::temp_dir().join(DEFAULT_STATE_DIR),
+                &settings.application_id,
+            )
+            .ok(),
+        };
         let cluster = Cluster::connect(config)
             .await
             .map_err(|e| failed("connecting", e))?;

@@ -24,7 +24,8 @@ pub struct Config {
     pub commit_interval: Duration,
     /// `num.stream.threads`: worker threads of this process; the machine's cores by default, at most 8.
     pub threads: usize,
-    /// `state.dir`: where the identity of this process is kept, so that its restart takes its work up at once.
+    /// `state.dir`: where the identity of this process is kept, so that its restart takes its work up at once; `kafka-engine` in the
+    /// system's folder for temporary files by default, where that can be written.
     pub state_dir: Option<PathBuf>,
     /// `replication.factor` of topics that the engine creates; -1 leaves it to the broker.
     pub replication_factor: i16,
