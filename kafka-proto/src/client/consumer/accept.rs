@@ -20,6 +20,8 @@ pub(super) struct Cut {
     /// Bytes of a last batch that is cut off.
     pub(super) partial_bytes: usize,
     pub(super) record_count: u64,
+    /// Bytes of all whole batches.
+    pub(super) whole_bytes: usize,
 }
 
 /// Judges the records that a fetch from `from` answered. `aborted` is none under read_uncommitted.
@@ -40,6 +42,7 @@ pub(super) fn cut(
         producer_id: a.producer_id,
         first_offset: a.first_offset,
     }));
+    let size = records.len();
     let mut found = batches(records);
     for batch in &mut found {
         let judged = batch.and_then(|batch| {
@@ -70,6 +73,7 @@ pub(super) fn cut(
         }
     }
     cut.partial_bytes = found.partial_bytes();
+    cut.whole_bytes = size - cut.partial_bytes;
     cut
 }
 

@@ -145,6 +145,11 @@ impl Consumer {
         }
     }
 
+    /// What [`FetchedBatch::records`](super::FetchedBatch::records) inflates with: see [`Fetcher::decompressor`].
+    pub fn decompressor(&self) -> Decompressor {
+        self.fetcher.decompressor()
+    }
+
     /// The cluster that is read.
     pub const fn cluster(&self) -> &Cluster {
         &self.cluster

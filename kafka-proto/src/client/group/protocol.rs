@@ -14,6 +14,9 @@ use crate::{
 
 use super::assignor::{GroupMember, MemberAssignment};
 
+/// Partitions by topic.
+pub(crate) type ByTopic = Vec<(Text, Vec<i32>)>;
+
 /// What one member tells the leader.
 pub(crate) struct Subscription<'a> {
     pub(crate) topics: &'a [Text],
@@ -89,9 +92,7 @@ pub(crate) fn member(answer: JoinGroupResponseMember) -> Result<GroupMember, Dec
 }
 
 /// Partitions by topic, and the leader's userdata, from the bytes of SyncGroup.
-pub(crate) fn assigned(
-    bytes: Bytes,
-) -> Result<(Vec<(Text, Vec<i32>)>, Option<Bytes>), DecodeError> {
+pub(crate) fn assigned(bytes: Bytes) -> Result<(ByTopic, Option<Bytes>), DecodeError> {
     if bytes.is_empty() {
         // What a coordinator hands to a member that the leader did not know.
         return Ok((Vec::new(), None));

@@ -1,0 +1,403 @@
+//! What a poll does before it waits: takes answers, looks at the metadata, asks for starts, sends fetches, sets the timer.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    client::{Purpose, cluster::OffsetSpec},
+    messages::ErrorCode,
+    wire::Text,
+};
+
+use super::{
+    super::{
+        batches::Fault,
+        link::{Event, Link},
+        session::Key,
+        state::{Leader, ResetTo, Seen},
+    },
+    Fetcher, Reset, changed, missing_topic, spec,
+};
+
+impl Fetcher {
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = Instant::now();
+            self.settle_faults();
+            self.poll_changes(cx, now);
+            self.poll_resets(cx, now);
+            self.poll_links(cx, now);
+            self.ask_resets(cx, now);
+            self.send_fetches(cx, now);
+            if !self.ready.is_empty() || !self.errors.is_empty() {
+                return Poll::Ready(());
+            }
+            if self.poll_timer(cx, now).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Positions go back to batches that turned out bad in the application's hands.
+    pub(super) fn settle_faults(&mut self) {
+        if !self.faults.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        for (key, assigned) in &mut self.partitions {
+            if let Some(offset) = assigned.fault.offset() {
+                assigned.fault = Fault::new(&self.faults);
+                assigned.state.seek(offset, -1);
+                assigned.delivered = Some((offset, -1));
+                self.ready.retain(|(k, _)| k != key);
+            }
+        }
+    }
+
+    fn poll_changes(&mut self, cx: &mut Context<'_>, now: Instant) {
+        while let Poll::Ready(receiver) = self.changes.as_mut().poll(cx) {
+            self.observe = true;
+            match receiver {
+                Some(receiver) => self.changes = changed(receiver),
+                None => self.changes = Box::pin(std::future::pending()),
+            }
+        }
+        let given_up = self
+            .partitions
+            .values()
+            .filter_map(|a| a.state.given_up_at(&self.settings.patience))
+            .any(|at| at <= now.into_std());
+        if self.observe || given_up {
+            self.observe = false;
+            self.observe_metadata(now);
+        }
+    }
+
+    fn observe_metadata(&mut self, now: Instant) {
+        let metadata = self.cluster.metadata();
+        for number in 0..self.topics.len() as u32 {
+            let (name, id) = self.topics[number as usize].clone();
+            let topic = metadata.topic(&name);
+            let mut recreated = false;
+            if let Some(topic) = topic
+                && topic.id != id
+            {
+                recreated = !id.is_zero();
+                self.by_id.remove(&id);
+                self.by_id.insert(topic.id, number);
+                self.topics[number as usize].1 = topic.id;
+            }
+            let refused = metadata
+                .topic_error(&name)
+                .filter(|code| topic.is_none() && !code.is_retriable());
+            let missing =
+                metadata.topic_error(&name) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let mut failed = None;
+            let range = Key {
+                topic: number,
+                partition: i32::MIN,
+            }..=Key {
+                topic: number,
+                partition: i32::MAX,
+            };
+            let keys: Vec<Key> = self.partitions.range(range).map(|(key, _)| *key).collect();
+            for key in keys {
+                let Some(assigned) = self.partitions.get_mut(&key) else {
+                    continue;
+                };
+                if recreated && let Some(lost) = assigned.state.recreated() {
+                    self.lost(key, lost);
+                }
+                let seen = match topic {
+                    Some(topic) => match topic.partitions.get(key.partition as usize) {
+                        Some(partition) => Seen::Exists(partition.leader.map(|id| Leader {
+                            broker: id.0,
+                            epoch: partition.leader_epoch,
+                        })),
+                        None => Seen::Missing,
+                    },
+                    None if missing => Seen::Missing,
+                    None => Seen::Exists(None),
+                };
+                let Some(assigned) = self.partitions.get_mut(&key) else {
+                    continue;
+                };
+                if let Err(code) =
+                    assigned
+                        .state
+                        .observe(seen, now.into_std(), &self.settings.patience)
+                {
+                    failed = Some(code);
+                }
+            }
+            if recreated {
+                tracing::warn!(topic = %name, "the topic was deleted and created again");
+                // Sessions know the old id.
+                self.links
+                    .values_mut()
+                    .for_each(|link| link.session.restart());
+            }
+            if let Some(code) = failed.or(refused) {
+                self.errors.push_back(missing_topic(&name, code));
+            }
+        }
+    }
+
+    /// Asks for starts: one question to each broker at a time.
+    fn ask_resets(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut questions: BTreeMap<i32, Vec<(Key, ResetTo)>> = BTreeMap::new();
+        for (key, assigned) in &self.partitions {
+            if !assigned.resetting
+                && let Some(to) = assigned.state.wants_reset(now.into_std())
+                && let Some(broker) = assigned.state.broker(now.into_std())
+            {
+                questions.entry(broker).or_default().push((*key, to));
+            }
+        }
+        if questions.is_empty() {
+            return;
+        }
+        for (broker, asked) in questions {
+            // On the fetch connection if that is free: it will be needed anyway.
+            let busy = self.links.get(&broker).is_some_and(Link::is_busy);
+            let purpose = if busy {
+                Purpose::Metadata
+            } else {
+                self.purpose
+            };
+            for (key, _) in &asked {
+                if let Some(assigned) = self.partitions.get_mut(key) {
+                    assigned.resetting = true;
+                }
+            }
+            let list: Vec<(Text, i32, OffsetSpec)> = asked
+                .iter()
+                .map(|&(key, to)| {
+                    (
+                        self.topics[key.topic as usize].0.clone(),
+                        key.partition,
+                        spec(to),
+                    )
+                })
+                .collect();
+            let (cluster, isolation) = (self.cluster.clone(), self.settings.terms.isolation);
+            let answer = Box::pin(async move {
+                let list: Vec<(&str, i32, OffsetSpec)> =
+                    list.iter().map(|(t, p, s)| (&**t, *p, *s)).collect();
+                cluster.list_offsets(&list, isolation, purpose).await
+            });
+            self.resets.push(Reset {
+                broker,
+                since: now,
+                asked,
+                answer,
+            });
+        }
+        self.poll_resets(cx, now);
+    }
+
+    fn poll_resets(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut index = 0;
+        while let Some(reset) = self.resets.get_mut(index) {
+            let Poll::Ready(answers) = reset.answer.as_mut().poll(cx) else {
+                index += 1;
+                continue;
+            };
+            let Reset { asked, .. } = self.resets.swap_remove(index);
+            let answers = answers.unwrap_or_else(|error| vec![Err(error); asked.len()]);
+            for ((key, to), answer) in asked.into_iter().zip(answers) {
+                let Some(assigned) = self.partitions.get_mut(&key) else {
+                    continue;
+                };
+                assigned.resetting = false;
+                match answer {
+                    Ok(listed) => {
+                        assigned.state.reset_answered(
+                            to,
+                            listed.offset.unwrap_or(-1),
+                            listed.leader_epoch,
+                        );
+                        assigned.delivered =
+                            assigned.state.position().map(|position| (position, -1));
+                    }
+                    Err(error) => {
+                        assigned
+                            .state
+                            .back_off(now.into_std(), &self.settings.patience);
+                        if !error.is_retriable() {
+                            self.errors.push_back(error);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_links(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let brokers: Vec<i32> = self.links.keys().copied().collect();
+        for broker in brokers {
+            if let Some(link) = self.links.get_mut(&broker)
+                && let Poll::Ready(event) = link.poll(cx)
+            {
+                self.happened(broker, event, now);
+            }
+        }
+    }
+
+    fn happened(&mut self, broker: i32, event: Event, now: Instant) {
+        let Some(link) = self.links.get_mut(&broker) else {
+            return;
+        };
+        match event {
+            Event::Fetched(response, room) => self.fetched(broker, response, room, now),
+            Event::SessionLost(code) => {
+                tracing::debug!(broker, %code, "the fetch session is lost; a full fetch opens another");
+                link.session_lost(&self.cluster, now);
+                if code == ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR
+                    || code == ErrorCode::INCONSISTENT_TOPIC_ID
+                {
+                    self.cluster.request_refresh();
+                }
+            }
+            Event::Failed(error) => {
+                tracing::warn!(broker, %error, "cannot fetch; trying again");
+                link.back_off(&self.cluster, now);
+                self.cluster.request_refresh();
+                if !error.is_retriable() {
+                    self.errors.push_back(error);
+                }
+            }
+        }
+    }
+
+    fn send_fetches(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let std_now = now.into_std();
+        for assigned in self.partitions.values() {
+            if let Some(broker) = assigned.state.broker(std_now)
+                && !self.links.contains_key(&broker)
+            {
+                self.links
+                    .insert(broker, Link::new(broker, self.budget.reader()));
+            }
+        }
+        let brokers: Vec<i32> = self.links.keys().copied().collect();
+        for broker in brokers {
+            if let Poll::Ready(Some(event)) = self.send_fetch(broker, cx, now) {
+                self.happened(broker, event, now);
+            }
+        }
+    }
+
+    fn send_fetch(
+        &mut self,
+        broker: i32,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<Option<Event>> {
+        let Some(link) = self.links.get_mut(&broker) else {
+            return Poll::Pending;
+        };
+        if link.is_busy() {
+            return Poll::Pending;
+        }
+        // A fetch would keep the partitions waiting whose start is about to be known.
+        let hold = self.settings.patience.retry_backoff;
+        if self
+            .resets
+            .iter()
+            .any(|r| r.broker == broker && now.duration_since(r.since) < hold)
+        {
+            return Poll::Pending;
+        }
+        self.wanted.clear();
+        for (key, assigned) in &self.partitions {
+            if assigned.state.broker(now.into_std()) == Some(broker)
+                && let Some(ask) = assigned
+                    .state
+                    .ask(now.into_std(), assigned.partition_max_bytes)
+            {
+                self.wanted.push((*key, ask));
+            }
+        }
+        if self.wanted.is_empty() {
+            return Poll::Pending;
+        }
+        if let Some(event) = std::task::ready!(link.ready(&self.cluster, self.purpose, cx, now)) {
+            return Poll::Ready(Some(event));
+        }
+        let by_id = link.speaks_ids()
+            && self
+                .wanted
+                .iter()
+                .all(|(key, _)| !self.topics[key.topic as usize].1.is_zero());
+        let each = self
+            .wanted
+            .iter()
+            .map(|(_, ask)| ask.partition_max_bytes as usize);
+        let most = each
+            .clone()
+            .sum::<usize>()
+            .min(self.settings.max_bytes)
+            .min(self.budget.share());
+        let least = most.min(self.settings.partition_max_bytes as usize);
+        let most = most.max(least);
+        let mut room = self.budget.take(least, most);
+        while room.is_none() {
+            let freed = self
+                .freed
+                .get_or_insert_with(|| Box::pin(self.budget.freed()));
+            let Poll::Ready(()) = freed.as_mut().poll(cx) else {
+                // Room may have come free before the waiting began.
+                room = self.budget.take(least, most);
+                break;
+            };
+            self.freed = None;
+            room = self.budget.take(least, most);
+        }
+        let Some(room) = room else {
+            return Poll::Pending;
+        };
+        let plan = link.session.plan(&self.wanted, by_id);
+        if let Err(error) = link.send(&plan, by_id, &self.topics, &self.settings.terms, room) {
+            link.send_failed();
+            return Poll::Ready(Some(Event::Failed(error)));
+        }
+        self.sent = true;
+        // Registers for the answer.
+        link.poll(cx).map(Some)
+    }
+
+    /// Sleeps until something is due again.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let patience = &self.settings.patience;
+        let hold = patience.retry_backoff;
+        let partitions = self.partitions.values().flat_map(|a| {
+            let again = a.state.lacks_leader().then(|| now.into_std() + hold);
+            [a.state.wakes_at(), a.state.given_up_at(patience), again]
+                .into_iter()
+                .flatten()
+        });
+        let links = self.links.values().filter_map(Link::wakes_at);
+        let resets = self.resets.iter().map(|r| r.since + hold);
+        let due = partitions
+            .map(Instant::from_std)
+            .chain(links)
+            .chain(resets)
+            .filter(|at| *at > now)
+            .min();
+        if self.partitions.values().any(|a| a.state.lacks_leader()) {
+            self.cluster.request_refresh();
+        }
+        let Some(due) = due else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
