@@ -66,6 +66,7 @@ impl plan::App {
         stop: impl Future<Output = ()>,
         inspector: &inspect::Inspector,
     ) -> Result<(), Error> {
+        let started = std::time::Instant::now();
         let application_id = config
             .application_id
             .clone()
@@ -77,6 +78,6 @@ impl plan::App {
             state_dir: config.state_dir.clone(),
             replication_factor: config.replication_factor,
         });
-        runtime::run(job.into(), config, kafka.await?, stop, inspector).await
+        runtime::run(job.into(), config, kafka.await?, stop, inspector, started).await
     }
 }

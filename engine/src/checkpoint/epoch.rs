@@ -26,11 +26,8 @@ enum Phase<P> {
     Idle {
         due: Duration,
     },
-    /// The barrier is out; these workers' positions are durable.
-    Flushing {
-        reported: Vec<bool>,
-        positions: Vec<P>,
-    },
+    /// The barrier is out; by worker, the positions that are durable.
+    Flushing(Vec<Option<Vec<P>>>),
     /// Everything is durable and the positions are being committed.
     Committing,
     Finished,
@@ -80,10 +77,7 @@ impl<P> Epochs<P> {
         }
         self.epoch += 1;
         self.last = self.stop_requested;
-        self.phase = Phase::Flushing {
-            reported: vec![false; self.workers],
-            positions: Vec::new(),
-        };
+        self.phase = Phase::Flushing((0..self.workers).map(|_| None).collect());
         Some(Action::Barrier {
             epoch: self.epoch,
             last: self.last,
@@ -105,24 +99,23 @@ impl<P> Epochs<P> {
         epoch: Epoch,
         at_barrier: impl IntoIterator<Item = P>,
     ) -> Option<Action<P>> {
-        let Phase::Flushing {
-            reported,
-            positions,
-        } = &mut self.phase
-        else {
+        let Phase::Flushing(reported) = &mut self.phase else {
             panic!("worker {worker} reported epoch {epoch} durable, and none is on its way");
         };
         assert!(
-            epoch == self.epoch && !reported[worker],
+            epoch == self.epoch && reported[worker].is_none(),
             "worker {worker} reported epoch {epoch} out of turn in epoch {}",
             self.epoch
         );
-        reported[worker] = true;
-        positions.extend(at_barrier);
-        if !reported.iter().all(|r| *r) {
+        reported[worker] = Some(at_barrier.into_iter().collect());
+        if reported.iter().any(Option::is_none) {
             return None;
         }
-        let positions = std::mem::take(positions);
+        let positions = reported
+            .iter_mut()
+            .filter_map(Option::take)
+            .flatten()
+            .collect();
         self.phase = Phase::Committing;
         Some(Action::Commit { epoch, positions })
     }
@@ -164,7 +157,7 @@ mod tests {
             epochs.durable(0, 1, ["a"]),
             Some(Action::Commit {
                 epoch: 1,
-                positions: vec!["b", "a"]
+                positions: vec!["a", "b"]
             })
         );
         assert_eq!(epochs.committed(250 * MS), None);

@@ -45,8 +45,9 @@ pub(crate) async fn run<L: Log>(
     mut log: L,
     stop: impl Future<Output = ()>,
     inspector: &Inspector,
+    started: Instant,
 ) -> Result<(), Error> {
-    let outcome = run_open(&job, config, &mut log, stop, inspector).await;
+    let outcome = run_open(&job, config, &mut log, stop, inspector, started).await;
     log.close().await;
     outcome
 }
@@ -57,8 +58,8 @@ async fn run_open<L: Log>(
     log: &mut L,
     stop: impl Future<Output = ()>,
     inspector: &Inspector,
+    started: Instant,
 ) -> Result<(), Error> {
-    let started = Instant::now();
     let mut stop = std::pin::pin!(stop);
     let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
     job.check_widths(&partitions)?;
@@ -68,13 +69,13 @@ async fn run_open<L: Log>(
         .iter()
         .flat_map(|&topic| places(topic, &partitions))
         .collect();
-    // Taken before joining: a member that stands by ends at the ends that it saw itself.
+    // Joining goes on while the ends are asked for. A member that stands by ends at the ends that it saw itself.
+    log.join(&job.inputs, job.is_keyed()).await?;
     let ends = if config.until_end {
         Some(ends_of(log, &all_input).await?)
     } else {
         None
     };
-    log.join(&job.inputs, job.is_keyed()).await?;
     loop {
         let change = tokio::select! {
             biased;
@@ -306,6 +307,8 @@ impl Crew {
         let (mut running, mut reached) = (0, 0);
         let mut ending = None;
         let mut give_up = None;
+        // As of the last commit; the workers report in any order.
+        let mut committed: Vec<Position> = Vec::new();
         let mut commit: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>> = None;
         loop {
             if let Some(reason) = &ending
@@ -327,7 +330,7 @@ impl Crew {
                     Report::Durable { worker, epoch, positions } => epochs.durable(worker, epoch, positions),
                     Report::Reached => {
                         reached += 1;
-                        if reached == self.workers && ending.is_none() {
+                        if config.until_end && reached == self.workers && ending.is_none() {
                             ending = Some(Ending::Finished);
                             epochs.stop();
                         }
@@ -376,7 +379,14 @@ impl Crew {
                         let _ = worker.send(Command::Barrier { epoch, last });
                     }
                 }
+                // Nothing was read since the last commit, so nothing was written either.
+                Some(Action::Commit { positions, .. }) if committed == positions => {
+                    if epochs.committed(start.elapsed()).is_some() {
+                        return Ok(ending.unwrap_or(Ending::Finished));
+                    }
+                }
                 Some(Action::Commit { positions, .. }) => {
+                    committed.clone_from(&positions);
                     commit = Some(Box::pin(async move { log.commit(&positions).await }));
                 }
                 Some(Action::Finished) => return Ok(ending.unwrap_or(Ending::Finished)),

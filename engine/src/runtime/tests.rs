@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::job::Job;
 use super::{Config, process};
@@ -58,7 +58,14 @@ async fn run_plan(
 ) -> Result<Inspector, Error> {
     let job = Arc::new(Job::new("app".to_owned(), App::new("app", plan)?)?);
     let inspector = Inspector::new();
-    let run = process::run(job, config, memory.clone(), stop, &inspector);
+    let run = process::run(
+        job,
+        config,
+        memory.clone(),
+        stop,
+        &inspector,
+        Instant::now(),
+    );
     tokio::time::timeout(Duration::from_secs(60), run)
         .await
         .expect("the run hangs")?;
@@ -344,4 +351,60 @@ async fn an_empty_input_ends_at_once() {
     memory.create("lines", 2);
     run(&memory, &config(2)).await.unwrap();
     assert!(counts(&memory).is_empty());
+}
+
+#[tokio::test]
+async fn one_record_that_fans_out_a_million_fold_goes_through_in_pieces() {
+    let memory = Memory::new("app");
+    memory.create("lines", 2);
+    for partition in 0..2 {
+        memory.produce("lines", partition, [Some(&b"x"[..])]);
+    }
+    let plan = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|_| 0..1_000_000u64)
+            .key_by(|n| n % 1000)
+            .aggregate(0u64, |sum, n| *sum += n % 2 + 1)
+            .map(|(_, n)| n)
+            .key_by(|_| 0u64)
+            .aggregate(0u64, |sum, n| *sum += n)
+            .map(|(_, n)| ((), n))
+            .sink("counts");
+    };
+    let mut config = config(3);
+    // The two levels emit once, at the end.
+    config.commit_interval = Duration::from_secs(3600);
+    run_plan(&memory, plan, &config, std::future::pending())
+        .await
+        .unwrap();
+    let sums: Vec<u64> = memory
+        .records("counts")
+        .into_iter()
+        .map(|(_, n)| u64::from_be_bytes(n.unwrap().try_into().unwrap()))
+        .collect();
+    assert_eq!(sums, [2 * 1_500_000]);
+}
+
+#[tokio::test]
+async fn nothing_is_committed_again_while_nothing_is_read() {
+    let (memory, truth) = filled(1);
+    let mut config = config(2);
+    config.until_end = false;
+    let other = memory.clone();
+    let some_intervals_later = async move {
+        while other.committed_at("lines", 3) != Some(10) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    run_plan(&memory, wordcount, &config, some_intervals_later)
+        .await
+        .unwrap();
+    assert_eq!(counts(&memory), truth);
+    assert!(
+        memory.commits() <= 8,
+        "{} commits for one batch in each of 4 partitions",
+        memory.commits()
+    );
 }
