@@ -440,6 +440,33 @@ async fn a_topic_that_is_made_anew_follows_the_reset_policy() {
         "{error}"
     );
     assert!(error.to_string().contains("created again"), "{error}");
+    // Said again until somebody seeks; the new log is not read from the old position.
+    let again = none.poll_batches(LIMIT).await.unwrap_err();
+    assert_eq!(again.to_string(), error.to_string());
+    none.seek("t", 0, Start::Earliest).unwrap();
+    assert_eq!(read_to(&mut none, "t", 0, 25).await.len(), 25);
+}
+
+#[tokio::test]
+async fn without_a_start_every_poll_says_so_until_somebody_seeks() {
+    let mock = mock::Cluster::builder()
+        .topic("t", 1)
+        .start()
+        .await
+        .unwrap();
+    append(&mock, "t", 0, 0..3);
+    let cluster = cluster(&mock, &[]).await;
+    let mut fetcher = Fetcher::new(&cluster).with_reset(OffsetReset::None);
+    fetcher.assign("t", 0, Start::Reset);
+    for _ in 0..3 {
+        let error = fetcher.poll_batches(LIMIT).await.unwrap_err();
+        assert!(
+            matches!(error, Error::PositionLost { offset: -1, .. }),
+            "{error}"
+        );
+    }
+    fetcher.seek("t", 0, Start::Earliest).unwrap();
+    assert_eq!(read_to(&mut fetcher, "t", 0, 3).await, [0, 1, 2]);
 }
 
 #[tokio::test]

@@ -146,6 +146,27 @@ impl PartitionState {
         self.retry_at = None;
     }
 
+    /// Gives the position up for good: only a seek or a reset starts the partition again.
+    pub(crate) fn stop(&mut self) {
+        self.position = None;
+        self.reset = None;
+    }
+
+    /// Whether a back-off is over, if one was on.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.due(now)
+    }
+
+    /// The broker cannot be reached: if it is only a follower, the leader is asked again.
+    pub(crate) fn broker_failed(&mut self, broker: i32) {
+        if self
+            .read_replica
+            .is_some_and(|(replica, _)| replica == broker)
+        {
+            self.read_replica = None;
+        }
+    }
+
     /// Where to ask for a position now, if it is to be asked for.
     pub(crate) fn wants_reset(&self, now: Instant) -> Option<ResetTo> {
         self.reset
@@ -674,6 +695,9 @@ mod tests {
         );
         assert_eq!(state.broker(now), Some(9));
         assert_eq!(state.broker(now + PATIENCE.read_replica), Some(1));
+        let mut unreachable = state.clone();
+        unreachable.broker_failed(9);
+        assert_eq!(unreachable.broker(now), Some(1));
         assert_eq!(
             answer(&mut state, &data(ErrorCode::OFFSET_OUT_OF_RANGE), now),
             Outcome::Retry { refresh: false }

@@ -236,12 +236,15 @@ impl Fetcher {
         };
         tracing::warn!(%topic, partition = key.partition, offset, reason, "the position is lost");
         match (lost, to) {
-            (_, None) => self.errors.push_back(Error::PositionLost {
-                topic: topic.as_str().into(),
-                partition: key.partition,
-                offset,
-                reason: reason.into(),
-            }),
+            (_, None) => {
+                assigned.state.stop();
+                assigned.lost = Some(Error::PositionLost {
+                    topic: topic.as_str().into(),
+                    partition: key.partition,
+                    offset,
+                    reason: reason.into(),
+                });
+            }
             (Lost::Truncated { to, epoch, .. }, Some(_)) => {
                 self.start(key, Start::OffsetInEpoch(to, epoch));
             }

@@ -1,7 +1,7 @@
 //! What a poll does before it waits: takes answers, looks at the metadata, asks for starts, sends fetches, sets the timer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     sync::atomic::Ordering,
     task::{Context, Poll},
@@ -33,6 +33,7 @@ impl Fetcher {
             self.poll_changes(cx, now);
             self.poll_resets(cx, now);
             self.poll_links(cx, now);
+            self.tell_lost(now);
             self.ask_resets(cx, now);
             self.send_fetches(cx, now);
             if !self.ready.is_empty() || !self.errors.is_empty() {
@@ -55,6 +56,20 @@ impl Fetcher {
                 assigned.state.seek(offset, -1);
                 assigned.delivered = Some((offset, -1));
                 self.ready.retain(|(k, _)| k != key);
+            }
+        }
+    }
+
+    /// Says again and again, with back-off, what only a seek helps against: an application that missed it would wait for ever.
+    fn tell_lost(&mut self, now: Instant) {
+        for assigned in self.partitions.values_mut() {
+            if let Some(error) = &assigned.lost
+                && assigned.state.is_due(now.into_std())
+            {
+                self.errors.push_back(error.clone());
+                assigned
+                    .state
+                    .back_off(now.into_std(), &self.settings.patience);
             }
         }
     }
@@ -267,6 +282,9 @@ impl Fetcher {
             Event::Failed(error) => {
                 tracing::warn!(broker, %error, "cannot fetch; trying again");
                 link.back_off(&self.cluster, now);
+                for assigned in self.partitions.values_mut() {
+                    assigned.state.broker_failed(broker);
+                }
                 self.cluster.request_refresh();
                 if !error.is_retriable() {
                     self.errors.push_back(error);
@@ -276,16 +294,20 @@ impl Fetcher {
     }
 
     fn send_fetches(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let std_now = now.into_std();
-        for assigned in self.partitions.values() {
-            if let Some(broker) = assigned.state.broker(std_now)
-                && !self.links.contains_key(&broker)
-            {
-                self.links
-                    .insert(broker, Link::new(broker, self.budget.reader()));
-            }
+        let leaders = self
+            .partitions
+            .values()
+            .filter_map(|a| a.state.broker(now.into_std()));
+        let brokers: BTreeSet<i32> = leaders.collect();
+        // A broker that leads nothing any more takes no share of the budget.
+        self.links
+            .retain(|broker, link| link.is_busy() || brokers.contains(broker));
+        for &broker in &brokers {
+            let budget = &self.budget;
+            self.links
+                .entry(broker)
+                .or_insert_with(|| Link::new(broker, budget.reader()));
         }
-        let brokers: Vec<i32> = self.links.keys().copied().collect();
         for broker in brokers {
             if let Poll::Ready(Some(event)) = self.send_fetch(broker, cx, now) {
                 self.happened(broker, event, now);

@@ -127,6 +127,8 @@ struct Assigned {
     fault: Arc<Fault>,
     /// Behind the last that was handed out, with its leader epoch.
     delivered: Option<(i64, i32)>,
+    /// Why it has no position to read from, where nothing but a seek helps.
+    lost: Option<Error>,
     /// The application knows the watermarks of this assignment or seek.
     told: bool,
     resetting: bool,
@@ -204,6 +206,7 @@ impl Fetcher {
             state: PartitionState::new(name, partition),
             fault: Fault::new(&self.faults),
             delivered: None,
+            lost: None,
             told: false,
             resetting: false,
             answer: 0,
@@ -338,6 +341,7 @@ impl Fetcher {
         assigned.fault = Fault::new(&self.faults);
         assigned.told = false;
         assigned.delivered = None;
+        assigned.lost = None;
         match (start, to) {
             (_, Some(to)) => assigned.state.reset(to),
             (Start::Offset(offset), None) => {
@@ -348,12 +352,15 @@ impl Fetcher {
                 assigned.state.seek(offset, epoch);
                 assigned.delivered = Some((offset, epoch));
             }
-            (_, None) => self.errors.push_back(Error::PositionLost {
-                topic: assigned.state.topic.as_str().into(),
-                partition: key.partition,
-                offset: -1,
-                reason: "there is no position to start from".into(),
-            }),
+            (_, None) => {
+                assigned.state.stop();
+                assigned.lost = Some(Error::PositionLost {
+                    topic: assigned.state.topic.as_str().into(),
+                    partition: key.partition,
+                    offset: -1,
+                    reason: "there is no position to start from".into(),
+                });
+            }
         }
     }
 
