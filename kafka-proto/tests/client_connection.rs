@@ -308,6 +308,28 @@ async fn throttled_requests_are_held_back_and_do_not_expire() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttle_moves_the_deadline_of_what_was_sent_before_it() {
+    let (connection, mut peer) = connected().await;
+    let request = FindCoordinatorRequest::default();
+    let first = connection.send(&request, 2 * SECOND).unwrap();
+    let second = connection.send(&request, 2 * SECOND).unwrap();
+    let (one, two) = (peer.request().await, peer.request().await);
+    let throttled = FindCoordinatorResponse {
+        throttle_time_ms: 10_000,
+        ..Default::default()
+    };
+    peer.answer::<FindCoordinatorRequest>(one.version, one.correlation, &throttled)
+        .await;
+    first.await.unwrap();
+    // The broker reads on only when the time is over.
+    tokio::time::sleep(10 * SECOND).await;
+    let response = FindCoordinatorResponse::default();
+    peer.answer::<FindCoordinatorRequest>(two.version, two.correlation, &response)
+        .await;
+    second.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_call_leaves_the_order_of_answers_alone() {
     let (connection, mut peer) = connected().await;
     let dropped = connection

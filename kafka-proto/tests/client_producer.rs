@@ -102,6 +102,31 @@ async fn records_of_one_linger_share_a_batch_and_know_their_offsets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn records_without_a_key_change_partition_with_each_full_batch() {
+    let mock = mock(1, 3).await;
+    let producer = Producer::connect(config(&mock).batch_size(1000_usize))
+        .await
+        .unwrap();
+    let value = [b'x'; 100];
+    for _ in 0..100 {
+        let record = ProducerRecord {
+            topic: "t",
+            value: Some(&value),
+            ..Default::default()
+        };
+        drop(producer.enqueue(record).await.unwrap());
+    }
+    producer.flush().await.unwrap();
+    let counts: Vec<usize> = (0..3)
+        .map(|partition| values(&mock, partition).len())
+        .collect();
+    assert_eq!(counts.iter().sum::<usize>(), 100);
+    assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
+    // Not a batch for each record: eight fit into one.
+    assert!(producer.cluster().metrics().batches_sent < 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_does_not_wait_for_linger() {
     let mock = mock(1, 1).await;
     let producer = Producer::connect(config(&mock).linger_ms(10_000_u64))

@@ -189,3 +189,29 @@ impl Pool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_keeps_buffers_up_to_its_bound_and_lends_them_again() {
+        let pool = Pool::new(Compression::NONE, 1000, 2500);
+        let buffers: Vec<Bytes> = (0..4).map(|_| vec![0_u8; 1000].into()).collect();
+        let places: Vec<*const u8> = buffers.iter().map(|buffer| buffer.as_ptr()).collect();
+        buffers
+            .into_iter()
+            .for_each(|buffer| pool.give_bytes(buffer));
+        assert_eq!(pool.kept().buffers.len(), 2);
+        let shared = Bytes::from(vec![0_u8; 100]);
+        let other = shared.clone();
+        pool.give_bytes(shared);
+        assert_eq!(pool.kept().buffers.len(), 2, "somebody still reads it");
+        drop(other);
+        let mut builder = pool.builder(1000);
+        builder.append(1, None, Some(b"a"), &[]).unwrap();
+        let batch = builder.finish(crate::records::Stamp::NONE).unwrap();
+        assert_eq!(batch.as_ptr(), places[1]);
+        assert_eq!(pool.kept().bytes, 1000);
+    }
+}

@@ -147,36 +147,45 @@ impl Producer {
     /// # Errors
     /// A topic or partition that is not there; a record larger than `max.request.size` or `buffer.memory`; a producer that was closed.
     pub async fn enqueue(&self, record: ProducerRecord<'_>) -> Result<RecordDelivery> {
-        let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
         let size = self.check_size(&record)?;
+        // The clock is read only by those who have to wait: most records find their batch open.
+        let mut waiting = None;
+        let mut wait = || {
+            let most = Duration::from_millis(self.shared.config.max_block_ms);
+            *waiting.get_or_insert_with(|| Instant::now() + most)
+        };
         let topic = match self.shared.buffers(record.topic) {
             Some(topic) => topic,
-            None => self.shared.load_buffers(record.topic, deadline).await?,
+            None => self.shared.load_buffers(record.topic, wait()).await?,
         };
-        let (accumulator, is_sticky) = self.shared.choose(&topic, &record)?;
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
         let mut reserved: Option<OwnedSemaphorePermit> = None;
+        let (mut accumulator, is_sticky) = self.shared.choose(&topic, &record)?;
         loop {
             self.check_open()?;
-            if let Some(delivery) = self.append(
-                accumulator,
-                timestamp,
-                &record,
-                &mut reserved,
-                is_sticky.then_some(&topic),
-            )? {
+            let sticky_of = is_sticky.then_some(&*topic);
+            if let Some(delivery) =
+                self.append(accumulator, timestamp, &record, &mut reserved, sticky_of)?
+            {
                 return Ok(delivery);
             }
-            // A new batch is needed, and room for it. Not under the lock: others may go on meanwhile, the producer's task among them.
-            tokio::task::yield_now().await;
-            let wanted = size
-                .max(self.shared.config.batch_size)
-                .min(self.shared.memory_max);
-            reserved = Some(self.shared.reserve(wanted, deadline).await?);
+            if reserved.is_none() {
+                // A new batch is needed, and room for it. Not under the lock: others may go on meanwhile, the producer's task among them.
+                tokio::task::yield_now().await;
+                let wanted = size
+                    .max(self.shared.config.batch_size)
+                    .min(self.shared.memory_max);
+                reserved = Some(self.shared.reserve(wanted, wait()).await?);
+            }
+            if is_sticky {
+                // The sticky partition may be another one by now.
+                (accumulator, _) = self.shared.choose(&topic, &record)?;
+            }
         }
     }
 
-    /// Appends a record to the open batch of its partition; opens one if there is memory reserved for it. `None`: no batch and no memory.
+    /// Appends a record to the open batch of its partition; opens one if there is memory reserved for it. `None`: no batch and no memory,
+    /// or the batch was full and records without a key go elsewhere from now on.
     fn append(
         &self,
         accumulator: &Arc<Accumulator>,
@@ -215,9 +224,7 @@ impl Producer {
                     let delivery = RecordDelivery::new(Arc::clone(&filling.completion), delta);
                     if filling.builder.size_bytes() >= batch_size {
                         self.seal(accumulator, &mut open)?;
-                        if let Some(topic) = sticky_of {
-                            topic.move_on();
-                        }
+                        sticky_of.inspect(|topic| topic.move_on());
                     } else if is_new {
                         let serial = filling.serial;
                         self.tell(Event::Opened(Arc::clone(accumulator), serial))?;
@@ -233,7 +240,13 @@ impl Producer {
                         &error,
                     ));
                 }
-                Err(_) => self.seal(accumulator, &mut open)?,
+                Err(_) => {
+                    self.seal(accumulator, &mut open)?;
+                    if let Some(topic) = sticky_of {
+                        topic.move_on();
+                        return Ok(None);
+                    }
+                }
             }
         }
     }

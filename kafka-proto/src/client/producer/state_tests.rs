@@ -235,7 +235,7 @@ fn a_failing_batch_two_of_five_is_not_overtaken() {
 
 #[test]
 fn a_new_leader_gets_nothing_before_the_old_one_has_answered() {
-    let mut bench = Bench::new(5);
+    let mut bench = Bench::new(5).warm();
     bench.submit("a");
     bench.sent();
     bench.leader = B;
@@ -307,6 +307,29 @@ fn a_bump_renumbers_no_partition_that_has_batches_on_their_way() {
     bench.acknowledge(1);
     // Now nothing under the old epoch is on its way: the next batch begins the new one.
     assert_eq!(bench.sent(), ["2>1 1y@1.0"]);
+}
+
+#[test]
+fn a_partition_with_unanswered_batches_stays_in_the_old_epoch() {
+    let mut bench = Bench::new(5);
+    bench.submit_to(1, "w");
+    bench.sent();
+    bench.acknowledge(0);
+    bench.submit_to(0, "a");
+    bench.sent();
+    bench.submit_to(1, "x");
+    assert_eq!(bench.sent(), ["2>1 1x@0.10"]);
+    bench.refuse(1, ErrorCode::UNKNOWN_PRODUCER_ID);
+    bench.submit_to(1, "y");
+    bench.at = 1000;
+    // If x is lost it must be found again under its old number, and y behind it.
+    let mut sent = bench.sent();
+    sent.sort();
+    assert_eq!(sent.len(), 1);
+    assert!(
+        sent[0].contains("0a@1.0") && sent[0].contains("1y@0.20"),
+        "{sent:?}"
+    );
 }
 
 #[test]
