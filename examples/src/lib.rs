@@ -12,3 +12,8 @@ pub mod sample;
 pub mod screen;
 pub mod stats;
 pub mod stop;
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
