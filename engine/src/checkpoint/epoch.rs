@@ -72,7 +72,7 @@ impl<P> Epochs<P> {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Duration) -> Option<Action<P>> {
-        if !self.due().is_some_and(|due| due <= now) {
+        if self.due().is_none_or(|due| due > now) {
             return None;
         }
         self.epoch += 1;

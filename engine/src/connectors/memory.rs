@@ -9,6 +9,9 @@ use super::{Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Sourc
 use crate::Error;
 use crate::batch::{Batch, BatchBuilder, Compression, OutboxConfig, Placement, Stamp};
 
+/// A record's key and value.
+pub(crate) type KeyValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// A handle to the cluster; clones share it.
 #[derive(Clone)]
 pub(crate) struct Memory {
@@ -111,7 +114,7 @@ impl Memory {
     }
 
     /// All records of a topic, partition by partition: key and value.
-    pub(crate) fn records(&self, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    pub(crate) fn records(&self, topic: &str) -> Vec<KeyValue> {
         let state = self.state();
         let mut all = Vec::new();
         for batch in state.topics.get(topic).into_iter().flatten().flatten() {
@@ -290,12 +293,7 @@ impl Worker for Memory {
 
 impl Sink for Memory {
     async fn append(&mut self, place: Place, batch: BatchBuilder) -> Result<Ack, Error> {
-        Memory::append(
-            self,
-            &self.name(place).to_owned(),
-            place.partition as usize,
-            batch,
-        );
+        Self::append(self, self.name(place), place.partition as usize, batch);
         self.state().unacknowledged += 1;
         let cluster = self.clone();
         Ok(Box::pin(async move {

@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn senders_take_turns() {
         let mut ends = connect::<Rows>(3, 1, 100);
-        for from in 0..2 {
+        for end in &ends[..2] {
             for n in 0..3 {
-                ends[from].send(2, 0, Rows(n, 1));
+                end.send(2, 0, Rows(n, 1));
             }
         }
         let order: Vec<_> = std::iter::from_fn(|| ends[2].receive(0))
@@ -323,12 +323,12 @@ mod tests {
         }
         let (mut handled, mut idle) = (0, 0);
         while idle < 2 {
-            for me in 0..2 {
-                match next(&mut ends[me]) {
+            for (me, end) in ends.iter_mut().enumerate() {
+                match next(end) {
                     Some((level, Received::Item { .. })) => {
                         (handled, idle) = (handled + 1, 0);
                         if level == 0 {
-                            ends[me].send(1 - me, 1, Rows(1, 10)); // work at level 0 makes work at level 1
+                            end.send(1 - me, 1, Rows(1, 10)); // work at level 0 makes work at level 1
                         }
                     }
                     Some((_, Received::Aligned)) => unreachable!("no barrier was passed"),

@@ -157,6 +157,9 @@ async fn others_finished<L: Log>(log: &L, ends: Option<&[Position]>) {
 /// How often a process that stands by looks whether the work is done.
 const STANDBY_LOOK: Duration = Duration::from_millis(500);
 
+/// A commit on its way.
+type Committing<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
 /// The workers of one assignment.
 struct Crew {
     abandon: watch::Sender<bool>,
@@ -309,7 +312,7 @@ impl Crew {
         let mut give_up = None;
         // As of the last commit; the workers report in any order.
         let mut committed: Vec<Position> = Vec::new();
-        let mut commit: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + '_>>> = None;
+        let mut commit: Option<Committing<'_>> = None;
         loop {
             if let Some(reason) = &ending
                 && running < self.workers
@@ -371,18 +374,19 @@ impl Crew {
                     });
                 }
             };
+            let action = match action {
+                // Nothing was read since the last commit, so nothing was written either.
+                Some(Action::Commit { positions, .. }) if committed == positions => {
+                    epochs.committed(start.elapsed())
+                }
+                other => other,
+            };
             match action {
                 None => {}
                 Some(Action::Barrier { epoch, last }) => {
                     for worker in &self.commands {
                         // A worker that is gone has reported why.
                         let _ = worker.send(Command::Barrier { epoch, last });
-                    }
-                }
-                // Nothing was read since the last commit, so nothing was written either.
-                Some(Action::Commit { positions, .. }) if committed == positions => {
-                    if epochs.committed(start.elapsed()).is_some() {
-                        return Ok(ending.unwrap_or(Ending::Finished));
                     }
                 }
                 Some(Action::Commit { positions, .. }) => {
