@@ -364,6 +364,48 @@ async fn a_stalled_broker_makes_senders_wait_for_memory_and_no_more_is_retained(
 }
 
 #[tokio::test(start_paused = true)]
+async fn lingering_batches_that_hold_all_memory_are_sent_when_somebody_waits_for_it() {
+    let mock = mock(1, 3).await;
+    let config = config(&mock)
+        .linger_ms(20_000_u64)
+        .batch_size(1000_usize)
+        .buffer_memory(2000_u64)
+        .max_block_ms(5000_u64);
+    let producer = Producer::connect(config).await.unwrap();
+    let begin = Instant::now();
+    for partition in 0..3 {
+        drop(producer.enqueue(record(partition, "a")).await.unwrap());
+    }
+    assert!(
+        begin.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_dropped_at_any_point_sends_its_batch_wholly_or_not_at_all() {
+    let mock = mock(1, 1).await;
+    let producer = producer(&mock).await;
+    for polls in 0..4 {
+        let mut batch = producer.open_batch("t", 0);
+        for _ in 0..3 {
+            batch.append(1, None, Some(b"a"), &[]).unwrap();
+        }
+        let before = values(&mock, 0).len();
+        let was_accepted = {
+            let mut submitting = pin!(producer.submit(batch));
+            let mut context = Context::from_waker(Waker::noop());
+            (0..polls).any(|_| submitting.as_mut().poll(&mut context).is_ready())
+        };
+        producer.flush().await.unwrap();
+        let sent = values(&mock, 0).len() - before;
+        assert_eq!(sent, if was_accepted { 3 } else { 0 }, "{polls}");
+    }
+    assert!(!values(&mock, 0).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_send_dropped_at_any_point_sends_its_record_wholly_or_not_at_all() {
     let mock = mock(1, 1).await;
     let mut accepted = 0;

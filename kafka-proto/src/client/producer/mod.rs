@@ -12,12 +12,13 @@ mod state;
 mod task;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub use batch::OpenBatch;
 pub use delivery::{Delivered, Delivery, RecordDelivery, RecordMetadata};
@@ -175,7 +176,7 @@ impl Producer {
                 let wanted = size
                     .max(self.shared.config.batch_size)
                     .min(self.shared.memory_max);
-                reserved = Some(self.shared.reserve(wanted, wait()).await?);
+                reserved = Some(self.reserve(wanted, wait()).await?);
             }
             if is_sticky {
                 // The sticky partition may be another one by now.
@@ -290,7 +291,7 @@ impl Producer {
         let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
         let permit = match self.shared.try_reserve(size) {
             Some(permit) => permit,
-            None => self.shared.reserve(size, deadline).await?,
+            None => self.reserve(size, deadline).await?,
         };
         self.hand_over(batch, permit)
     }
@@ -323,6 +324,28 @@ impl Producer {
         let wanted = permits(bytes.min(self.shared.memory_max));
         // The semaphore is never closed; the permit is given back at once.
         drop(self.shared.memory.acquire_many(wanted).await);
+    }
+
+    /// Waits for room in `buffer.memory`. If none comes soon, batches that linger are sent: they may be what holds it.
+    async fn reserve(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+        let shared = &self.shared;
+        let wanted = permits(bytes.min(shared.memory_max));
+        let mut acquire = pin!(Arc::clone(&shared.memory).acquire_many_owned(wanted));
+        let soon = deadline.min(Instant::now() + LINGER_UNDER_PRESSURE);
+        let mut result = timeout_at(soon, acquire.as_mut()).await;
+        if result.is_err() {
+            shared.seal_all(|submission| self.tell(Event::Submit(submission)))?;
+            result = timeout_at(deadline, acquire).await;
+        }
+        match result {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => Err(Error::Timeout {
+                what: format!("{bytes} bytes of `buffer.memory` ({})", shared.memory_max).into(),
+                after: Duration::from_millis(shared.config.max_block_ms),
+                setting: "`max.block.ms`",
+            }),
+        }
     }
 
     fn check_batch(&self, batch: &OpenBatch) -> Result<()> {
@@ -417,7 +440,7 @@ impl Producer {
             None => {
                 let deadline =
                     Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
-                self.shared.reserve(size, deadline).await?
+                self.reserve(size, deadline).await?
             }
         };
         self.submit_records(topic, partition, batch.record_count(), records, permit)
@@ -535,6 +558,9 @@ impl Producer {
     }
 }
 
+/// How long batches go on lingering while somebody waits for memory.
+const LINGER_UNDER_PRESSURE: Duration = Duration::from_millis(20);
+
 /// The header of a batch and the fields of a record other than key, value and headers, at their longest.
 const RECORD_OVERHEAD: usize = 61 + 5 + 1 + 10 + 5 + 5 + 5 + 5;
 
@@ -545,20 +571,6 @@ impl Shared {
         match Arc::clone(&self.memory).try_acquire_many_owned(wanted) {
             Ok(permit) => Some(permit),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
-        }
-    }
-
-    async fn reserve(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit> {
-        let wanted = permits(bytes.min(self.memory_max));
-        let acquire = Arc::clone(&self.memory).acquire_many_owned(wanted);
-        match tokio::time::timeout_at(deadline, acquire).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(Error::Timeout {
-                what: format!("{bytes} bytes of `buffer.memory` ({})", self.memory_max).into(),
-                after: Duration::from_millis(self.config.max_block_ms),
-                setting: "`max.block.ms`",
-            }),
         }
     }
 
