@@ -1,6 +1,7 @@
 //! The word count on a real Apache Kafka, as a user runs it: against a truth counted apart from the engine, stopped and
 //! killed in the middle, and two processes at once. The long form:
 //! `WORDCOUNT_LINES=5000000 cargo test --release -p examples --test real_kafka_wordcount -- --test-threads 1`
+//! (`WORDCOUNT_BIN` names another build of the program.)
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 #[path = "support/text.rs"]
@@ -71,7 +72,8 @@ impl<'a> Job<'a> {
             .append(true)
             .open(&log)
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_wordcount"))
+        let ours = || env!("CARGO_BIN_EXE_wordcount").into();
+        let child = Command::new(std::env::var_os("WORDCOUNT_BIN").unwrap_or_else(ours))
             .args(["--bootstrap-servers", &self.kafka.bootstrap_servers()])
             .args([
                 "--input",
