@@ -5,7 +5,7 @@
 //! group 1   …
 //! ```
 //! A group is what moves between workers, what a changelog partition holds, and what grows at once. Updates come in batches
-//! ([`Pending`]): one pass of independent loads warms the slots, the next one probes them.
+//! (`Pending`): one pass of independent loads warms the slots, the next one probes them.
 
 use std::{any::Any, hint::black_box};
 
