@@ -80,7 +80,7 @@ async fn run_async(
         Some(Demo::start(input, output).await?)
     };
     if let Some(demo) = &demo {
-        println!("{}", demo.greeting());
+        screen::print(&demo.greeting());
         properties.push(("bootstrap.servers".into(), demo.cluster.bootstrap_servers()));
     }
     let meter = if demo.is_some() {
@@ -117,9 +117,9 @@ async fn run_async(
     if let Some(demo) = &demo {
         (program.show)(demo, &snapshot)?;
     }
-    println!("{}", screen::summary(&snapshot, wall, config.threads));
+    screen::print(&screen::summary(&snapshot, wall, config.threads));
     if let Some(demo) = &demo {
-        println!("{}", demo.next_step(program.name));
+        screen::print(&demo.next_step(program.name));
     }
     if common.stats {
         let stats = Stats {
@@ -145,7 +145,7 @@ async fn run_async(
                 ("processing_guarantee", "at_least_once".into()),
             ],
         };
-        println!("{}", stats.json());
+        screen::print(&stats.json());
     }
     Ok(())
 }

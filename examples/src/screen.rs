@@ -66,6 +66,11 @@ impl Screen {
     }
 }
 
+/// A line on standard output. A reader that has gone away (`| head`) is no reason to fail: the work counts, not the report.
+pub fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Takes the progress line away, so that what follows stands alone.
 pub fn clear_line() {
     if std::io::stderr().is_terminal() {

@@ -48,6 +48,10 @@ pub(crate) struct Kafka {
     budget: FetchBudget,
     application_id: String,
     replication_factor: i16,
+    /// `allow.auto.create.topics`, for the topics of the run alone.
+    auto_create: bool,
+    /// Topics that are shared by the group.
+    input: Mutex<Vec<usize>>,
     topics: Topics,
     home: Mutex<Option<Home>>,
     owner: OneOwner,
@@ -55,7 +59,6 @@ pub(crate) struct Kafka {
     /// The group's offsets, as the member commits them.
     offsets: Mutex<Option<GroupOffsets>>,
     revocation: Mutex<Option<Revocation>>,
-    whole: Mutex<bool>,
 }
 
 /// An error of the client with what was being done.
@@ -75,6 +78,8 @@ impl Kafka {
         let mut config = client::Config::from_properties(&settings.client)
             .map_err(|e| Error::Settings(e.to_string()))?;
         config.group_id = Some(settings.application_id.clone());
+        // Asking for a topic that was deleted while the run goes on must not bring it back, empty; `open` creates what may be created.
+        let auto_create = std::mem::replace(&mut config.allow_auto_create_topics, false);
         // The disk first: what cannot be remembered there should be known before anything is read.
         let home = match settings.state_dir.as_deref() {
             Some(dir) => Some(Home::enter(dir, &settings.application_id)?),
@@ -94,13 +99,14 @@ impl Kafka {
             producer,
             application_id: settings.application_id,
             replication_factor: settings.replication_factor,
+            auto_create,
+            input: Mutex::default(),
             topics: Arc::new([]),
             home: Mutex::new(home),
             owner: OneOwner::new(),
             membership: tokio::sync::Mutex::new(None),
             offsets: Mutex::new(None),
             revocation: Mutex::new(None),
-            whole: Mutex::new(false),
             cluster,
         })
     }
@@ -150,6 +156,25 @@ impl Kafka {
         places.iter().zip(answers).map(offset).collect()
     }
 
+    /// Nothing is assigned: because others have it, or because there is nothing any more?
+    async fn check_input_exists(&self) -> Result<(), Error> {
+        let names: Vec<&str> = lock(&self.input)
+            .iter()
+            .map(|&topic| &*self.topics[topic])
+            .collect();
+        let metadata = self
+            .cluster
+            .refresh(&names)
+            .await
+            .map_err(|e| failed("looking up the input", e))?;
+        match names.iter().find(|name| metadata.topic(name).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(Error::State(format!(
+                "topic {name} does not exist any more: it was deleted while this application was reading it"
+            ))),
+        }
+    }
+
     fn share(&self, partitions: &[TopicPartition]) -> Share {
         let place = |p: &TopicPartition| {
             let topic = self.topics.iter().position(|name| **name == *p.topic)?;
@@ -175,7 +200,13 @@ impl Log for Kafka {
     async fn open(&mut self, topics: &[(String, Need)]) -> Result<Vec<i32>, Error> {
         self.topics = kafka_topics::names(topics);
         let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
-        let counts = kafka_topics::open(&self.cluster, topics, self.replication_factor).await?;
+        let counts = kafka_topics::open(
+            &self.cluster,
+            topics,
+            self.replication_factor,
+            self.auto_create,
+        )
+        .await?;
         self.cluster
             .refresh(&names)
             .await
@@ -199,7 +230,7 @@ impl Log for Kafka {
             .as_ref()
             .and_then(Home::member_id)
             .map(str::to_owned);
-        *lock(&self.whole) = whole;
+        *lock(&self.input) = input.to_vec();
         let membership =
             Membership::join(&self.cluster, options).map_err(|e| failed("joining the group", e))?;
         *lock(&self.offsets) = Some(membership.offsets().clone());
@@ -223,6 +254,9 @@ impl Log for Kafka {
                     home.remember(&assignment.member_id)?;
                 }
                 let share = self.share(&assignment.partitions);
+                if share == Share::Standby {
+                    self.check_input_exists().await?;
+                }
                 self.owner
                     .note((share != Share::Standby).then_some(assignment.generation));
                 Ok(Change::Assigned(share))

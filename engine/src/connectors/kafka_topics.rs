@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_proto::client::Cluster;
+use kafka_proto::client::admin::{Admin, NewTopic};
+use kafka_proto::client::{self, BrokerId, Cluster, Purpose};
 use kafka_proto::messages::ErrorCode;
-use kafka_proto::messages::create_topics::{
-    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
-};
 use kafka_proto::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use kafka_proto::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponseTopic,
+};
 
 use super::Need;
 use super::kafka::failed;
@@ -17,8 +18,7 @@ use crate::Error;
 
 /// How long a missing topic is waited for: brokers may be creating it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Resource types of DescribeConfigs.
-const TOPIC: i8 = 2;
+/// The resource type of DescribeConfigs for a broker.
 const BROKER: i8 = 4;
 
 /// Makes sure that the topics are there and as they must be; returns their partition counts.
@@ -26,6 +26,7 @@ pub(super) async fn open(
     cluster: &Cluster,
     topics: &[(String, Need)],
     replication_factor: i16,
+    auto_create: bool,
 ) -> Result<Vec<i32>, Error> {
     let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
     let existing = existing(cluster, &names).await?;
@@ -34,7 +35,7 @@ pub(super) async fn open(
     for (name, _) in topics.iter().filter(|(_, need)| *need == Need::Input) {
         let count = match existing.get(name.as_str()) {
             Some(count) => *count,
-            None => auto_created(cluster, name).await?,
+            None => auto_created(cluster, name, auto_create).await?,
         };
         counts.insert(name, count);
     }
@@ -45,7 +46,7 @@ pub(super) async fn open(
             (Need::Input, _) => continue,
             (Need::Output, Some(count)) => *count,
             (Need::Output, None) => {
-                may_create(cluster, name).await?;
+                may_create(cluster, name, auto_create).await?;
                 create(cluster, name, widest, replication_factor, &[]).await?;
                 settled(cluster, name).await?
             }
@@ -70,48 +71,65 @@ pub(super) async fn open(
     Ok(names.iter().map(|name| counts[name]).collect())
 }
 
-/// Topics that are there, without having any created.
-async fn existing(cluster: &Cluster, names: &[&str]) -> Result<HashMap<String, i32>, Error> {
-    use kafka_proto::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+/// Asks for topics by name.
+async fn ask(
+    cluster: &Cluster,
+    names: &[&str],
+    create: bool,
+) -> Result<Vec<MetadataResponseTopic>, Error> {
     let doing = || format!("looking up {}", names.join(", "));
+    let topic = |name: &&str| MetadataRequestTopic {
+        name: Some((*name).into()),
+        ..Default::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(names.iter().map(topic).collect()),
+        allow_auto_topic_creation: create,
+        ..Default::default()
+    };
     let connection = cluster
         .any_connection()
         .await
         .map_err(|e| failed(doing(), e))?;
-    let request = MetadataRequest {
-        topics: Some(
-            names
-                .iter()
-                .map(|name| MetadataRequestTopic {
-                    name: Some((*name).into()),
-                    ..Default::default()
-                })
-                .collect(),
-        ),
-        allow_auto_topic_creation: false,
-        ..Default::default()
-    };
     let response = connection
         .call(&request, cluster.config().request_timeout())
         .await
         .map_err(|e| failed(doing(), e))?;
+    Ok(response.topics)
+}
+
+/// Topics that are there, without having any created.
+async fn existing(cluster: &Cluster, names: &[&str]) -> Result<HashMap<String, i32>, Error> {
     let mut found = HashMap::new();
-    for topic in response.topics {
+    for topic in ask(cluster, names, false).await? {
         let name = topic.name.as_deref().unwrap_or_default();
         match topic.error_code {
+            // Without partitions yet it is just being made.
             ErrorCode::NONE | ErrorCode::LEADER_NOT_AVAILABLE => {
-                found.insert(name.to_owned(), topic.partitions.len() as i32);
+                let count = match topic.partitions.len() {
+                    0 => settled(cluster, name).await?,
+                    count => count as i32,
+                };
+                found.insert(name.to_owned(), count);
             }
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {}
-            code => return Err(refused(&format!("looking up topic {name}"), code, None)),
+            code => {
+                return Err(Error::Cluster {
+                    doing: format!("looking up topic {name}"),
+                    source: format!("{code}: {}", code.message()).into(),
+                    retriable: code.is_retriable(),
+                });
+            }
         }
     }
     Ok(found)
 }
 
 /// Has the brokers create a topic by asking for it, if they do that.
-async fn auto_created(cluster: &Cluster, name: &str) -> Result<i32, Error> {
-    may_create(cluster, name).await?;
+async fn auto_created(cluster: &Cluster, name: &str, auto_create: bool) -> Result<i32, Error> {
+    may_create(cluster, name, auto_create).await?;
+    // The brokers' answer is that the topic is not there yet.
+    ask(cluster, &[name], true).await?;
     settled(cluster, name).await
 }
 
@@ -125,13 +143,13 @@ async fn settled(cluster: &Cluster, name: &str) -> Result<i32, Error> {
 }
 
 /// Topics of users are created only where the brokers' settings and this client's say so.
-async fn may_create(cluster: &Cluster, name: &str) -> Result<(), Error> {
+async fn may_create(cluster: &Cluster, name: &str, auto_create: bool) -> Result<(), Error> {
     let off = |setting: &str| {
         Err(Error::Settings(format!(
             "topic {name} does not exist, and {setting} is false: create the topic first, or switch that on"
         )))
     };
-    if !cluster.config().allow_auto_create_topics {
+    if !auto_create {
         return off("allow.auto.create.topics");
     }
     let metadata = cluster.metadata();
@@ -140,7 +158,7 @@ async fn may_create(cluster: &Cluster, name: &str) -> Result<(), Error> {
     };
     let key = "auto.create.topics.enable";
     // Who may not read the brokers' settings may still be allowed to create topics: the broker will say.
-    match describe(cluster, BROKER, &broker.id.to_string(), key).await {
+    match broker_setting(cluster, broker.id, key).await {
         Ok(Some(value)) if value == "false" => off("the brokers' auto.create.topics.enable"),
         _ => Ok(()),
     }
@@ -153,92 +171,48 @@ async fn create(
     replication_factor: i16,
     configs: &[(&str, &str)],
 ) -> Result<(), Error> {
-    let doing = format!("creating topic {name}");
-    let connection = cluster
-        .any_connection()
-        .await
-        .map_err(|e| failed(doing.clone(), e))?;
-    let timeout = cluster.config().request_timeout();
-    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
-        name: (*name).into(),
-        value: Some((*value).into()),
-    };
-    let topic = CreatableTopic {
-        name: name.into(),
-        num_partitions: partitions,
-        replication_factor,
-        configs: configs.iter().map(config).collect(),
-        ..Default::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: timeout.as_millis() as i32,
-        ..Default::default()
-    };
-    let response = connection
-        .call(&request, timeout)
-        .await
-        .map_err(|e| failed(doing.clone(), e))?;
-    match response.topics.first() {
+    let topic = NewTopic::new(name)
+        .partitions(partitions)
+        .replication_factor(replication_factor);
+    let topic = configs
+        .iter()
+        .fold(topic, |topic, (name, value)| topic.config(name, value));
+    match Admin::new(cluster).create_topic(&topic).await {
+        Ok(()) => Ok(()),
         // Another process may have been faster.
-        Some(result)
-            if result.error_code.is_ok()
-                || result.error_code == ErrorCode::TOPIC_ALREADY_EXISTS =>
-        {
-            Ok(())
-        }
-        Some(result) => Err(refused(
-            &doing,
-            result.error_code,
-            result.error_message.as_deref(),
-        )),
-        None => Err(refused(
-            &doing,
-            ErrorCode::UNKNOWN_SERVER_ERROR,
-            Some("the answer is empty"),
-        )),
+        Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => Ok(()),
+        Err(error) => Err(failed(format!("creating topic {name}"), error)),
     }
 }
 
-/// One setting of a topic or broker; `None` where it is not told.
-async fn describe(
+/// One setting of a broker; `None` where it is not told. Only the broker itself knows it.
+async fn broker_setting(
     cluster: &Cluster,
-    resource_type: i8,
-    name: &str,
+    broker: BrokerId,
     key: &str,
-) -> Result<Option<String>, Error> {
-    let doing = || format!("reading the settings of {name}");
-    let connection = cluster
-        .any_connection()
-        .await
-        .map_err(|e| failed(doing(), e))?;
+) -> Result<Option<String>, client::Error> {
     let resource = DescribeConfigsResource {
-        resource_type,
-        resource_name: name.into(),
+        resource_type: BROKER,
+        resource_name: broker.to_string().into(),
         configuration_keys: Some(vec![key.into()]),
     };
     let request = DescribeConfigsRequest {
         resources: vec![resource],
         ..Default::default()
     };
+    let connection = cluster.connection(broker, Purpose::Metadata).await?;
     let response = connection
         .call(&request, cluster.config().request_timeout())
-        .await
-        .map_err(|e| failed(doing(), e))?;
-    let Some(result) = response.results.into_iter().next() else {
-        return Ok(None);
-    };
-    if !result.error_code.is_ok() {
-        return Err(refused(
-            &doing(),
-            result.error_code,
-            result.error_message.as_deref(),
-        ));
-    }
-    let config = result.configs.iter().find(|config| *config.name == *key);
-    Ok(config
-        .and_then(|config| config.value.as_deref())
-        .map(str::to_owned))
+        .await?;
+    let configs = response
+        .results
+        .into_iter()
+        .flat_map(|result| result.configs);
+    let mut values = configs.filter(|config| *config.name == *key);
+    Ok(values
+        .next()
+        .and_then(|config| config.value)
+        .map(|value| value.to_string()))
 }
 
 /// A changelog that loses entries, or spreads them otherwise than this application, loses state.
@@ -252,8 +226,14 @@ async fn check_changelogs(cluster: &Cluster, topics: &[(&str, &Need, i32)]) -> R
                 "changelog topic {name} has {count} partitions, this application needs {partitions}, one for each key group; delete the topic to start anew, or use another application id (--group-id)"
             )));
         }
-        let policy = describe(cluster, TOPIC, name, "cleanup.policy").await?;
-        // Where the setting may not be read the topic is taken as it is.
+        let doing = || format!("reading the settings of topic {name}");
+        let mut configs = Admin::new(cluster)
+            .topic_configs(name)
+            .await
+            .map_err(|e| failed(doing(), e))?;
+        let policy = configs
+            .remove("cleanup.policy")
+            .and_then(|config| config.value);
         if let Some(policy) = policy.filter(|policy| policy.trim() != "compact") {
             return Err(Error::State(format!(
                 "changelog topic {name} has cleanup.policy={policy}, so that state would be deleted; set it to compact (kafka-configs --alter --topic {name} --add-config cleanup.policy=compact)"
@@ -261,17 +241,6 @@ async fn check_changelogs(cluster: &Cluster, topics: &[(&str, &Need, i32)]) -> R
         }
     }
     Ok(())
-}
-
-fn refused(doing: &str, code: ErrorCode, message: Option<&str>) -> Error {
-    let detail = message
-        .filter(|text| !text.is_empty())
-        .map_or_else(|| code.message().to_owned(), str::to_owned);
-    Error::Cluster {
-        doing: doing.to_owned(),
-        source: format!("{code}: {detail}").into(),
-        retriable: code.is_retriable(),
-    }
 }
 
 /// Names shared by the parts of a run.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use examples::demo::Demo;
 use examples::perf::{self, ConsumerPerf};
+use examples::screen;
 use examples::stats::{Meter, Stats};
 use kafka_proto::client::consumer::{Consumer, FetchedBatches, Fetcher, Start};
 use kafka_proto::client::{Cluster, Config};
@@ -58,14 +59,14 @@ async fn run(args: ConsumerPerf) -> Result<(), Failure> {
         None
     };
     if !args.hide_header {
-        println!(
+        screen::print(&format!(
             "{}, {HEADER}",
             if args.show_detailed_stats {
                 "time, threadId"
             } else {
                 "start.time, end.time"
             }
-        );
+        ));
     }
     let (begin, begin_time) = (Instant::now(), now());
     let cluster = Cluster::connect(config).await?;
@@ -99,28 +100,28 @@ async fn run(args: ConsumerPerf) -> Result<(), Failure> {
                 records: count.records - window.records,
                 bytes: count.bytes - window.bytes,
             };
-            println!(
+            screen::print(&format!(
                 "{}, 0, {}",
                 perf::date_time(now()),
                 columns(count, delta, over, Duration::ZERO)
-            );
+            ));
             (window, window_since) = (count, Instant::now());
         }
     }
     let wall = begin.elapsed();
     let rebalance = joined.map_or(Duration::ZERO, |at: Instant| at - begin);
     if !args.show_detailed_stats {
-        println!(
+        screen::print(&format!(
             "{}, {}, {}",
             perf::date_time(begin_time),
             perf::date_time(now()),
             columns(count, count, wall, rebalance)
-        );
+        ));
     }
     let cpu = meter.cpu();
     if args.print_metrics {
         for (name, value) in cluster.metrics().iter() {
-            println!("consumer-metrics:{name} : {value}");
+            screen::print(&format!("consumer-metrics:{name} : {value}"));
         }
     }
     if args.connection.stats {
@@ -139,7 +140,7 @@ async fn run(args: ConsumerPerf) -> Result<(), Failure> {
             more: vec![("payload_bytes", count.bytes.into())],
             ..Stats::default()
         };
-        println!("{}", stats.json());
+        screen::print(&stats.json());
     }
     if let Reader::Group(consumer) = reader {
         consumer.close().await?;

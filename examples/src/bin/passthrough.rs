@@ -10,6 +10,7 @@ use engine::plan::App;
 use examples::cli::Common;
 use examples::demo::Demo;
 use examples::run::{self, Program};
+use examples::screen;
 
 /// Copies every record (key, value, headers, timestamp) into the partition with the number of its source.
 #[derive(Debug, Parser)]
@@ -52,12 +53,12 @@ fn show(demo: &Demo, snapshot: &Snapshot) -> Result<(), String> {
         demo.output().map_err(|e| e.to_string())?,
     );
     for record in output.iter().take(5) {
-        println!(
+        screen::print(&format!(
             "  {}",
             String::from_utf8_lossy(record.value.as_deref().unwrap_or_default())
-        );
+        ));
     }
-    println!("  …\n");
+    screen::print("  …\n");
     let same = input
         .iter()
         .zip(&output)
@@ -70,6 +71,6 @@ fn show(demo: &Demo, snapshot: &Snapshot) -> Result<(), String> {
             output.len()
         ));
     }
-    println!("Compared the first {same} records: the same.");
+    screen::print(&format!("Compared the first {same} records: the same."));
     Ok(())
 }

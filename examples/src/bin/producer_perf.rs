@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use examples::perf::{self, Latencies, Payloads, ProducerPerf};
+use examples::screen;
 use examples::stats::{Meter, Stats};
 use kafka_proto::client::producer::{Delivery, ProducerRecord, RecordDelivery};
 use kafka_proto::client::{Config, Producer};
@@ -57,15 +58,15 @@ async fn run(args: ProducerPerf) -> Result<(), Failure> {
     let collected = collector.await?;
     outcome?;
     let (total, steady, steady_since) = collected?;
-    println!("{}", total.total_line(begin.elapsed(), ""));
+    screen::print(&total.total_line(begin.elapsed(), ""));
     if let Some(since) = steady_since {
-        println!("{}", steady.total_line(since.elapsed(), "steady state "));
+        screen::print(&steady.total_line(since.elapsed(), "steady state "));
     }
     let metrics = producer.cluster().metrics();
     producer.close(Duration::from_secs(10)).await?;
     if args.print_metrics {
         for (name, value) in metrics.iter() {
-            println!("producer-metrics:{name} : {value}");
+            screen::print(&format!("producer-metrics:{name} : {value}"));
         }
     }
     if args.connection.stats {
@@ -87,7 +88,7 @@ async fn run(args: ProducerPerf) -> Result<(), Failure> {
             ],
             ..Stats::default()
         };
-        println!("{}", stats.json());
+        screen::print(&stats.json());
     }
     Ok(())
 }
@@ -231,7 +232,7 @@ async fn collect(
             steady.record(records, bytes, latency);
         }
         if window_since.elapsed() >= interval {
-            println!("{}", window.window_line(window_since.elapsed()));
+            screen::print(&window.window_line(window_since.elapsed()));
             (window, window_since) = (Latencies::new(), Instant::now());
         }
     }

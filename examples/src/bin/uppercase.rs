@@ -9,6 +9,7 @@ use engine::plan::App;
 use examples::cli::Common;
 use examples::demo::Demo;
 use examples::run::{self, Program};
+use examples::screen;
 
 /// Copies every record with its value in upper case. A null value stays null; of bytes that are not UTF-8 the ASCII letters are changed.
 #[derive(Debug, Parser)]
@@ -58,11 +59,11 @@ fn show(demo: &Demo, _: &Snapshot) -> Result<(), String> {
         .iter()
         .take(8)
     {
-        println!(
+        screen::print(&format!(
             "  {}",
             String::from_utf8_lossy(record.value.as_deref().unwrap_or_default())
-        );
+        ));
     }
-    println!("  …\n");
+    screen::print("  …\n");
     Ok(())
 }

@@ -13,6 +13,7 @@ use engine::plan::App;
 use examples::cli::Common;
 use examples::demo::Demo;
 use examples::run::{self, Program};
+use examples::screen;
 use examples::{chart, numbers};
 
 /// Counts words. A word is a run of ASCII letters, digits and `_`, in lower case. Out: key = the word, value = its count as 8 bytes,
@@ -67,12 +68,12 @@ fn show(demo: &Demo, _: &Snapshot) -> Result<(), String> {
     top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     top.truncate(WORDS_SHOWN);
     for line in chart::bars(&top, 40) {
-        println!("{line}");
+        screen::print(&line);
     }
-    println!(
+    screen::print(&format!(
         "\n{} words, {} different ones.",
         numbers::count(words),
         numbers::count(different as u64)
-    );
+    ));
     Ok(())
 }
