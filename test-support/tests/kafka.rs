@@ -67,11 +67,10 @@ fn a_node_comes_back_on_its_old_port_with_its_old_topics() {
 #[ignore = "run by a_broker_ends_when_its_test_process_is_killed"]
 fn starts_a_broker_and_waits_for_ever() {
     let kafka = require_kafka!();
-    std::fs::write(
-        std::env::var("PID_FILE").unwrap(),
-        kafka.pid(1).unwrap().to_string(),
-    )
-    .unwrap();
+    // Something of the test's own is in the way when its directory is removed.
+    std::fs::write(kafka.directory().join("kept"), "x").unwrap();
+    let text = format!("{} {}", kafka.pid(1).unwrap(), kafka.directory().display());
+    std::fs::write(std::env::var("PID_FILE").unwrap(), text).unwrap();
     loop {
         std::thread::park();
     }
@@ -91,20 +90,20 @@ fn a_broker_ends_when_its_test_process_is_killed() {
         .spawn()
         .unwrap();
     let wait = || std::thread::sleep(std::time::Duration::from_millis(20));
-    let pid = loop {
-        match std::fs::read_to_string(&pid_file)
-            .ok()
-            .and_then(|text| text.parse::<u32>().ok())
+    let (pid, directory) = loop {
+        let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        if let Some((pid, directory)) = text.split_once(' ')
+            && !directory.is_empty()
         {
-            Some(pid) => break pid,
-            None => assert!(child.try_wait().unwrap().is_none(), "the child ended early"),
+            break (pid.to_owned(), directory.to_owned());
         }
+        assert!(child.try_wait().unwrap().is_none(), "the child ended early");
         wait();
     };
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    while Path::new(&format!("/proc/{pid}")).exists() {
+    while Path::new(&format!("/proc/{pid}")).exists() || Path::new(&directory).exists() {
         wait();
     }
     std::fs::remove_file(pid_file).unwrap();

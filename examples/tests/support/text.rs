@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use test_support::{SplitMix64, Zipf};
@@ -28,8 +28,8 @@ pub(crate) fn words(line: &str) -> Vec<String> {
     found
 }
 
-/// The text of this run, made once: `WORDCOUNT_LINES` lines.
-pub(crate) fn truth() -> &'static Truth {
+/// The text of this run, made once: `WORDCOUNT_LINES` lines, also as a file in `folder`.
+pub(crate) fn truth(folder: &Path) -> &'static Truth {
     static TRUTH: OnceLock<Truth> = OnceLock::new();
     TRUTH.get_or_init(|| {
         let count = std::env::var("WORDCOUNT_LINES").map_or(200_000, |text| text.parse().unwrap());
@@ -38,7 +38,7 @@ pub(crate) fn truth() -> &'static Truth {
         for word in lines.iter().flat_map(|line| words(line)) {
             *counts.entry(word).or_default() += 1;
         }
-        let file = std::env::temp_dir().join(format!("lines-{}.txt", std::process::id()));
+        let file = folder.join("lines.txt");
         let mut out = std::io::BufWriter::new(fs::File::create(&file).unwrap());
         lines
             .iter()

@@ -378,7 +378,10 @@ impl Node {
             java "$@" </dev/null & server=$!
             echo $server > "$home/pid.new"; mv "$home/pid.new" "$home/pid"
             cat >/dev/null; kill -9 $server; wait $server
-            if [ "$keep" = no ]; then rm -rf "$home"; rmdir "$(dirname "$home")" 2>/dev/null; fi"#;
+            if [ "$keep" = no ]; then
+                rm -rf "$home"; cluster=$(dirname "$home")
+                ls -d "$cluster"/node-* >/dev/null 2>&1 || rm -rf "$cluster"
+            fi"#;
         let keep = if std::env::var_os("KAFKA_KEEP").is_some() {
             "yes"
         } else {
