@@ -34,7 +34,7 @@ impl<'a> Job<'a> {
     fn new(kafka: &'a Broker, name: &'a str) -> Self {
         let job = Self {
             kafka,
-            truth: text::truth(),
+            truth: text::truth(kafka.directory()),
             name,
         };
         kafka.create_topic(&job.input(), PARTITIONS, &[]);
