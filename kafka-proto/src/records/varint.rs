@@ -35,7 +35,11 @@ pub(crate) fn read_i32(bytes: &mut &[u8]) -> Result<i32, Fault> {
             *bytes = rest;
             u32::from(first & 0x7f) | u32::from(second) << 7
         }
-        _ => long32(bytes)?,
+        _ => {
+            let (raw, rest) = long32(bytes)?;
+            *bytes = rest;
+            raw
+        }
     };
     Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
@@ -52,39 +56,44 @@ pub(crate) fn read_i64(bytes: &mut &[u8]) -> Result<i64, Fault> {
             *bytes = rest;
             u64::from(first & 0x7f) | u64::from(second) << 7
         }
-        _ => long64(bytes)?,
+        _ => {
+            let (raw, rest) = long64(bytes)?;
+            *bytes = rest;
+            raw
+        }
     };
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
+// By value, not through the caller's reference: a slice whose address is taken lives in memory, and each field would wait for a store.
 #[inline(never)]
-fn long32(bytes: &mut &[u8]) -> Result<u32, Fault> {
+fn long32(mut bytes: &[u8]) -> Result<(u32, &[u8]), Fault> {
     let mut value = 0_u32;
     for index in 0..5 {
         let Some((&byte, rest)) = bytes.split_first() else {
             return Err(Fault::Cut);
         };
-        *bytes = rest;
+        bytes = rest;
         // Bits past the 32nd are dropped, as Kafka's reader drops them.
         value |= u32::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            return Ok(value);
+            return Ok((value, bytes));
         }
     }
     Err(Fault::Varint)
 }
 
 #[inline(never)]
-fn long64(bytes: &mut &[u8]) -> Result<u64, Fault> {
+fn long64(mut bytes: &[u8]) -> Result<(u64, &[u8]), Fault> {
     let mut value = 0_u64;
     for index in 0..10 {
         let Some((&byte, rest)) = bytes.split_first() else {
             return Err(Fault::Cut);
         };
-        *bytes = rest;
+        bytes = rest;
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            return Ok(value);
+            return Ok((value, bytes));
         }
     }
     Err(Fault::Varint)
