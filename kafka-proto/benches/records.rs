@@ -132,9 +132,15 @@ fn touch(offset: i64, timestamp: i64, key: &[u8], value: &[u8]) -> u64 {
 fn walk(rounds: usize) {
     for size in [100, 1024] {
         let values = values(size);
-        let batches = batches_of(&values, Compression::NONE);
-        let repeat = 4 * size / 100;
-        let count = (values.len() * repeat) as u64;
+        // Half a MiB, as a frame that has just come from the socket: the walk is measured, not the memory behind it.
+        let mut batches = batches_of(&values, Compression::NONE);
+        batches.truncate(4);
+        let repeat = 32 * size / 100;
+        let per_pass: u64 = batches
+            .iter()
+            .map(|batch| u64::from(batch.record_count()))
+            .sum();
+        let count = per_pass * repeat as u64;
         let floor = || {
             let mut sum = 0;
             for _ in 0..repeat {
