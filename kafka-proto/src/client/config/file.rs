@@ -13,7 +13,7 @@ pub(super) fn properties(text: &str) -> Result<Vec<(String, String)>, ConfigErro
         }
         let mut line = first.to_owned();
         // An odd number of backslashes at the end continues the line with the next one, less its indentation.
-        while line.len() - line.trim_end_matches('\\').len() & 1 == 1 {
+        while (line.len() - line.trim_end_matches('\\').len()) % 2 == 1 {
             line.pop();
             let Some((_, next)) = lines.next() else { break };
             line.push_str(next.trim_start());

@@ -65,7 +65,7 @@ impl FrameReader {
                 while body.len() < *size {
                     let left = *size - body.len();
                     let mut limited = (&mut *body).limit(left);
-                    let read = ready!(pin!((&mut *stream).read_buf(&mut limited)).poll(cx))?;
+                    let read = ready!(pin!((*stream).read_buf(&mut limited)).poll(cx))?;
                     if read == 0 {
                         return Poll::Ready(Err(ended()));
                     }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub use batch::OpenBatch;
@@ -300,6 +300,10 @@ impl Producer {
     ///
     /// # Errors
     /// The batch back and no error while `buffer.memory` is full; as [`Producer::submit`] otherwise.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the batch itself goes back to the caller, not a box around it"
+    )]
     pub fn try_submit(&self, batch: OpenBatch) -> std::result::Result<Delivery, NotSubmitted> {
         if let Err(error) = self.check_batch(&batch) {
             return Err(NotSubmitted {
@@ -568,10 +572,7 @@ impl Shared {
     /// Permits for `bytes`, if they are free now and nobody waits for them.
     fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let wanted = permits(bytes.min(self.memory_max));
-        match Arc::clone(&self.memory).try_acquire_many_owned(wanted) {
-            Ok(permit) => Some(permit),
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
-        }
+        Arc::clone(&self.memory).try_acquire_many_owned(wanted).ok()
     }
 
     fn buffers(&self, topic: &str) -> Option<Arc<TopicBuffers>> {

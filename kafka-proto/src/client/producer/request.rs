@@ -65,7 +65,7 @@ pub(super) fn build(
         }
         let topic_id = metadata
             .topic(topic)
-            .map_or(Uuid::default(), |topic| topic.id);
+            .map_or_else(Uuid::default, |topic| topic.id);
         if topic_id == Uuid::default() {
             version_max = LAST_WITH_NAMES;
         }
