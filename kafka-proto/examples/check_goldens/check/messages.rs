@@ -33,7 +33,7 @@ pub(crate) fn check_message(vector: &Value) -> Check {
     let kind = vector["type"].as_str().unwrap_or("?");
     let name = vector["name"]
         .as_str()
-        .or(vector["api"].as_str())
+        .or_else(|| vector["api"].as_str())
         .ok_or("name is missing")?;
     let Some(known) = find(name) else {
         return Ok(Outcome::Skipped(format!("{kind}: {name} is not declared")));
