@@ -247,10 +247,13 @@ impl Crew {
                     .build()
                     .map_err(|e| Error::Settings(format!("cannot start worker {me}: {e}")))?;
                 runtime.block_on(async move {
+                    let is_restoring = !errand.restore.is_empty();
+                    let changelogs = is_restoring.then(|| ends.source()).transpose()?;
                     let work = job.work(Seat { me, workers, seed }, &partitions, outbox)?;
                     let worker = Worker::new(
                         work,
                         ends.source()?,
+                        changelogs,
                         ends.sink(),
                         end,
                         inbox,

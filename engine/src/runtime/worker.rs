@@ -119,6 +119,9 @@ struct Reading<A: Arrival> {
 pub(crate) struct Worker<S: Source, K> {
     work: Work,
     source: S,
+    /// Reads the changelogs at the start. Not `source`: its first fetch of the input would wait behind a fetch of changelogs that has
+    /// nothing more to bring.
+    changelogs: Option<S>,
     sink: K,
     exchange: Exchange<Parcel>,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -156,6 +159,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
     pub(crate) fn new(
         work: Work,
         source: S,
+        changelogs: Option<S>,
         sink: K,
         exchange: Exchange<Parcel>,
         commands: mpsc::UnboundedReceiver<Command>,
@@ -165,6 +169,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
     ) -> Self {
         Self {
             source,
+            changelogs,
             sink,
             exchange,
             commands,
@@ -578,13 +583,15 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// Reads the changelogs of this worker's key groups up to the high watermarks taken at the start.
     async fn restore(&mut self) -> Result<(), Error> {
+        let Some(mut changelogs) = self.changelogs.take() else {
+            return Ok(());
+        };
         self.clock.turn_to(Activity::Restore);
         let mut left: Vec<(Position, i64)> = std::mem::take(&mut self.errand.restore);
         left.retain(|(from, end)| from.offset < *end);
-        self.source
-            .assign(&left.iter().map(|(from, _)| *from).collect::<Vec<_>>());
+        changelogs.assign(&left.iter().map(|(from, _)| *from).collect::<Vec<_>>());
         while !left.is_empty() {
-            let mut arrival = self.source.next().await?;
+            let mut arrival = changelogs.next().await?;
             let (place, next) = (arrival.place(), arrival.next_position());
             while let Some(held) = arrival.next_batch()? {
                 let batch = held.as_ref();
