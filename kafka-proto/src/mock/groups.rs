@@ -1,22 +1,25 @@
 //! The group coordinator's classic protocol (join, sync, heartbeat, leave) and committed offsets. Pure: time comes in
 //! as an argument, answers that have to wait go out through [`Groups::take_replies`] under the ticket they came with.
 //! The rules are those of Kafka's ClassicGroup and GroupMetadataManager, static members (KIP-345) included.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::messages::ErrorCode;
 
+mod group;
 mod offsets;
+mod requests;
 
+pub(crate) use group::{GroupView, MemberView};
 pub(crate) use offsets::{Committed, TopicPartition};
+pub(crate) use requests::{Join, Joined, MemberOf, Reply, Sync, Synced, Ticket};
+
+use group::{Group, Initial, Member, Phase, group_deadline, session_deadline};
 
 /// A new member whose join was never followed by anything is dropped after this long, as Kafka does.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
-/// Names a request whose answer may come later.
-pub(crate) type Ticket = u64;
 
 /// The broker's group settings.
 #[derive(Debug, Clone)]
@@ -29,297 +32,6 @@ pub(crate) struct Settings {
     pub(crate) session_timeout_max: Duration,
     /// `group.max.size`
     pub(crate) size_max: usize,
-}
-
-/// One JoinGroup request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Join {
-    pub(crate) group_id: String,
-    pub(crate) member_id: String,
-    pub(crate) instance_id: Option<String>,
-    pub(crate) client_id: String,
-    pub(crate) client_host: String,
-    pub(crate) protocol_type: String,
-    pub(crate) protocols: Vec<(String, Bytes)>,
-    pub(crate) session_timeout: Duration,
-    pub(crate) rebalance_timeout: Duration,
-    /// v4 and later: a new dynamic member is first told its id (KIP-394).
-    pub(crate) id_required: bool,
-    /// v9 and later: a returning static leader may be told to skip the assignment (KIP-814).
-    pub(crate) can_skip_assignment: bool,
-}
-
-/// The answer to a join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Joined {
-    pub(crate) error: ErrorCode,
-    pub(crate) generation: i32,
-    pub(crate) protocol_type: Option<String>,
-    pub(crate) protocol: Option<String>,
-    pub(crate) leader: String,
-    pub(crate) skip_assignment: bool,
-    pub(crate) member_id: String,
-    /// Member id, instance id, metadata; for the leader only.
-    pub(crate) members: Vec<(String, Option<String>, Bytes)>,
-}
-
-impl Joined {
-    fn refused(error: ErrorCode, member_id: &str) -> Self {
-        Self {
-            error,
-            generation: -1,
-            protocol_type: None,
-            protocol: None,
-            leader: String::new(),
-            skip_assignment: false,
-            member_id: member_id.to_owned(),
-            members: Vec::new(),
-        }
-    }
-}
-
-/// One SyncGroup request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Sync {
-    pub(crate) member: MemberOf,
-    pub(crate) protocol_type: Option<String>,
-    pub(crate) protocol: Option<String>,
-    pub(crate) assignments: Vec<(String, Bytes)>,
-}
-
-/// The answer to a sync.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Synced {
-    pub(crate) error: ErrorCode,
-    pub(crate) protocol_type: Option<String>,
-    pub(crate) protocol: Option<String>,
-    pub(crate) assignment: Bytes,
-}
-
-impl Synced {
-    fn refused(error: ErrorCode) -> Self {
-        Self {
-            error,
-            protocol_type: None,
-            protocol: None,
-            assignment: Bytes::new(),
-        }
-    }
-}
-
-/// Who speaks: what every request of a member carries.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct MemberOf {
-    pub(crate) group_id: String,
-    pub(crate) generation: i32,
-    pub(crate) member_id: String,
-    pub(crate) instance_id: Option<String>,
-}
-
-/// An answer that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
-    Join(Ticket, Joined),
-    Sync(Ticket, Synced),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// No members; offsets may be left.
-    Empty,
-    /// Waiting for every member to join, until the deadline.
-    Preparing {
-        deadline: Duration,
-        /// The first rebalance of an empty group waits a little for more members: how much longer it may be put off,
-        /// and whether someone came since it was last put off.
-        initial: Option<Initial>,
-    },
-    /// Generation made; waiting for the leader's assignment.
-    Completing { deadline: Duration },
-    /// Every member has its assignment.
-    Stable,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Initial {
-    remaining: Duration,
-    newcomer: bool,
-}
-
-#[derive(Debug)]
-struct Member {
-    id: String,
-    instance_id: Option<String>,
-    client_id: String,
-    client_host: String,
-    session_timeout: Duration,
-    rebalance_timeout: Duration,
-    protocols: Vec<(String, Bytes)>,
-    assignment: Bytes,
-    joining: Option<Ticket>,
-    syncing: Option<Ticket>,
-    synced: bool,
-    expires: Duration,
-    is_new: bool,
-}
-
-#[derive(Debug)]
-struct Group {
-    phase: Phase,
-    generation: i32,
-    protocol_type: String,
-    protocol: Option<String>,
-    leader: String,
-    /// In the order they came.
-    members: Vec<Member>,
-    /// Ids handed out and not yet used to join, with their deadline.
-    pending: HashMap<String, Duration>,
-    offsets: BTreeMap<TopicPartition, Committed>,
-    /// Offsets inside transactions that are not decided, by producer id.
-    undecided: HashMap<i64, BTreeMap<TopicPartition, Committed>>,
-}
-
-impl Group {
-    fn new() -> Self {
-        Self {
-            phase: Phase::Empty,
-            generation: 0,
-            protocol_type: String::new(),
-            protocol: None,
-            leader: String::new(),
-            members: Vec::new(),
-            pending: HashMap::new(),
-            offsets: BTreeMap::new(),
-            undecided: HashMap::new(),
-        }
-    }
-
-    fn member(&mut self, id: &str) -> Option<&mut Member> {
-        self.members.iter_mut().find(|member| member.id == id)
-    }
-
-    fn static_member(&self, instance_id: &str) -> Option<&Member> {
-        self.members
-            .iter()
-            .find(|member| member.instance_id.as_deref() == Some(instance_id))
-    }
-
-    /// Is this the member it says it is?
-    fn check(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
-        if let Some(instance_id) = instance_id {
-            return match self.static_member(instance_id) {
-                None => Err(ErrorCode::UNKNOWN_MEMBER_ID),
-                Some(member) if member.id != member_id => Err(ErrorCode::FENCED_INSTANCE_ID),
-                Some(_) => Ok(()),
-            };
-        }
-        if self.members.iter().any(|member| member.id == member_id) {
-            Ok(())
-        } else {
-            Err(ErrorCode::UNKNOWN_MEMBER_ID)
-        }
-    }
-
-    fn supports(&self, protocols: &[(String, Bytes)]) -> bool {
-        protocols.iter().any(|(name, _)| {
-            self.members
-                .iter()
-                .all(|member| member.protocols.iter().any(|(known, _)| known == name))
-        })
-    }
-
-    fn rebalance_timeout(&self) -> Duration {
-        self.members
-            .iter()
-            .map(|member| member.rebalance_timeout)
-            .max()
-            .unwrap_or_default()
-    }
-
-    /// Each member votes for the first of its protocols that all of them know.
-    fn elected_protocol(&self) -> Option<String> {
-        let mut votes: Vec<(&str, usize)> = Vec::new();
-        for member in &self.members {
-            let choice = member.protocols.iter().find(|(name, _)| {
-                self.members
-                    .iter()
-                    .all(|other| other.protocols.iter().any(|(known, _)| known == name))
-            });
-            if let Some((name, _)) = choice {
-                match votes.iter_mut().find(|(known, _)| known == name) {
-                    Some((_, count)) => *count += 1,
-                    None => votes.push((name, 1)),
-                }
-            }
-        }
-        let most = votes.iter().map(|&(_, count)| count).max()?;
-        votes
-            .iter()
-            .find(|&&(_, count)| count == most)
-            .map(|&(name, _)| name.to_owned())
-    }
-
-    /// What a member is told of the current generation.
-    fn joined(&self, id: &str) -> Joined {
-        let members = if id == self.leader {
-            let protocol = self.protocol.as_deref();
-            self.members
-                .iter()
-                .map(|member| {
-                    let metadata = member
-                        .protocols
-                        .iter()
-                        .find(|(name, _)| Some(name.as_str()) == protocol)
-                        .map(|(_, metadata)| metadata.clone())
-                        .unwrap_or_default();
-                    (member.id.clone(), member.instance_id.clone(), metadata)
-                })
-                .collect()
-        } else {
-            Vec::new()
-        };
-        Joined {
-            error: ErrorCode::NONE,
-            generation: self.generation,
-            protocol_type: Some(self.protocol_type.clone()),
-            protocol: self.protocol.clone(),
-            leader: self.leader.clone(),
-            skip_assignment: false,
-            member_id: id.to_owned(),
-            members,
-        }
-    }
-
-    fn synced(&self, assignment: Bytes) -> Synced {
-        Synced {
-            error: ErrorCode::NONE,
-            protocol_type: Some(self.protocol_type.clone()),
-            protocol: self.protocol.clone(),
-            assignment,
-        }
-    }
-}
-
-/// One member, as DescribeGroups shows it.
-#[derive(Debug, Clone)]
-pub(crate) struct MemberView {
-    pub(crate) id: String,
-    pub(crate) instance_id: Option<String>,
-    pub(crate) client_id: String,
-    pub(crate) client_host: String,
-    pub(crate) metadata: Bytes,
-    pub(crate) assignment: Bytes,
-}
-
-/// One group, as DescribeGroups and ListGroups show it.
-#[derive(Debug, Clone)]
-pub(crate) struct GroupView {
-    /// Kafka's word for the state: Empty, PreparingRebalance, CompletingRebalance or Stable.
-    pub(crate) state: &'static str,
-    pub(crate) protocol_type: String,
-    pub(crate) protocol: String,
-    pub(crate) generation: i32,
-    pub(crate) members: Vec<MemberView>,
 }
 
 /// All groups of the cluster.
@@ -939,22 +651,6 @@ fn checked<'a>(
         return Err(ErrorCode::ILLEGAL_GENERATION);
     }
     Ok(group)
-}
-
-/// A member whose request is held by the coordinator cannot send heartbeats meanwhile.
-fn session_deadline(member: &Member) -> Option<Duration> {
-    let waits = member.joining.is_some() || member.syncing.is_some();
-    (member.is_new || !waits).then_some(member.expires)
-}
-
-fn group_deadline(group: &Group) -> Option<Duration> {
-    let phase = match group.phase {
-        Phase::Preparing { deadline, .. } | Phase::Completing { deadline } => Some(deadline),
-        Phase::Empty | Phase::Stable => None,
-    };
-    let members = group.members.iter().filter_map(session_deadline);
-    let pending = group.pending.values().copied();
-    members.chain(pending).chain(phase).min()
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub struct Connection {
 struct Shared {
     /// For messages: address, and the broker's id where it is known.
     name: Arc<str>,
+    /// Whether the cluster itself named this address: then a broker is there, and that it hangs up proves nothing.
+    is_broker: bool,
     client_id: Text,
     versions: OnceLock<BrokerVersions>,
     /// The next correlation id. Locked from its choice until the request is queued, so that requests are queued in their order.
@@ -115,6 +117,7 @@ impl Connection {
             let connection = Self {
                 shared: Arc::new(Shared {
                     name: Arc::clone(&name),
+                    is_broker: name != address,
                     client_id: Text::from(config.client_id.as_str()),
                     versions: OnceLock::new(),
                     correlation: Mutex::new(0),
@@ -195,6 +198,8 @@ impl Connection {
     /// What went wrong before the peer proved to be a broker, seen as what it most likely is.
     fn not_kafka(&self, error: Error) -> Error {
         let reason: Arc<str> = match error {
+            // It may be about to stop, or have just started.
+            Error::Disconnected { .. } if self.shared.is_broker => return error,
             Error::Disconnected { reason, .. } => {
                 format!("it was asked for its versions, and then: {reason}").into()
             }

@@ -198,6 +198,21 @@ impl Link {
 
     /// What came of the fetch under way.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        // Also while there is nothing to fetch here: whoever else wants this connection waits for the attempt that is under way.
+        if let State::Opening(opening) = &mut self.state {
+            match opening.as_mut().poll(cx) {
+                Poll::Ready(Ok(connection)) => {
+                    self.state = State::Open(connection);
+                    // It may be wanted by now.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Ready(Err(error)) => {
+                    self.lose();
+                    return Poll::Ready(Event::Failed(error));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
         let State::Waiting { answer, .. } = &mut self.state else {
             return Poll::Pending;
         };

@@ -614,9 +614,13 @@ impl<R, T> Partition<R, T> {
         let first = self.queue.front()?;
         // What was sent before is sent again alone, so that nothing overtakes it. (After renumbering it is as new.)
         let is_again = first.stamp.is_some() || first.attempts > 0;
+        // Nor does anything go behind it: a broker knows a partition's last five batches, and one that was written but failed
+        // again would no longer be among them.
+        let is_behind_one = self.unanswered.iter().any(|batch| batch.attempts > 0);
         let is_after_unknown = self.identity.is_some() && !self.is_known;
         let waits = self.not_before.is_some_and(|not_before| not_before > now);
-        (!waits && (is_idle || !(is_again || is_after_unknown))).then_some(first.bytes)
+        let must_be_alone = is_again || is_after_unknown || is_behind_one;
+        (!waits && (is_idle || !must_be_alone)).then_some(first.bytes)
     }
 
     /// Moves the first batch from the queue to the unanswered, numbered if it is not.

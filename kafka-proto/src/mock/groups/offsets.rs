@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::messages::ErrorCode;
 
-use super::{Group, Groups, MemberOf, Phase};
+use super::group::{Group, Phase};
+use super::{Groups, MemberOf};
 
 /// Topic name and partition.
 pub(crate) type TopicPartition = (String, i32);
