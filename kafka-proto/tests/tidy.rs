@@ -19,20 +19,10 @@ const LINES_MAX: usize = 800;
 const UNSAFE_ROOTS: &[&str] = &["test-support/", "bench/clients/librdkafka/"];
 
 /// Reviewed: files that are longer and should be, with the reason.
-const LONG_FILES: &[(&str, &str)] = &[
-    (
-        "kafka-proto/src/client/consumer/fetcher.rs",
-        "the one place where links, starts, sessions and budget meet; what decides is in state.rs, session.rs, accept.rs",
-    ),
-    (
-        "kafka-proto/src/mock/groups.rs",
-        "one state machine, a coordinator's; its offsets and blobs are in groups/",
-    ),
-    (
-        "kafka-proto/tests/consumer_reading.rs",
-        "the faults of one subject over one set-up",
-    ),
-];
+const LONG_FILES: &[(&str, &str)] = &[(
+    "kafka-proto/tests/consumer_reading.rs",
+    "the faults of one subject over one set-up",
+)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
