@@ -242,8 +242,9 @@ impl Log for Memory {
 
     async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
         let mut state = self.state();
-        assert_eq!(
-            state.unacknowledged, 0,
+        // Batches of the next epoch may be on their way already, but not while a test holds all acknowledgements back.
+        assert!(
+            state.unacknowledged == 0 || self.shared.acks.available_permits() > 0,
             "positions are committed before the outputs are acknowledged"
         );
         for Position { place, offset } in positions {

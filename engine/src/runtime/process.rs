@@ -332,7 +332,13 @@ impl Crew {
                     None
                 }
                 Some(report) = self.reports.recv() => match report {
-                    Report::Running => { running += 1; None }
+                    Report::Running => {
+                        running += 1;
+                        if running == self.workers {
+                            self.tell(Command::Start);
+                        }
+                        None
+                    }
                     Report::Durable { worker, epoch, positions } => epochs.durable(worker, epoch, positions),
                     Report::Reached => {
                         reached += 1;
@@ -387,10 +393,7 @@ impl Crew {
             match action {
                 None => {}
                 Some(Action::Barrier { epoch, last }) => {
-                    for worker in &self.commands {
-                        // A worker that is gone has reported why.
-                        let _ = worker.send(Command::Barrier { epoch, last });
-                    }
+                    self.tell(Command::Barrier { epoch, last });
                 }
                 Some(Action::Commit { positions, .. }) => {
                     committed.clone_from(&positions);
@@ -398,6 +401,13 @@ impl Crew {
                 }
                 Some(Action::Finished) => return Ok(ending.unwrap_or(Ending::Finished)),
             }
+        }
+    }
+
+    fn tell(&self, command: Command) {
+        for worker in &self.commands {
+            // A worker that is gone has reported why.
+            let _ = worker.send(command);
         }
     }
 

@@ -40,6 +40,8 @@ impl Weigh for Parcel {
 /// What the coordinator tells a worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command {
+    /// Every worker's state is restored: read.
+    Start,
     /// Pass this barrier; after the last one, end.
     Barrier { epoch: Epoch, last: bool },
 }
@@ -47,7 +49,7 @@ pub(crate) enum Command {
 /// What a worker tells the coordinator.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// State is restored and reading begins.
+    /// State is restored; it waits for the others.
     Running,
     /// Every output and changelog entry before the barrier is acknowledged; these were the positions there.
     Durable {
@@ -141,6 +143,8 @@ pub(crate) struct Worker<S: Source, K> {
     barrier: Option<Barrier>,
     /// A barrier that came in the middle of a batch: it waits for its end, so that positions lie between batches.
     due: Option<(Epoch, bool)>,
+    /// The last barrier has come.
+    is_ending: bool,
     acks: VecDeque<Ack>,
     /// Batches on their way from an outbox to the producer.
     full: Vec<(i32, BatchBuilder)>,
@@ -188,6 +192,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             work,
             barrier: None,
             due: None,
+            is_ending: false,
             acks: VecDeque::new(),
             full: Vec::new(),
             flushing: None,
@@ -201,6 +206,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         self.restore().await?;
         let _ = self.reports.send(Report::Running);
+        // All begin together: a stop before that finds nothing processed that would have to be committed.
+        if self.commands.recv().await.is_none() {
+            return Ok(());
+        }
         self.ends_seen = self.positions.iter().map(|p| p.offset).collect();
         self.source.assign(&self.positions);
         self.check_reached();
@@ -208,7 +217,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             match self.commands.try_recv() {
                 Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
                 Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
-                Err(mpsc::error::TryRecvError::Empty) => {}
+                Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
             }
             if !self.step().await? && self.wait().await? {
                 return Ok(());
@@ -255,7 +264,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             self.fire(level).await?;
             return Ok(true);
         }
-        if !self.exchange.room_above(0) {
+        // Behind the last barrier nothing may be read: its outputs would be written and its positions never committed.
+        if self.is_ending || !self.exchange.room_above(0) {
             return Ok(false);
         }
         if self.reading.is_none() {
@@ -272,8 +282,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
     async fn wait(&mut self) -> Result<bool, Error> {
         self.send_rows(true);
         self.clock.turn_to(Activity::Wait);
-        let may_read =
-            self.barrier.is_none() && self.reading.is_none() && self.exchange.room_above(0);
+        let may_read = !self.is_ending
+            && self.barrier.is_none()
+            && self.reading.is_none()
+            && self.exchange.room_above(0);
         let linger = match self.waiting_since {
             Some(since) if self.barrier.is_none() => Some(since + self.errand.linger),
             _ => None,
@@ -287,6 +299,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             () = self.exchange.ready() => {}
             command = self.commands.recv() => match command {
                 Some(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
+                Some(Command::Start) => {}
                 None => return Ok(true),
             },
             arrival = self.source.next(), if may_read => {
@@ -475,6 +488,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             .lag
             .fetch_add(lag - self.lag, Ordering::Relaxed);
         self.lag = lag;
+        self.is_ending = last;
         self.barrier = Some(Barrier {
             epoch,
             last,
