@@ -18,7 +18,7 @@ pub use backoff::{Backoff, Jitter};
 pub use cluster::{BrokerId, Cluster, Purpose};
 pub use config::{
     Acks, CompressionType, Config, IsolationLevel, OffsetReset, PROPERTIES, PartitionerChoice,
-    Property, SecurityProtocol,
+    Property, SecurityProtocol, Setting,
 };
 pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, Fetcher};

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use table::{Config, PROPERTIES, Property};
 pub use value::{
     Acks, CompressionType, IsolationLevel, OffsetReset, PartitionerChoice, SecurityProtocol,
+    Setting,
 };
 
 use super::error::ConfigError;

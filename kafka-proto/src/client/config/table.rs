@@ -1,6 +1,6 @@
 //! The table of properties: each is declared once, with Kafka's name, librdkafka's where it differs, type, default, range and meaning.
 
-use super::value::Value;
+use super::value::{Setting, Value};
 use super::{
     Acks, CompressionType, IsolationLevel, OffsetReset, PartitionerChoice, SecurityProtocol,
 };
@@ -60,8 +60,8 @@ macro_rules! properties {
             $(
                 $(#[doc = $doc])*
                 #[must_use]
-                pub fn $field(mut self, value: impl Into<$type>) -> Self {
-                    self.$field = value.into();
+                pub fn $field(mut self, value: impl Setting<$type>) -> Self {
+                    self.$field = value.into_setting();
                     self.set.push($name);
                     self
                 }

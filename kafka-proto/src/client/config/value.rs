@@ -17,8 +17,41 @@ pub(super) trait Value: Sized {
     }
 }
 
+/// What a setter of [`Config`](super::Config) takes for a property of type `T`.
+///
+/// Numbers, booleans and choices are taken as they are, so that `linger_ms(0)` needs no suffix; text also as `&str`.
+pub trait Setting<T> {
+    /// The property's value.
+    fn into_setting(self) -> T;
+}
+
+macro_rules! settings {
+    ($($given:ty => $type:ty: |$value:ident| $into:expr;)*) => {$(
+        impl Setting<$type> for $given {
+            fn into_setting(self) -> $type {
+                let $value = self;
+                $into
+            }
+        }
+    )*};
+}
+
+settings! {
+    bool => bool: |value| value;
+    OffsetReset => OffsetReset: |value| value;
+    String => String: |value| value;
+    &str => String: |value| value.to_owned();
+    Option<String> => Option<String>: |value| value;
+    String => Option<String>: |value| Some(value);
+    &str => Option<String>: |value| Some(value.to_owned());
+    Vec<String> => Vec<String>: |value| value;
+    &str => Vec<String>: |value| servers(value);
+}
+
 macro_rules! numbers {
     ($($type:ty),*) => {$(
+        settings! { $type => $type: |value| value; }
+
         impl Value for $type {
             const KIND: &'static str = "number";
             fn parse(text: &str) -> Result<Self, String> {
@@ -95,6 +128,8 @@ macro_rules! choice {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name { $( $(#[$vdoc])* $variant, )* }
+
+        settings! { $name => $name: |value| value; }
 
         impl Value for $name {
             const KIND: &'static str = "choice";
