@@ -2,7 +2,10 @@
 //!
 //! It decides the partition and when a batch is full. It does not send: whoever runs the plan takes the batches.
 
-use kafka_proto::records::{self, BatchBuilder, BuildError, Compression};
+use kafka_proto::{
+    partition::murmur2,
+    records::{self, BatchBuilder, BuildError, Compression},
+};
 
 /// How a sink's batches are built.
 #[derive(Clone, Copy, Debug)]
@@ -220,24 +223,4 @@ fn fresh(spare: &mut Vec<BatchBuilder>, config: OutboxConfig) -> BatchBuilder {
 fn by_key(key: &[u8], partitions: i32) -> i32 {
     // `partitions` is at least 1 and the masked hash is not negative.
     (murmur2(key) & 0x7fff_ffff) % partitions
-}
-
-/// Murmur2 with Kafka's seed, 32 bits.
-fn murmur2(bytes: &[u8]) -> i32 {
-    const M: u32 = 0x5bd1_e995;
-    let mix = |k: u32| {
-        let k = k.wrapping_mul(M);
-        (k ^ (k >> 24)).wrapping_mul(M)
-    };
-    let mut h = 0x9747_b28c ^ bytes.len() as u32;
-    let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        h = h.wrapping_mul(M) ^ mix(u32::from_le_bytes(*word));
-    }
-    if !rest.is_empty() {
-        let tail = rest.iter().rev().fold(0u32, |t, b| t << 8 | u32::from(*b));
-        h = (h ^ tail).wrapping_mul(M);
-    }
-    h = (h ^ (h >> 13)).wrapping_mul(M);
-    (h ^ (h >> 15)) as i32
 }
