@@ -1,7 +1,10 @@
 //! The checking itself, shared by the program and the test: which kind of vector a line is, and the tally.
 
+mod assignors;
 mod messages;
+mod murmur2;
 mod records;
+mod scram;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +13,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kafka_proto::partition::{murmur2, partition_for_key};
 use serde_json::Value;
 
 /// Failures kept for printing; all are counted.
@@ -117,7 +119,7 @@ fn read(path: &Path) -> Result<String, String> {
 fn check(vector: &Value) -> Check {
     let has = |name: &str| vector.get(name).is_some();
     if has("murmur2") {
-        check_murmur2(vector)
+        murmur2::check(vector)
     } else if has("expected") && has("why") {
         records::check_corrupt(vector)
     } else if has("bytesExact") {
@@ -127,38 +129,12 @@ fn check(vector: &Value) -> Check {
     } else if has("variant") {
         messages::check_message(vector)
     } else if has("mechanism") {
-        Ok(Outcome::Skipped(
-            "scram: the SASL mechanisms are not there yet".to_owned(),
-        ))
+        scram::check(vector)
     } else if has("assignor") {
-        let assignor = vector["assignor"].as_str().unwrap_or("?");
-        Ok(Outcome::Skipped(format!(
-            "assignors: {} {assignor}",
-            vector["side"].as_str().unwrap_or("?")
-        )))
+        assignors::check(vector)
     } else {
         Err("a kind of vector that is not known here".to_owned())
     }
-}
-
-fn check_murmur2(vector: &Value) -> Check {
-    let key = hex(vector, "keyHex")?;
-    let hash = murmur2(&key);
-    expect("murmur2", &Value::from(hash), &vector["murmur2"])?;
-    expect(
-        "positive",
-        &Value::from(hash & i32::MAX),
-        &vector["positive"],
-    )?;
-    let partitions: Value = (1..=100)
-        .map(|count| partition_for_key(&key, count))
-        .collect();
-    expect(
-        "partitionOf1To100",
-        &partitions,
-        &vector["partitionOf1To100"],
-    )?;
-    Ok(Outcome::Passed)
 }
 
 /// The bytes of a field in hex.
