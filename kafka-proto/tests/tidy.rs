@@ -19,10 +19,7 @@ const LINES_MAX: usize = 800;
 const UNSAFE_ROOTS: &[&str] = &["test-support/", "bench/clients/librdkafka/"];
 
 /// Reviewed: files that are longer and should be, with the reason.
-const LONG_FILES: &[(&str, &str)] = &[(
-    "kafka-proto/tests/consumer_reading.rs",
-    "the faults of one subject over one set-up",
-)];
+const LONG_FILES: &[(&str, &str)] = &[];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()

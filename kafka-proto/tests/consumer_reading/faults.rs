@@ -1,0 +1,216 @@
+//! Leaders that move, brokers that go, topics that vanish: reading goes on from the position, or says why not.
+use kafka_proto::{
+    client::{
+        Error, OffsetReset,
+        consumer::{Fetcher, Start},
+    },
+    messages::{ApiKey, ErrorCode},
+    mock,
+};
+
+use super::rig::{LIMIT, Rig, SHORT, append, offsets, read_to, rig};
+
+#[tokio::test]
+async fn a_moved_leader_is_followed_and_nothing_is_read_twice() {
+    let Rig { mock, cluster } =
+        Rig::of(mock::Cluster::builder().brokers(3).topic("t", 1), &[]).await;
+    append(&mock, 0, 0..50);
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    let mut read = read_to(&mut fetcher, 0, 50).await;
+    for broker in [2, 3, 1, 2] {
+        mock.move_leader("t", 0, broker).unwrap();
+        let end = mock.end_offset("t", 0).unwrap();
+        append(&mock, 0, end..end + 50);
+        read.extend(read_to(&mut fetcher, 0, end + 50).await);
+    }
+    assert_eq!(read, (0..250).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_and_comes_back_is_read_on_from_the_position() {
+    let Rig { mock, cluster } =
+        Rig::of(mock::Cluster::builder().brokers(1).topic("t", 2), &[]).await;
+    append(&mock, 0, 0..20);
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    let mut read = read_to(&mut fetcher, 0, 20).await;
+    mock.stop_broker(1).await.unwrap();
+    assert!(
+        fetcher.poll_batches(SHORT).await.unwrap().is_empty(),
+        "a lost broker is no error"
+    );
+    assert_eq!(fetcher.position("t", 0), Some(20));
+    append(&mock, 0, 20..40);
+    mock.start_broker(1).await.unwrap();
+    read.extend(read_to(&mut fetcher, 0, 40).await);
+    assert_eq!(read, (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn answers_that_never_come_or_break_off_are_asked_for_again() {
+    let Rig { mock, cluster } = rig(
+        1,
+        &[
+            ("request.timeout.ms", "100"),
+            ("max.partition.fetch.bytes", "1000"),
+        ],
+    )
+    .await;
+    append(&mock, 0, 0..300);
+    let faults = mock.faults();
+    let hits = [
+        faults.on(ApiKey::FETCH).after(1).drop_connection(),
+        faults
+            .on(ApiKey::FETCH)
+            .after(3)
+            .applied()
+            .drop_connection(),
+        faults.on(ApiKey::FETCH).after(5).cut_response(30),
+        faults.on(ApiKey::FETCH).after(7).never_answer(),
+    ];
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    assert_eq!(
+        read_to(&mut fetcher, 0, 300).await,
+        (0..300).collect::<Vec<_>>()
+    );
+    assert!(hits.iter().all(|fault| fault.hits() == 1));
+}
+
+#[tokio::test]
+async fn errors_of_a_partition_that_pass_are_waited_for() {
+    let Rig { mock, cluster } = rig(1, &[]).await;
+    append(&mock, 0, 0..10);
+    for code in [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::FENCED_LEADER_EPOCH,
+        ErrorCode::UNKNOWN_LEADER_EPOCH,
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode::OFFSET_NOT_AVAILABLE,
+        ErrorCode::KAFKA_STORAGE_ERROR,
+        ErrorCode::UNKNOWN_SERVER_ERROR,
+    ] {
+        let fault = mock
+            .faults()
+            .on(ApiKey::FETCH)
+            .partition("t", 0)
+            .times(2)
+            .error(code);
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Offset(0));
+        assert_eq!(
+            read_to(&mut fetcher, 0, 10).await,
+            (0..10).collect::<Vec<_>>(),
+            "{code}"
+        );
+        assert_eq!(fault.hits(), 2, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_anew_follows_the_reset_policy() {
+    let Rig { mock, cluster } = rig(1, &[("metadata.max.age.ms", "20")]).await;
+    append(&mock, 0, 0..10);
+    let mut earliest = Fetcher::new(&cluster);
+    let mut none = Fetcher::new(&cluster).with_reset(OffsetReset::None);
+    earliest.assign("t", 0, Start::Earliest);
+    none.assign("t", 0, Start::Offset(0));
+    read_to(&mut earliest, 0, 10).await;
+    read_to(&mut none, 0, 10).await;
+    mock.delete_topic("t").unwrap();
+    mock.create_topic("t", 1).unwrap();
+    append(&mock, 0, 0..25);
+    let mut again = Vec::new();
+    let reading = async {
+        while again.last() != Some(&24) {
+            let fetched = earliest.poll_batches(LIMIT).await.unwrap();
+            again.extend(offsets(&earliest, fetched, 0));
+        }
+    };
+    tokio::time::timeout(LIMIT, reading).await.unwrap();
+    assert_eq!(again, (0..25).collect::<Vec<_>>());
+    let error = loop {
+        if let Err(error) = none.poll_batches(LIMIT).await {
+            break error;
+        }
+    };
+    assert!(
+        matches!(&error, Error::PositionLost { offset: 10, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("created again"), "{error}");
+    // Said again until somebody seeks; the new log is not read from the old position.
+    let again = none.poll_batches(LIMIT).await.unwrap_err();
+    assert_eq!(again.to_string(), error.to_string());
+    none.seek("t", 0, Start::Earliest).unwrap();
+    assert_eq!(read_to(&mut none, 0, 25).await.len(), 25);
+}
+
+#[tokio::test]
+async fn without_a_start_every_poll_says_so_until_somebody_seeks() {
+    let Rig { mock, cluster } = rig(1, &[]).await;
+    append(&mock, 0, 0..3);
+    let mut fetcher = Fetcher::new(&cluster).with_reset(OffsetReset::None);
+    fetcher.assign("t", 0, Start::Reset);
+    for _ in 0..3 {
+        let error = fetcher.poll_batches(LIMIT).await.unwrap_err();
+        assert!(
+            matches!(error, Error::PositionLost { offset: -1, .. }),
+            "{error}"
+        );
+    }
+    fetcher.seek("t", 0, Start::Earliest).unwrap();
+    assert_eq!(read_to(&mut fetcher, 0, 3).await, [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_an_error_after_a_while() {
+    let Rig { mock, cluster } = Rig::of(
+        mock::Cluster::builder()
+            .topic("t", 1)
+            .auto_create_topics(false),
+        &[
+            ("metadata.max.age.ms", "20"),
+            ("default.api.timeout.ms", "100"),
+        ],
+    )
+    .await;
+    append(&mock, 0, 0..10);
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    read_to(&mut fetcher, 0, 10).await;
+    mock.delete_topic("t").unwrap();
+    let error = loop {
+        if let Err(error) = fetcher.poll_batches(LIMIT).await {
+            break error;
+        }
+    };
+    assert_eq!(
+        error.code(),
+        Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        "{error}"
+    );
+    assert!(error.to_string().contains("topic t"), "{error}");
+}
+
+#[tokio::test]
+async fn records_deleted_under_the_position_follow_the_reset_policy() {
+    let Rig { mock, cluster } = rig(1, &[("max.partition.fetch.bytes", "300")]).await;
+    append(&mock, 0, 0..100);
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    read_to(&mut fetcher, 0, 5).await;
+    mock.delete_records("t", 0, 60).unwrap();
+    let rest = read_to(&mut fetcher, 0, 100).await;
+    assert_eq!(rest[rest.len() - 40..], (60..100).collect::<Vec<_>>());
+    let error = {
+        let mut none = Fetcher::new(&cluster).with_reset(OffsetReset::None);
+        none.assign("t", 0, Start::Offset(7));
+        none.poll_batches(LIMIT).await.unwrap_err().to_string()
+    };
+    assert!(
+        error.contains("t-0") && error.contains("offset 7"),
+        "{error}"
+    );
+}

@@ -1,0 +1,193 @@
+//! Sessions, versions, budgets, pauses and portions.
+use std::time::Instant;
+
+use kafka_proto::{
+    client::{
+        Consumer, TopicPartition,
+        consumer::{FetchBudget, Fetcher, Start},
+    },
+    messages::{ApiKey, ErrorCode, Versions},
+    mock,
+};
+
+use super::rig::{LIMIT, Rig, SHORT, append, config, read_to, rig};
+
+#[tokio::test]
+async fn a_lost_session_is_opened_again_without_losing_or_repeating() {
+    let Rig { mock, cluster } = rig(1, &[("max.partition.fetch.bytes", "1000")]).await;
+    append(&mock, 0, 0..200);
+    for code in [
+        ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+        ErrorCode::INVALID_FETCH_SESSION_EPOCH,
+        ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR,
+    ] {
+        let fault = mock
+            .faults()
+            .on(ApiKey::FETCH)
+            .after(2)
+            .times(3)
+            .error(code);
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Offset(0));
+        assert_eq!(
+            read_to(&mut fetcher, 0, 200).await,
+            (0..200).collect::<Vec<_>>(),
+            "{code}"
+        );
+        assert_eq!(fault.hits(), 3, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn every_version_of_fetch_reads_the_same() {
+    for last in [4, 6, 7, 11, 12, 13, 18] {
+        let Rig { mock, cluster } = Rig::of(
+            mock::Cluster::builder()
+                .topic("t", 2)
+                .versions(ApiKey::FETCH, Versions::new(4, last)),
+            &[("max.partition.fetch.bytes", "500")],
+        )
+        .await;
+        append(&mock, 0, 0..30);
+        append(&mock, 1, 0..30);
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Earliest);
+        fetcher.assign("t", 1, Start::Offset(30));
+        assert_eq!(
+            read_to(&mut fetcher, 0, 30).await,
+            (0..30).collect::<Vec<_>>(),
+            "version {last}"
+        );
+        append(&mock, 1, 30..40);
+        assert_eq!(
+            read_to(&mut fetcher, 1, 40).await,
+            (30..40).collect::<Vec<_>>(),
+            "version {last}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_next_fetch_is_on_its_way_while_the_application_works() {
+    let Rig { mock, cluster } = rig(1, &[("max.partition.fetch.bytes", "500")]).await;
+    append(&mock, 0, 0..200);
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    let fetched = fetcher.poll_batches(LIMIT).await.unwrap();
+    assert!(!fetched.is_empty());
+    // The application computes: this thread does nothing else, also not the connection's task.
+    let deadline = Instant::now() + LIMIT;
+    while mock.received_count(ApiKey::FETCH) < 2 {
+        assert!(Instant::now() < deadline, "the next fetch did not leave");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_full_buffer_stops_fetching_until_batches_are_dropped() {
+    let Rig { mock, cluster } = rig(1, &[("max.partition.fetch.bytes", "4000")]).await;
+    for _ in 0..40 {
+        let value = vec![b'x'; 1000];
+        mock.append("t", 0, [(None, Some(&value[..]))]).unwrap();
+    }
+    let budget = FetchBudget::new(10_000);
+    let mut fetcher = Fetcher::with_budget(&cluster, &budget);
+    fetcher.assign("t", 0, Start::Earliest);
+    let mut held = Vec::new();
+    let filling = async {
+        loop {
+            let fetched = fetcher.poll_batches(SHORT).await.unwrap();
+            if fetched.is_empty() {
+                break;
+            }
+            held.push(fetched);
+            assert!(budget.used() <= 10_000, "{}", budget.used());
+        }
+    };
+    tokio::time::timeout(LIMIT, filling)
+        .await
+        .expect("the buffer is full");
+    let position = fetcher.position("t", 0).unwrap();
+    assert!(position < 40, "more was fetched than the buffer holds");
+    let asked = mock.received_count(ApiKey::FETCH);
+    assert!(fetcher.poll_batches(SHORT).await.unwrap().is_empty());
+    assert_eq!(
+        mock.received_count(ApiKey::FETCH),
+        asked,
+        "a full buffer asks for nothing"
+    );
+    held.clear();
+    let emptying = async {
+        while fetcher.position("t", 0) != Some(40) {
+            fetcher.poll_batches(LIMIT).await.unwrap();
+        }
+    };
+    tokio::time::timeout(LIMIT, emptying)
+        .await
+        .expect("reading goes on");
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_every_limit_is_delivered() {
+    let limits = [
+        ("max.partition.fetch.bytes", "100"),
+        ("fetch.max.bytes", "100"),
+        ("fetch.buffer.bytes", "5000"),
+    ];
+    let Rig { mock, cluster } = rig(1, &limits).await;
+    let value = vec![b'x'; 100_000];
+    mock.append("t", 0, [(None, Some(&value[..]))]).unwrap();
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    let fetched = fetcher.poll_batches(LIMIT).await.unwrap();
+    assert_eq!(fetched.partitions()[0].position(), 1);
+}
+
+#[tokio::test]
+async fn a_paused_partition_is_not_delivered_and_keeps_its_position() {
+    let Rig { mock, cluster } = rig(2, &[]).await;
+    append(&mock, 0, 0..10);
+    append(&mock, 1, 0..10);
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Offset(0));
+    fetcher.assign("t", 1, Start::Offset(0));
+    fetcher.pause("t", 0).unwrap();
+    assert_eq!(read_to(&mut fetcher, 1, 10).await.len(), 10);
+    assert!(fetcher.poll_batches(SHORT).await.unwrap().is_empty());
+    assert_eq!(fetcher.position("t", 0), Some(0));
+    fetcher.resume("t", 0).unwrap();
+    assert_eq!(read_to(&mut fetcher, 0, 10).await.len(), 10);
+}
+
+#[tokio::test]
+async fn records_come_as_values_in_portions_of_max_poll_records() {
+    let Rig { mock, .. } = rig(1, &[]).await;
+    let values: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    mock.append(
+        "t",
+        0,
+        values.iter().map(|value| (None, Some(value.as_bytes()))),
+    )
+    .unwrap();
+    let mut consumer = Consumer::connect(config(&mock, &[("max.poll.records", "30")]))
+        .await
+        .unwrap();
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    let mut portions = Vec::new();
+    while portions.iter().sum::<usize>() < 100 {
+        let records = consumer.poll(LIMIT).await.unwrap();
+        for record in &records {
+            assert_eq!(record.value_bytes().unwrap(), record.offset().to_string());
+            assert_eq!((record.key(), record.headers().count()), (None, 0));
+        }
+        portions.push(records.len());
+        assert_eq!(
+            consumer.position("t", 0),
+            Some(portions.iter().sum::<usize>() as i64)
+        );
+    }
+    assert_eq!(portions, [30, 30, 30, 10]);
+    consumer.seek("t", 0, Start::Offset(98)).unwrap();
+    assert_eq!(consumer.recv().await.unwrap().offset(), 98);
+    assert_eq!(consumer.recv().await.unwrap().offset(), 99);
+}
