@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Cluster, Config, Error, Producer, Purpose};
+use kafka_proto::client::{Cluster, CompressionType, Config, Error, Producer, Purpose};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
 use kafka_proto::records::batches;
@@ -630,4 +630,55 @@ async fn when_all_known_brokers_are_gone_the_bootstrap_servers_are_asked_again()
     }
     let topic = cluster.topic("t", Duration::from_secs(5)).await.unwrap();
     assert_eq!(topic.partitions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_tell_where_time_and_memory_go_by_broker_and_batch() {
+    let mock = mock(1, 1).await;
+    let config = config(&mock).compression_type(CompressionType::Lz4);
+    let producer = Producer::connect(config).await.unwrap();
+    let value = "a".repeat(2000);
+    let first = producer.cluster().metrics();
+    let deliveries = [
+        producer.enqueue(record(0, &value)).await.unwrap(),
+        producer.enqueue(record(0, &value)).await.unwrap(),
+    ];
+    let taken = producer.cluster().metrics();
+    let budget = &taken.budgets[0];
+    assert_eq!((budget.property, budget.limit), ("buffer.memory", 32 << 20));
+    assert_eq!(budget.taken, 16_384, "the open batch");
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    let sent = producer.cluster().metrics().since(&first);
+    assert_eq!((sent.batches_sent, sent.records_sent), (1, 2));
+    assert_eq!(
+        (sent.batch_records.count(), sent.batch_records.sum()),
+        (1, 2)
+    );
+    assert_eq!(sent.batch_bytes.sum(), sent.batch_bytes_sent);
+    assert!(
+        sent.compression_rate() > 10.0,
+        "{}",
+        sent.compression_rate()
+    );
+    assert_eq!(sent.batch_queue_us.sum() / 1000, 5, "it lingered");
+    assert!(sent.delivery_us.sum() >= sent.batch_queue_us.sum());
+    let (name, broker) = sent.brokers.last_key_value().unwrap();
+    assert!(name.starts_with("broker 1 ("), "{name}");
+    assert_eq!((broker.produce_us.count(), broker.fetch_us.count()), (1, 0));
+    assert!(broker.requests >= 2 && broker.write_us.count() == broker.queue_us.count());
+    assert_eq!(sent.budgets[0].taken, 0);
+    mock.faults()
+        .on(ApiKey::PRODUCE)
+        .error(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    producer.send(record(0, "again")).await.unwrap();
+    let all = producer.cluster().metrics();
+    assert_eq!(all.errors[&ErrorCode::NOT_LEADER_OR_FOLLOWER], 1);
+    assert_eq!(all.batch_retries, 1);
+    let text = all.to_string();
+    assert!(
+        text.contains(&**name) && text.contains("delivery_us"),
+        "{text}"
+    );
 }

@@ -24,7 +24,10 @@ pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, Fetcher};
 pub use error::{ConfigError, Error, Result};
 pub use group::{Membership, TopicPartition};
-pub use metrics::MetricsSnapshot;
+pub use metrics::{
+    BrokerMetricsSnapshot, BudgetSnapshot, HistogramSnapshot, MetricsSnapshot,
+    PartitionMetricsSnapshot,
+};
 pub use producer::Producer;
 
 /// Splits `host:port`, also with an IPv6 address in brackets; `None` if it is not of that form.

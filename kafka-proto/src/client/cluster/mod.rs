@@ -329,7 +329,10 @@ impl Cluster {
             }
             changed
         });
-        Ok(self.metadata())
+        let metadata = self.metadata();
+        let size = i64::try_from(metadata.brokers().count()).unwrap_or(i64::MAX);
+        self.inner.metrics.cluster_size.set(size);
+        Ok(metadata)
     }
 }
 

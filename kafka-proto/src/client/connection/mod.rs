@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 pub use versions::BrokerVersions;
 
@@ -92,6 +93,7 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Self> {
         let address: Arc<str> = format!("{host}:{port}").into();
+        let of_broker = metrics.broker(&name);
         let attempt = async {
             let stream = connect
                 .connect(host, port)
@@ -110,6 +112,7 @@ impl Connection {
                 commands: receiver,
                 ended: Arc::clone(&ended),
                 metrics: Arc::clone(metrics),
+                of_broker: Arc::clone(&of_broker),
                 idle_max,
                 state: State::new(idle_max),
             };
@@ -138,8 +141,16 @@ impl Connection {
                 })
             });
         match &result {
-            Ok(_) => metrics.connections_opened.add(1),
-            Err(_) => metrics.connections_failed.add(1),
+            Ok(_) => {
+                metrics.connections_opened.add(1);
+                of_broker.connections_opened.add(1);
+                tracing::debug!(broker = %name, "connected");
+            }
+            Err(error) => {
+                metrics.connections_failed.add(1);
+                of_broker.connections_failed.add(1);
+                tracing::debug!(broker = %name, %error, "cannot connect");
+            }
         }
         result
     }
@@ -377,6 +388,7 @@ impl Connection {
             correlation,
             len: frame.len(),
             pieces: frame.into_parts(),
+            queued: Instant::now(),
             timeout,
             reply,
         };

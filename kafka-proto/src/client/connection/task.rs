@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frame::{FrameError, FrameReader};
 use crate::client::error::{Error, Result};
-use crate::client::metrics::Metrics;
+use crate::client::metrics::{BrokerMetrics, Histogram, Metrics};
 use crate::messages::ApiKey;
 use crate::net::BoxStream;
 
@@ -36,6 +36,7 @@ pub(super) struct Outgoing {
     pub(super) correlation: i32,
     pub(super) pieces: Vec<Bytes>,
     pub(super) len: usize,
+    pub(super) queued: Instant,
     pub(super) timeout: Duration,
     pub(super) reply: Reply,
 }
@@ -67,6 +68,11 @@ struct Unanswered {
     deadline: Instant,
     timeout: Duration,
     reply: Reply,
+    /// When writing it began, and its last byte among all that this connection writes.
+    taken: Instant,
+    last_byte: u64,
+    /// When that byte was written.
+    written: Option<Instant>,
 }
 
 pub(super) struct Task {
@@ -77,6 +83,7 @@ pub(super) struct Task {
     /// Why the connection ended, for those who come later.
     pub(super) ended: Arc<OnceLock<Error>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) of_broker: Arc<BrokerMetrics>,
     pub(super) idle_max: Duration,
     pub(super) state: State,
 }
@@ -84,6 +91,9 @@ pub(super) struct Task {
 /// What is under way.
 pub(super) struct State {
     writing: VecDeque<Bytes>,
+    /// Bytes taken to be written, and bytes written, since the connection was made.
+    bytes_taken: u64,
+    bytes_written: u64,
     /// Requests were left in the queue because `writing` was long enough.
     full: bool,
     unflushed: bool,
@@ -103,6 +113,8 @@ impl State {
         let armed = now + idle_max;
         Self {
             writing: VecDeque::new(),
+            bytes_taken: 0,
+            bytes_written: 0,
             full: false,
             unflushed: false,
             unanswered: VecDeque::new(),
@@ -134,12 +146,15 @@ impl Task {
     pub(super) async fn run(mut self) {
         let end = poll_fn(|cx| self.poll(cx)).await;
         let error = match end {
-            End::Ours(reason) => Error::Disconnected {
-                broker: Arc::clone(&self.name),
-                reason: reason.into(),
-            },
+            End::Ours(reason) => {
+                tracing::debug!(broker = %self.name, %reason, "connection ended");
+                Error::Disconnected {
+                    broker: Arc::clone(&self.name),
+                    reason: reason.into(),
+                }
+            }
             End::Lost(reason) => {
-                self.metrics.connections_lost.add(1);
+                self.count_lost();
                 tracing::debug!(broker = %self.name, %reason, "connection lost");
                 Error::Disconnected {
                     broker: Arc::clone(&self.name),
@@ -147,7 +162,7 @@ impl Task {
                 }
             }
             End::Failed(error) => {
-                self.metrics.connections_lost.add(1);
+                self.count_lost();
                 tracing::debug!(broker = %self.name, %error, "connection closed");
                 error
             }
@@ -163,6 +178,11 @@ impl Task {
                 outgoing.reply.give(Err(error.clone()));
             }
         }
+    }
+
+    fn count_lost(&self) {
+        self.metrics.connections_lost.add(1);
+        self.of_broker.connections_lost.add(1);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -211,6 +231,8 @@ impl Task {
                 Poll::Ready(Some(Command::Send(outgoing))) => self.take(outgoing, now),
                 Poll::Ready(Some(Command::Mute(time))) => {
                     self.metrics.throttle_ms.add(time.as_millis() as u64);
+                    self.of_broker.throttle_ms.add(time.as_millis() as u64);
+                    tracing::debug!(broker = %self.name, ?time, "throttled");
                     let until = now + time;
                     self.state.muted_until = Some(until);
                     // What is on its way already is not answered late by its own fault.
@@ -232,7 +254,14 @@ impl Task {
     fn take(&mut self, outgoing: Outgoing, now: Instant) {
         self.metrics.requests.add(1);
         self.metrics.bytes_out.add(outgoing.len as u64);
+        self.of_broker.requests.add(1);
+        self.of_broker.bytes_out.add(outgoing.len as u64);
+        self.of_broker
+            .queue_us
+            .record_time(now.saturating_duration_since(outgoing.queued));
+        tracing::trace!(broker = %self.name, api = %outgoing.key, correlation = outgoing.correlation, bytes = outgoing.len, "request");
         self.state.last_used = now;
+        self.state.bytes_taken += outgoing.len as u64;
         self.state.writing.extend(outgoing.pieces);
         if matches!(outgoing.reply, Reply::Nowhere) {
             return;
@@ -245,10 +274,52 @@ impl Task {
             deadline,
             timeout: outgoing.timeout,
             reply: outgoing.reply,
+            taken: now,
+            last_byte: self.state.bytes_taken,
+            written: None,
         });
     }
 
+    /// Notes which requests were written to their end.
+    fn count_written(&mut self) {
+        let now = Instant::now();
+        let written = self.state.bytes_written;
+        let unanswered = self.state.unanswered.iter_mut().rev();
+        for request in unanswered.take_while(|request| request.written.is_none()) {
+            if request.last_byte <= written {
+                request.written = Some(now);
+                let took = now.saturating_duration_since(request.taken);
+                self.of_broker.write_us.record_time(took);
+            }
+        }
+    }
+
+    fn count_answered(&self, request: &Unanswered, bytes: usize, now: Instant) {
+        self.metrics.responses.add(1);
+        self.metrics.bytes_in.add(bytes as u64);
+        let of_broker = &self.of_broker;
+        of_broker.responses.add(1);
+        of_broker.bytes_in.add(bytes as u64);
+        let histogram: &Histogram = match request.key {
+            ApiKey::PRODUCE => &of_broker.produce_us,
+            ApiKey::FETCH => &of_broker.fetch_us,
+            _ => &of_broker.request_us,
+        };
+        let took = now.saturating_duration_since(request.written.unwrap_or(request.taken));
+        histogram.record_time(took);
+        tracing::trace!(broker = %self.name, api = %request.key, correlation = request.correlation, bytes, ?took, "response");
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        let before = self.state.bytes_written;
+        let result = self.write(cx);
+        if self.state.bytes_written > before {
+            self.count_written();
+        }
+        result
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
         let writing = &mut self.state.writing;
         while !writing.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
@@ -266,6 +337,7 @@ impl Task {
                 return Err(std::io::ErrorKind::WriteZero.into());
             }
             self.state.unflushed = true;
+            self.state.bytes_written += written as u64;
             while let Some(piece) = writing.front_mut() {
                 if piece.len() > written {
                     piece.advance(written);
@@ -294,15 +366,15 @@ impl Task {
                     return Poll::Ready(End::Failed(self.not_a_frame(size, seen)));
                 }
             };
-            self.metrics.responses.add(1);
-            self.metrics.bytes_in.add(frame.len() as u64 + 4);
-            self.state.last_used = Instant::now();
+            let now = Instant::now();
+            self.state.last_used = now;
             let correlation = frame
                 .first_chunk::<4>()
                 .map(|bytes| i32::from_be_bytes(*bytes));
             // Brokers answer in order: any other number means that one of us lost count.
             match self.state.unanswered.pop_front() {
                 Some(request) if correlation == Some(request.correlation) => {
+                    self.count_answered(&request, frame.len() + 4, now);
                     request.reply.give(Ok(frame));
                 }
                 other => {
@@ -351,6 +423,7 @@ impl Task {
             .find(|request| request.deadline <= now)
         {
             self.metrics.timeouts.add(1);
+            self.of_broker.timeouts.add(1);
             return Poll::Ready(End::Failed(Error::Timeout {
                 what: format!("{} by {}", late.key, self.name).into(),
                 after: late.timeout,

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 use super::state::Outcome;
 use crate::client::error::{Error, Result};
 
@@ -122,33 +124,35 @@ impl Completion {
 #[derive(Debug)]
 pub(super) struct Ticket {
     completion: Arc<Completion>,
-    count: u32,
-    bytes: usize,
+    pub(super) count: u32,
+    /// The batch's size on the wire, and what it was before compression.
+    pub(super) bytes: usize,
+    pub(super) bytes_uncompressed: usize,
+    /// When the batch, or its first record, was accepted.
+    pub(super) accepted: Instant,
     is_told: bool,
 }
 
 impl Ticket {
-    pub(super) fn new(completion: Arc<Completion>, count: u32) -> Self {
+    pub(super) fn new(
+        completion: Arc<Completion>,
+        count: u32,
+        (bytes, bytes_uncompressed): (usize, usize),
+        accepted: Instant,
+    ) -> Self {
         Self {
             completion,
             count,
-            bytes: 0,
+            bytes,
+            bytes_uncompressed,
+            accepted,
             is_told: false,
         }
     }
 
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Notes the batch's size on the wire.
-    pub(super) fn of_bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes as u64
+    /// Topic and partition.
+    pub(super) fn place(&self) -> (&str, i32) {
+        (&self.completion.topic, self.completion.partition)
     }
 
     pub(super) fn tell(mut self, outcome: Outcome) {

@@ -119,6 +119,12 @@ impl Producer {
             is_closed: AtomicBool::default(),
             config,
         });
+        let memory = Arc::downgrade(&shared.memory);
+        let budgets = &cluster.counters().budgets;
+        budgets.watch("buffer.memory", memory_max as u64, move || {
+            let free = memory.upgrade()?.available_permits();
+            Some(memory_max.saturating_sub(free) as u64)
+        });
         let (events, receiver) = mpsc::unbounded_channel();
         task::spawn(&shared, receiver);
         Ok(Self { shared, events })
@@ -335,6 +341,7 @@ impl Producer {
         let shared = &self.shared;
         let wanted = permits(bytes.min(shared.memory_max));
         let mut acquire = pin!(Arc::clone(&shared.memory).acquire_many_owned(wanted));
+        shared.cluster.counters().buffer_waits.add(1);
         let soon = deadline.min(Instant::now() + LINGER_UNDER_PRESSURE);
         let mut result = timeout_at(soon, acquire.as_mut()).await;
         if result.is_err() {
@@ -387,6 +394,7 @@ impl Producer {
             partition,
         } = batch;
         let count = builder.record_count();
+        let uncompressed = builder.size_bytes();
         let bytes = builder
             .finish(Stamp::NONE)
             .map_err(|error| build_error(&topic, partition, &error))?;
@@ -402,7 +410,7 @@ impl Producer {
         // What compression saved is free again.
         let surplus = permit.num_permits().saturating_sub(bytes.len());
         drop(permit.split(surplus));
-        self.submit_records(topic, partition, count, bytes.into(), permit)
+        self.submit_records(topic, partition, count, bytes.into(), uncompressed, permit)
     }
 
     /// Sends a fetched batch on whole: its records are neither decompressed nor read nor copied. `position` is where the reader stood.
@@ -447,7 +455,9 @@ impl Producer {
                 self.reserve(size, deadline).await?
             }
         };
-        self.submit_records(topic, partition, batch.record_count(), records, permit)
+        let uncompressed = records.len();
+        let count = batch.record_count();
+        self.submit_records(topic, partition, count, records, uncompressed, permit)
     }
 
     /// Whether [`Producer::submit_relay`] would take a batch, and if not, why.
@@ -464,17 +474,18 @@ impl Producer {
         partition: i32,
         count: u32,
         records: Records,
+        uncompressed: usize,
         permit: OwnedSemaphorePermit,
     ) -> Result<Delivery> {
         let completion = Completion::new(Arc::clone(&topic), partition);
         let delivery = Delivery::new(Arc::clone(&completion));
+        let sizes = (records.len(), uncompressed);
         self.tell(Event::Submit(Submission {
             topic,
             partition,
             records,
             permit,
-            ticket: Ticket::new(completion, count),
-            accepted: Instant::now(),
+            ticket: Ticket::new(completion, count, sizes, Instant::now()),
         }))?;
         Ok(delivery)
     }
@@ -655,15 +666,16 @@ impl Shared {
             opened,
             ..
         } = open.take()?;
-        let ticket = Ticket::new(completion, builder.record_count());
+        let (count, uncompressed) = (builder.record_count(), builder.size_bytes());
         let bytes = match builder.finish(Stamp::NONE) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let error = build_error(&accumulator.topic, accumulator.partition, &error);
-                ticket.tell(state::Outcome::Failed(error));
+                completion.tell(count, state::Outcome::Failed(error));
                 return None;
             }
         };
+        let ticket = Ticket::new(completion, count, (bytes.len(), uncompressed), opened);
         self.pool.give_builder(builder);
         let surplus = permit.num_permits().saturating_sub(bytes.len());
         drop(permit.split(surplus));
@@ -673,7 +685,6 @@ impl Shared {
             records: bytes.into(),
             permit,
             ticket,
-            accepted: opened,
         })
     }
 

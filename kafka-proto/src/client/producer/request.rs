@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::delivery::Ticket;
 use super::state::{Answer, Plan, Sender};
@@ -19,6 +20,8 @@ use crate::wire::{Records, Text, Uuid};
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) records: Records,
+    /// When it was accepted, until it is sent for the first time.
+    pub(super) waiting_since: Option<Instant>,
     /// What the bytes carry now.
     pub(super) stamp: Option<Stamp>,
     /// The share of `buffer.memory`; free again when this is dropped.
@@ -45,16 +48,22 @@ const LAST_WITH_NAMES: i16 = 12;
 pub(super) fn build(
     plan: &Plan,
     sender: &mut Sender<Load, (Ticket, u64)>,
+    cluster: &Cluster,
     metadata: &Metadata,
     acks: i16,
-    timeout: Duration,
 ) -> (ProduceRequest, i16) {
     let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
     let mut version_max = i16::MAX;
+    let now = Instant::now();
+    let timeout = cluster.config().request_timeout();
     for at in &plan.partitions {
         let Some((topic, index, load, stamp)) = sender.sending(*at) else {
             continue;
         };
+        if let Some(accepted) = load.waiting_since.take() {
+            let waited = now.saturating_duration_since(accepted);
+            cluster.counters().batch_queue_us.record_time(waited);
+        }
         let data = PartitionProduceData {
             index,
             records: Some(load.stamped(stamp)),

@@ -40,7 +40,6 @@ pub(super) struct Submission {
     pub(super) records: Records,
     pub(super) permit: OwnedSemaphorePermit,
     pub(super) ticket: Ticket,
-    pub(super) accepted: Instant,
 }
 
 /// What the task's own helpers tell it.
@@ -205,7 +204,6 @@ impl Task {
             records,
             permit,
             ticket,
-            accepted,
         } = submission;
         if let Some(error) = &self.fatal {
             ticket.tell(Outcome::Failed(Error::Delivery {
@@ -216,11 +214,12 @@ impl Task {
             }));
             return;
         }
-        let deadline = accepted + Duration::from_millis(self.shared.config.delivery_timeout_ms);
-        let (count, bytes) = (ticket.count(), records.len());
-        let ticket = ticket.of_bytes(bytes);
+        let timeout = Duration::from_millis(self.shared.config.delivery_timeout_ms);
+        let deadline = ticket.accepted + timeout;
+        let (count, bytes) = (ticket.count, records.len());
         let load = Load {
             records,
+            waiting_since: Some(ticket.accepted),
             stamp: None,
             _permit: permit,
         };
@@ -303,11 +302,19 @@ impl Task {
             self.links.remove(&broker);
         }
         let mut effects = Effects::default();
+        let counters = self.shared.cluster.counters();
         self.sender.answered(
             request,
             Instant::now().into_std(),
             self.jitter.fraction(),
-            |topic, partition| request::answer(&response, &self.metadata, topic, partition),
+            |topic, partition| {
+                let answer = request::answer(&response, &self.metadata, topic, partition);
+                if let Answer::Refused { code, message } = &answer {
+                    counters.error(*code);
+                    tracing::debug!(%topic, partition, %broker, %code, message = message.as_deref(), "batch refused");
+                }
+                answer
+            },
             &mut effects,
         );
         self.apply(effects);
@@ -383,8 +390,13 @@ impl Task {
         let config = &self.shared.config;
         let timeout = config.request_timeout();
         let acks = config.acks;
-        let (request, version_max) =
-            request::build(plan, &mut self.sender, &self.metadata, acks.wire(), timeout);
+        let (request, version_max) = request::build(
+            plan,
+            &mut self.sender,
+            &self.shared.cluster,
+            &self.metadata,
+            acks.wire(),
+        );
         let sent = match self.links.get(&plan.broker) {
             Some(Link::Open(connection)) => connection
                 .version_at_most::<ProduceRequest>(version_max)
@@ -447,14 +459,30 @@ impl Task {
             }
         }
         for ((ticket, generation), outcome) in effects.done {
-            let count = u64::from(ticket.count());
+            let count = u64::from(ticket.count);
             match &outcome {
-                Outcome::Acknowledged { .. } => {
+                Outcome::Acknowledged { base_offset, .. } => {
                     counters.batches_sent.add(1);
                     counters.records_sent.add(count);
-                    counters.batch_bytes_sent.add(ticket.bytes());
+                    counters.batch_bytes_sent.add(ticket.bytes as u64);
+                    let uncompressed = ticket.bytes_uncompressed as u64;
+                    counters.batch_bytes_uncompressed.add(uncompressed);
+                    counters.batch_records.record(count);
+                    counters.batch_bytes.record(ticket.bytes as u64);
+                    counters.delivery_us.record_time(ticket.accepted.elapsed());
+                    let (topic, partition) = ticket.place();
+                    tracing::trace!(
+                        topic,
+                        partition,
+                        base_offset,
+                        records = count,
+                        "batch acknowledged"
+                    );
                 }
-                Outcome::Failed(_) => counters.records_failed.add(count),
+                Outcome::Failed(error) => {
+                    counters.records_failed.add(count);
+                    tracing::warn!(%error, records = count, "batch not delivered");
+                }
             }
             ticket.tell(outcome);
             self.flushes.ended(generation);
