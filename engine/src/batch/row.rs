@@ -19,6 +19,12 @@ pub trait Encode {
         self.encode(out);
     }
 
+    /// Whether this is no key at all: `None`. Keyed operators leave such rows out and count them, as Kafka's aggregations do.
+    #[inline]
+    fn is_null(&self) -> bool {
+        false
+    }
+
     /// Hands `f` what [`Encode::encode_last`] writes, without a copy where the value holds these bytes already. `scratch` is overwritten.
     #[inline]
     fn with_encoded<R>(&self, scratch: &mut Vec<u8>, f: impl FnOnce(&[u8]) -> R) -> R {
@@ -234,6 +240,10 @@ impl<'b> Decode<'b> for String {
 }
 
 impl<T: Encode> Encode for Option<T> {
+    #[inline]
+    fn is_null(&self) -> bool {
+        self.is_none()
+    }
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
         self.is_some().encode(out);

@@ -74,6 +74,7 @@ pub(crate) struct Shipped<'s, F, V> {
     pub(crate) scratch: &'s mut Scratch,
     pub(crate) limit: usize,
     pub(crate) operator: usize,
+    pub(crate) null_keys: &'s mut u64,
 }
 
 impl<T, K: Encode, F: FnMut(T) -> K, V: FnMut(&T, &mut Vec<u8>)> Ship<T> for Shipped<'_, F, V> {
@@ -83,7 +84,12 @@ impl<T, K: Encode, F: FnMut(T) -> K, V: FnMut(&T, &mut Vec<u8>)> Ship<T> for Shi
         value.clear();
         (self.value)(&item, value);
         let (placement, rows, limit) = (self.placement, &mut *self.rows, self.limit);
-        (self.key)(item).with_encoded(key, |key| {
+        let item = (self.key)(item);
+        if item.is_null() {
+            *self.null_keys += 1;
+            return Ok(false);
+        }
+        item.with_encoded(key, |key| {
             let hash = placement.keys.hasher.bytes(key);
             let rows = &mut rows[usize::from(placement.owner(hash))];
             match rows.push(hash, timestamp, value, key) {
@@ -114,12 +120,17 @@ pub(crate) struct Count<'s, F, A, S> {
     pub(crate) limit: usize,
     pub(crate) operator: usize,
     pub(crate) taken: u64,
+    pub(crate) null_keys: u64,
 }
 
 impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Count<'_, F, A, S> {
     #[inline]
     fn ship(&mut self, timestamp: i64, item: T) -> Result<bool, Error> {
         let item = (self.key)(item);
+        if item.is_null() {
+            self.null_keys += 1;
+            return Ok(false);
+        }
         item.with_encoded(&mut self.scratch.key, |key| {
             let hasher = &self.placement.keys.hasher;
             let packed = Key::short(key);
@@ -142,10 +153,10 @@ impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Cou
 }
 
 impl<F, A: State, S: FnMut(&mut A)> Count<'_, F, A, S> {
-    /// Applies what is still gathered; the number of rows taken.
-    pub(crate) fn finish(mut self) -> u64 {
+    /// Applies what is still gathered; the numbers of rows taken, and of those without a key.
+    pub(crate) fn finish(mut self) -> (u64, u64) {
         self.table.apply(self.pending, &mut self.step);
-        self.taken
+        (self.taken, self.null_keys)
     }
 }
 

@@ -24,12 +24,24 @@ pub enum Kind {
     Share,
     /// The rows of two streams.
     Union,
+    /// Splits a stream in two.
+    Branch,
     /// Counts rows by key.
     Count,
     /// Folds rows by key.
     Aggregate,
     /// Joins two rows of a key into one, again and again.
     Reduce,
+    /// Sums a number by key.
+    Sum,
+    /// The least value of each key.
+    Min,
+    /// The greatest value of each key.
+    Max,
+    /// The average of a number by key.
+    Average,
+    /// The greatest rows of each key.
+    TopN,
     /// Writes to a topic.
     Sink,
     /// Ends in a user's function.
@@ -49,9 +61,15 @@ impl Kind {
             Self::Inspect => "inspect",
             Self::Share => "share",
             Self::Union => "union",
+            Self::Branch => "branch",
             Self::Count => "count",
             Self::Aggregate => "aggregate",
             Self::Reduce => "reduce",
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Average => "average",
+            Self::TopN => "top_n",
             Self::Sink => "sink",
             Self::ForEach => "for_each",
         }
@@ -60,7 +78,17 @@ impl Kind {
     /// Whether rows are grouped by key before it: it has state, a changelog, and rows that come from other workers.
     #[must_use]
     pub const fn is_keyed(self) -> bool {
-        matches!(self, Self::Count | Self::Aggregate | Self::Reduce)
+        matches!(
+            self,
+            Self::Count
+                | Self::Aggregate
+                | Self::Reduce
+                | Self::Sum
+                | Self::Min
+                | Self::Max
+                | Self::Average
+                | Self::TopN
+        )
     }
 
     /// Whether no stream leaves it.

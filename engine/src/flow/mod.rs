@@ -5,6 +5,7 @@
 mod call;
 mod cut;
 mod error;
+mod fold;
 mod graph;
 mod once;
 mod pipe;
@@ -16,6 +17,10 @@ pub(crate) use call::{Call, Mode, Progress};
 pub use call::{Input, Limits, Port, Position};
 pub(crate) use cut::{Count, Placement, Shipped, receive, send};
 pub use error::Error;
+pub use fold::{
+    Aggregating, Averaging, Counting, Extreme, Fold, Merge, Merging, Number, Reducing, Summing,
+    Topping,
+};
 pub use graph::{Emit, Graph, Kind, Node, OnBad};
 pub(crate) use once::Onces;
 pub(crate) use pipe::Resume;

@@ -13,6 +13,8 @@ pub struct Counters {
     pub records: u64,
     /// Records or rows that could not be read, null values included; they were left out.
     pub bad: u64,
+    /// Of a keyed operator: rows left out because their key is null (`None`).
+    pub null_keys: u64,
 }
 
 /// State, outgoing rows and batches of one operator.

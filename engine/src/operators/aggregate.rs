@@ -1,31 +1,11 @@
 //! `aggregate`: folds the rows of each key into a value of another type.
 
-use super::fold::{Fold, Results};
+use super::fold::Results;
 use crate::{
     batch::{Decode, Encode},
-    flow::{Keyed, Kind, Pipe},
+    flow::{Aggregating, Keyed, Kind, Pipe},
     state::State,
 };
-
-/// An initial value and a step; see [`Keyed::aggregate`].
-pub struct Aggregating<A, S>(A, S);
-
-impl<T, A: State, S: FnMut(&mut A, T)> Fold<T> for Aggregating<A, S> {
-    type State = A;
-    type Out = A;
-
-    fn initial(&self) -> A {
-        self.0.clone()
-    }
-    #[inline]
-    fn step(&mut self, state: &mut A, item: T) {
-        (self.1)(state, item);
-    }
-    #[inline]
-    fn out(state: A) -> Option<A> {
-        Some(state)
-    }
-}
 
 impl<'b, T: Encode + Decode<'b>, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>>
     Keyed<'b, T, P, F, K>

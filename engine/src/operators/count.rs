@@ -1,30 +1,10 @@
 //! `count`: the number of rows of each key.
 
-use super::fold::{Fold, Totals, emits_every_update, table, take_in, totals};
+use super::fold::{Totals, emits_every_update, table, take_in, totals};
 use crate::{
     batch::{Decode, Encode},
-    flow::{Count, Keyed, Kind, Pipe, Placement, Shipped, Slot, Stream, send},
+    flow::{Count, Counting, Keyed, Kind, Pipe, Placement, Shipped, Slot, Stream, send},
 };
-
-/// Counts.
-pub struct Counting;
-
-impl Fold<()> for Counting {
-    type State = u64;
-    type Out = u64;
-
-    fn initial(&self) -> u64 {
-        0
-    }
-    #[inline]
-    fn step(&mut self, state: &mut u64, (): ()) {
-        *state += 1;
-    }
-    #[inline]
-    fn out(state: u64) -> Option<u64> {
-        Some(state)
-    }
-}
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
     /// Counts the rows of each key. The changed keys come out once at each commit, with their counts; after each row with
@@ -55,7 +35,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         } = self;
         let operator = scope.operator(Kind::Count, &[node], None);
         if let Some(graph) = scope.running() {
-            take_in(scope, graph, operator, &mut Counting);
+            take_in::<(), _>(scope, graph, operator, &mut Counting);
             let placement: &Placement = scope.call.placement;
             let limit = scope.call.limits.rows_bytes;
             let mut slot = scope.slot(operator);
@@ -77,6 +57,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
                     scratch,
                     limit,
                     operator,
+                    null_keys: &mut counters.null_keys,
                 };
                 send(scope, pipe, &mut ship);
             } else if let Some(table) = table(scope, graph, operator, state, || 0) {
@@ -93,9 +74,12 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
                     limit,
                     operator,
                     taken,
+                    null_keys: 0,
                 };
                 send(scope, pipe, &mut ship);
-                counters.records += ship.finish();
+                let (taken, null_keys) = ship.finish();
+                counters.records += taken;
+                counters.null_keys += null_keys;
             }
         }
         totals(scope, operator, Counting)

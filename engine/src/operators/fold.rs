@@ -5,26 +5,11 @@ use std::{any::Any, cell::RefMut, marker::PhantomData};
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Emit, Error, Flow, Graph, Keyed, Kind, Meta, Pipe, Placement, Port, Scope, Shipped, Slot,
-        Stream, receive, send,
+        Emit, Error, Flow, Fold, Graph, Keyed, Kind, Meta, Pipe, Placement, Port, Scope, Shipped,
+        Slot, Stream, receive, send,
     },
     state::{CHUNK, Key, KeyGroups, State, Table},
 };
-
-/// Folds rows of one key into a value.
-pub trait Fold<T> {
-    /// The value kept for each key.
-    type State: State;
-    /// What is given out.
-    type Out;
-
-    /// The value of a key before its first row.
-    fn initial(&self) -> Self::State;
-    /// Takes a row in.
-    fn step(&mut self, state: &mut Self::State, item: T);
-    /// What is given out for a value; `None`: nothing.
-    fn out(state: Self::State) -> Option<Self::Out>;
-}
 
 /// The stream of a fold's results.
 pub type Results<'b, K, T, F> = Stream<'b, (K, <F as Fold<T>>::Out), Totals<'b, K, T, F>>;
@@ -67,10 +52,20 @@ pub(crate) fn table<'s, A: State>(
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
     /// A keyed operator to which the rows themselves are sent.
-    pub(crate) fn fold<G: Fold<T>>(self, kind: Kind, mut fold: G) -> Results<'b, K, T, G>
+    pub(crate) fn fold<G: Fold<T>>(self, kind: Kind, fold: G) -> Results<'b, K, T, G>
     where
         T: Encode + Decode<'b>,
     {
+        self.fold_part(kind, fold, T::encode_last)
+    }
+
+    /// A keyed operator to which a part of each row is sent: what `part` writes.
+    pub(crate) fn fold_part<V: Decode<'b>, G: Fold<V>>(
+        self,
+        kind: Kind,
+        mut fold: G,
+        part: impl FnMut(&T, &mut Vec<u8>),
+    ) -> Results<'b, K, V, G> {
         let Self {
             scope,
             pipe,
@@ -82,16 +77,22 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
         if let Some(graph) = scope.running() {
             take_in(scope, graph, operator, &mut fold);
             let mut slot = scope.slot(operator);
-            let Slot { rows, scratch, .. } = &mut *slot;
+            let Slot {
+                rows,
+                scratch,
+                counters,
+                ..
+            } = &mut *slot;
             let placement: &Placement = scope.call.placement;
             let mut ship = Shipped {
                 key,
-                value: T::encode_last,
+                value: part,
                 placement,
                 rows,
                 scratch,
                 limit: scope.call.limits.rows_bytes,
                 operator,
+                null_keys: &mut counters.null_keys,
             };
             send(scope, pipe, &mut ship);
         }

@@ -1,6 +1,7 @@
 //! The operators, one file each. They know rows, a scope and a slot; nothing of threads, brokers or clocks.
 
 mod aggregate;
+mod branch;
 mod count;
 mod filter;
 mod flat_map;
@@ -12,17 +13,16 @@ mod reduce;
 mod share;
 mod sink;
 mod source;
+mod sum;
+mod top_n;
 mod try_map;
 mod union;
 
-pub use aggregate::Aggregating;
-pub use count::Counting;
 pub use filter::Filter;
 pub use flat_map::FlatMap;
-pub use fold::{Fold, Results, Totals};
+pub use fold::{Results, Totals};
 pub use inspect::Inspect;
 pub use map::Map;
-pub use reduce::Reducing;
 pub use share::Shared;
 pub use source::{Decoded, Records, Source, Values};
 pub use try_map::TryMap;

@@ -1,34 +1,11 @@
 //! `reduce`: joins the rows of each key two by two.
 
-use super::fold::{Fold, Results};
+use super::fold::Results;
 use crate::{
     batch::{Decode, Encode},
-    flow::{Keyed, Kind, Pipe},
+    flow::{Keyed, Kind, Pipe, Reducing},
     state::State,
 };
-
-/// Joins two rows into one; see [`Keyed::reduce`].
-pub struct Reducing<S>(S);
-
-impl<T: State, S: FnMut(T, T) -> T> Fold<T> for Reducing<S> {
-    type State = Option<T>;
-    type Out = T;
-
-    fn initial(&self) -> Option<T> {
-        None
-    }
-    #[inline]
-    fn step(&mut self, state: &mut Option<T>, item: T) {
-        *state = Some(match state.take() {
-            Some(before) => (self.0)(before, item),
-            None => item,
-        });
-    }
-    #[inline]
-    fn out(state: Option<T>) -> Option<T> {
-        state
-    }
-}
 
 impl<'b, T: State, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
     /// Joins the rows of each key: the first one is the key's value, each further one is joined to it by `step(value, row)`. Results

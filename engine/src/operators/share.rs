@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::flow::{Flow, Kind, Meta, Pipe, Resume, Scope, Stream};
 
 /// The kept rows of a batch; see [`Stream::share`].
-pub struct Shared<T>(Rc<Vec<(Meta, T)>>);
+pub struct Shared<T>(pub(super) Rc<Vec<(Meta, T)>>);
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {

@@ -444,6 +444,7 @@ impl Driver {
             let of = task.counters(operator);
             sum.records += of.records;
             sum.bad += of.bad;
+            sum.null_keys += of.null_keys;
             sum
         };
         self.tasks.iter().fold(Counters::default(), add)
