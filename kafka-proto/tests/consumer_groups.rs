@@ -11,7 +11,7 @@ use kafka_proto::{
         consumer::Rebalance,
         group::{
             Assignment, Assignor, GroupEvent, GroupMember, GroupOffsets, GroupOptions,
-            MemberAssignment, Membership, OffsetToCommit, TopicLayout,
+            LastAssignment, MemberAssignment, Membership, OffsetToCommit, TopicLayout,
         },
     },
     messages::{ApiKey, ErrorCode, Versions},
@@ -369,7 +369,7 @@ impl Assignor for OneOwner {
         "one-owner"
     }
 
-    fn userdata(&self) -> Option<Bytes> {
+    fn userdata(&self, _: Option<&LastAssignment>) -> Option<Bytes> {
         Some(Bytes::copy_from_slice(&[self.0]))
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use bytes::Bytes;
-use kafka_proto::client::group::{Assignor, GroupMember, MemberAssignment, TopicLayout};
+use kafka_proto::client::group::{
+    Assignor, GroupMember, LastAssignment, MemberAssignment, TopicLayout,
+};
 
 /// Not the owner.
 const NOBODY: i32 = -1;
@@ -37,7 +39,7 @@ impl Assignor for OneOwner {
         "one-owner"
     }
 
-    fn userdata(&self) -> Option<Bytes> {
+    fn userdata(&self, _: Option<&LastAssignment>) -> Option<Bytes> {
         Some(Bytes::copy_from_slice(
             &self.owner_since.load(Ordering::Relaxed).to_be_bytes(),
         ))
@@ -125,9 +127,12 @@ mod tests {
     fn a_member_says_since_when_it_owns() {
         let me = OneOwner::new();
         me.note(Some(9));
-        assert_eq!(me.userdata().as_deref(), Some(&9i32.to_be_bytes()[..]));
+        assert_eq!(me.userdata(None).as_deref(), Some(&9i32.to_be_bytes()[..]));
         me.note(None);
-        assert_eq!(me.userdata().as_deref(), Some(&(-1i32).to_be_bytes()[..]));
+        assert_eq!(
+            me.userdata(None).as_deref(),
+            Some(&(-1i32).to_be_bytes()[..])
+        );
     }
 
     #[test]

@@ -24,7 +24,10 @@ use tokio::{
     time::Instant,
 };
 
-pub use assignor::{Assignor, GroupMember, MemberAssignment, RangeAssignor, TopicLayout};
+pub use assignor::{
+    Assignor, CooperativeStickyAssignor, GroupMember, LastAssignment, MemberAssignment,
+    RangeAssignor, RoundRobinAssignor, StickyAssignor, TopicLayout, assignor_named,
+};
 pub use offsets::{CommittedOffset, GroupOffsets, OffsetToCommit};
 
 use crate::{

@@ -29,7 +29,7 @@ use crate::{
 use super::{
     Assignment, Assignor, Command, GroupEvent, GroupOptions, Loss, Polls, Revocation,
     TopicPartition,
-    assignor::TopicLayout,
+    assignor::{LastAssignment, TopicLayout},
     offsets::Refusal,
     protocol,
     state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
@@ -75,6 +75,8 @@ pub(super) struct Task {
     /// As the leader.
     layout: Option<Layout>,
     owned: Vec<TopicPartition>,
+    /// What the assignors that remember are told.
+    last: Option<LastAssignment>,
     revoking: Option<oneshot::Receiver<()>>,
 }
 
@@ -101,6 +103,7 @@ impl Task {
             assignments: Vec::new(),
             layout: None,
             owned: Vec::new(),
+            last: None,
             revoking: None,
         }
     }
@@ -192,7 +195,7 @@ impl Task {
         let protocols = self.assignors.iter().map(|assignor| {
             let subscription = protocol::Subscription {
                 topics: &self.topics,
-                userdata: assignor.userdata(),
+                userdata: assignor.userdata(self.last.as_ref()),
                 generation,
                 rack: rack.clone(),
             };
@@ -418,6 +421,10 @@ impl Task {
                 what: "assignment".into(),
                 source,
             })?;
+        self.last = Some(LastAssignment {
+            generation,
+            partitions: topics.clone(),
+        });
         let mut partitions: Vec<TopicPartition> = topics
             .into_iter()
             .flat_map(|(topic, partitions)| {
