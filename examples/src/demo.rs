@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use kafka_proto::client::Config;
 use kafka_proto::mock::{Cluster, Error, Record};
 
 use crate::numbers;
@@ -14,6 +15,56 @@ const LINES_A_BATCH: u64 = 500;
 /// While the program runs on, the tales do too.
 const LINES_A_TICK: u64 = 200;
 const TICK: Duration = Duration::from_millis(20);
+
+/// Starts an empty in-process cluster for a program that writes, where its settings name no brokers.
+///
+/// # Errors
+/// When no loopback port can be opened.
+pub async fn in_process(
+    config: &mut Config,
+    topic: &str,
+    program: &str,
+) -> Result<Option<Cluster>, Box<dyn std::error::Error>> {
+    if !config.bootstrap_servers.is_empty() {
+        return Ok(None);
+    }
+    // What was written long ago may go: a measurement is not to fill the memory.
+    let cluster = Cluster::builder()
+        .topic(topic, PARTITIONS)
+        .retention_bytes(64 << 20)
+        .start()
+        .await?;
+    config.set("bootstrap.servers", &cluster.bootstrap_servers())?;
+    eprintln!("{program}: no --bootstrap-server given, writing to a cluster inside this process");
+    Ok(Some(cluster))
+}
+
+/// What the smallest examples start with: the brokers named by the first argument, or an in-process cluster with two topics of three
+/// partitions, `tales` with some lines and `copy` without. The cluster lives as long as the value.
+///
+/// # Errors
+/// When no loopback port can be opened, or the argument names no brokers.
+pub async fn connect() -> Result<(Option<Cluster>, Config), Box<dyn std::error::Error>> {
+    let mut config = Config::default();
+    config.set("auto.offset.reset", "earliest")?;
+    if let Some(servers) = std::env::args().nth(1) {
+        config.set("bootstrap.servers", &servers)?;
+        return Ok((None, config));
+    }
+    let cluster = Cluster::builder()
+        .topic("tales", 3)
+        .topic("copy", 3)
+        .start()
+        .await?;
+    let mut tales = Tales::new(1);
+    let mut line = String::new();
+    for n in 0..30 {
+        tales.next_into(&mut line);
+        cluster.append("tales", n % 3, [(None, Some(line.as_bytes()))])?;
+    }
+    config.set("bootstrap.servers", &cluster.bootstrap_servers())?;
+    Ok((Some(cluster), config))
+}
 
 /// A running cluster whose input topic is filled.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 pub mod chart;
 pub mod cli;
 pub mod demo;
+pub mod lines;
 pub mod numbers;
 pub mod perf;
 pub mod run;
@@ -12,6 +13,7 @@ pub mod sample;
 pub mod screen;
 pub mod stats;
 pub mod stop;
+pub mod verifiable;
 
 /// The programs in the README compile.
 #[cfg(doctest)]

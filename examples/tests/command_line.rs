@@ -1,116 +1,32 @@
 //! The programs as a person or a script calls them: exit status, what stands on which stream, signals, and a kill in the middle.
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
+#[path = "support/programs.rs"]
+mod programs;
+
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use kafka_proto::mock::Cluster;
+use kafka_proto::mock::{Builder, Cluster};
+use programs::{Running, look, program, run};
 
-/// Only a guard against hanging.
-const GUARD: Duration = Duration::from_secs(120);
-const ALL: [&str; 5] = [
+const ALL: [&str; 9] = [
     "wordcount",
     "passthrough",
     "uppercase",
     "producer_perf",
     "consumer_perf",
+    "verifiable_producer",
+    "verifiable_consumer",
+    "produce",
+    "consume",
 ];
 
-fn program(name: &str) -> Command {
-    let path = match name {
-        "wordcount" => env!("CARGO_BIN_EXE_wordcount"),
-        "passthrough" => env!("CARGO_BIN_EXE_passthrough"),
-        "uppercase" => env!("CARGO_BIN_EXE_uppercase"),
-        "producer_perf" => env!("CARGO_BIN_EXE_producer_perf"),
-        "consumer_perf" => env!("CARGO_BIN_EXE_consumer_perf"),
-        _ => panic!("no program {name}"),
-    };
-    let mut command = Command::new(path);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .env_remove("RUST_LOG");
-    command
-}
-
-/// A program that is gone with the test, also when that fails.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap())
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.0.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-
-    /// Status, standard output and standard error.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        use std::io::Read as _;
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                break status;
-            }
-            assert!(begin.elapsed() < GUARD, "the program hangs");
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let (mut out, mut err) = (String::new(), String::new());
-        self.0
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut out)
-            .unwrap();
-        self.0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut err)
-            .unwrap();
-        (status.code(), out, err)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    Running::start(command).end()
-}
-
-fn look(what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < GUARD, "{what}: it never comes");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// The in-process cluster runs on a thread of its own.
 fn cluster(topics: &[(&str, i32)]) -> Cluster {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let builder = topics
-        .iter()
-        .fold(Cluster::builder(), |builder, (name, partitions)| {
-            builder.topic(name, *partitions)
-        });
-    runtime.block_on(builder.start()).unwrap()
+    let topic =
+        |builder: Builder, (name, partitions): &(&str, i32)| builder.topic(name, *partitions);
+    programs::cluster(topics.iter().fold(Cluster::builder(), topic))
 }
 
 fn fill(cluster: &Cluster, lines: usize) -> BTreeMap<String, u64> {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use examples::demo;
 use examples::perf::{self, Latencies, Payloads, ProducerPerf};
 use examples::screen;
 use examples::stats::{Meter, Stats};
+use kafka_proto::client::Producer;
 use kafka_proto::client::producer::{Delivery, ProducerRecord, RecordDelivery};
-use kafka_proto::client::{Config, Producer};
-use kafka_proto::mock::Cluster;
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ enum Acknowledged {
 async fn run(args: ProducerPerf) -> Result<(), Failure> {
     let meter = Meter::whole_process();
     let mut config = args.connection.config()?;
-    let cluster = in_process(&mut config, &args.topic).await?;
+    let cluster = demo::in_process(&mut config, &args.topic, "producer_perf").await?;
     let mut payloads = Payloads::new(&args.payload, &args.payload_delimiter)?;
     let producer = Producer::connect(config).await?;
     let partitions = producer.partition_count(&args.topic).await?;
@@ -91,24 +91,6 @@ async fn run(args: ProducerPerf) -> Result<(), Failure> {
         screen::print(&stats.json());
     }
     Ok(())
-}
-
-/// Without any servers a cluster in this process.
-async fn in_process(config: &mut Config, topic: &str) -> Result<Option<Cluster>, Failure> {
-    if !config.bootstrap_servers.is_empty() {
-        return Ok(None);
-    }
-    // What was written long ago may go: a measurement is not to fill the memory.
-    let cluster = Cluster::builder()
-        .topic(topic, 4)
-        .retention_bytes(64 << 20)
-        .start()
-        .await?;
-    config.set("bootstrap.servers", &cluster.bootstrap_servers())?;
-    eprintln!(
-        "producer_perf: no --bootstrap-server given, writing to a cluster inside this process"
-    );
-    Ok(Some(cluster))
 }
 
 /// Fills one batch after another, the partitions in turn.
