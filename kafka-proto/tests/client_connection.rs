@@ -2,85 +2,24 @@
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
+#[path = "support/peer.rs"]
+mod peer;
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use kafka_proto::client::{Config, Connection, Error};
-use kafka_proto::messages::api_versions::ApiVersion;
-use kafka_proto::messages::header::encode_response;
 use kafka_proto::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode, FindCoordinatorRequest,
-    FindCoordinatorResponse, Message, MetadataRequest, MetadataResponse, Request, RequestHeader,
+    ApiVersionsRequest, FindCoordinatorRequest, FindCoordinatorResponse, Message, MetadataRequest,
+    MetadataResponse, Request, RequestHeader,
 };
-use kafka_proto::net::{Memory, MemoryListener};
+use kafka_proto::net::Memory;
 use kafka_proto::wire::Reader;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
+use self::peer::{Peer, offers, unsupported};
+
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A request as the peer saw it.
-struct Seen {
-    key: ApiKey,
-    version: i16,
-    correlation: i32,
-    frame: Bytes,
-}
-
-/// The peer's end of a connection.
-struct Peer(DuplexStream);
-
-impl Peer {
-    async fn accept(listener: &mut MemoryListener) -> Self {
-        Self(listener.accept().await.unwrap())
-    }
-
-    async fn request(&mut self) -> Seen {
-        let size = self.0.read_i32().await.unwrap();
-        let mut frame = vec![0; size as usize];
-        self.0.read_exact(&mut frame).await.unwrap();
-        let mut reader = Reader::new(frame.clone().into());
-        Seen {
-            key: ApiKey(reader.i16().unwrap()),
-            version: reader.i16().unwrap(),
-            correlation: reader.i32().unwrap(),
-            frame: frame.into(),
-        }
-    }
-
-    async fn answer<R: Request>(&mut self, version: i16, correlation: i32, response: &R::Response) {
-        let frame = encode_response::<R>(response, version, correlation).unwrap();
-        self.0.write_all(&frame.into_bytes()).await.unwrap();
-    }
-
-    /// Reads the request for versions and answers that all of these are there.
-    async fn agree(&mut self) {
-        let seen = self.request().await;
-        assert_eq!(seen.key, ApiKey::API_VERSIONS);
-        self.answer::<ApiVersionsRequest>(seen.version, seen.correlation, &offers(0, 4))
-            .await;
-    }
-}
-
-/// An offer of these versions of ApiVersions, and of everything else that the tests use.
-fn offers(min: i16, max: i16) -> ApiVersionsResponse {
-    let apis = [
-        (ApiKey::API_VERSIONS, min, max),
-        (ApiKey::METADATA, 0, 13),
-        (ApiKey::FIND_COORDINATOR, 0, 6),
-    ];
-    ApiVersionsResponse {
-        api_keys: apis
-            .iter()
-            .map(|(key, min_version, max_version)| ApiVersion {
-                api_key: key.0,
-                min_version: *min_version,
-                max_version: *max_version,
-            })
-            .collect(),
-        ..Default::default()
-    }
-}
 
 fn config() -> Config {
     Config::new("peer:9092").client_id("test")
@@ -112,13 +51,6 @@ async fn open_against<F: Future<Output = ()> + Send + 'static>(
         script(peer).await;
     });
     Connection::open(&network, "peer", 9092, &config()).await
-}
-
-fn unsupported(min: i16, max: i16) -> ApiVersionsResponse {
-    ApiVersionsResponse {
-        error_code: ErrorCode::UNSUPPORTED_VERSION,
-        ..offers(min, max)
-    }
 }
 
 #[tokio::test(start_paused = true)]

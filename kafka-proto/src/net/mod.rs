@@ -3,6 +3,7 @@
 //! TCP is one implementation ([`Tcp`]), an in-memory network for tests is another ([`Memory`]); TLS and simulation wrap or replace them.
 
 mod memory;
+mod race;
 mod tcp;
 
 use std::fmt::Debug;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use memory::{Memory, MemoryListener};
+pub(crate) use race::race;
 pub use tcp::Tcp;
 
 /// A bidirectional byte stream to a broker.
@@ -31,7 +33,7 @@ pub type ConnectFuture<'a> = Pin<Box<dyn Future<Output = io::Result<BoxStream>> 
 
 /// Makes streams to `host:port`.
 pub trait Connect: Debug + Send + Sync {
-    /// Opens a stream to `host:port`, trying every address of the host in turn.
+    /// Opens a stream to `host:port`, trying every address of the host.
     ///
     /// Dropping the future gives the attempt up.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> ConnectFuture<'a>;

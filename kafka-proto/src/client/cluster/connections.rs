@@ -1,20 +1,25 @@
 //! Connections by broker and purpose: one of each, opened when wanted, with back-off after failures (KIP-580, KIP-601).
+//!
+//! Each is opened by a task of its own whose result all who wait share: a caller that gives up neither stops the attempt nor
+//! holds anybody up, and a slow address holds up only those who want just that broker.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::lock;
 use super::state::{Broker, BrokerId, Metadata};
 use crate::client::address;
 use crate::client::backoff::{Backoff, Jitter};
-use crate::client::config::Config;
+use crate::client::config::{Config, MetadataRecovery};
 use crate::client::connection::Connection;
 use crate::client::error::{Error, Result};
 use crate::client::metrics::Metrics;
-use crate::net::Connect;
+use crate::net::{Connect, race};
 
 /// What a connection is for: what may wait for minutes must not hold up what may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,31 +39,63 @@ pub enum Purpose {
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    config: Arc<Config>,
-    connect: Arc<dyn Connect>,
-    metrics: Arc<Metrics>,
-    slots: Mutex<HashMap<(BrokerId, Purpose), Arc<Slot>>>,
+    opener: Arc<Opener>,
+    slots: Mutex<HashMap<(BrokerId, Purpose), Place>>,
     /// The connection for questions that any broker answers.
-    any: tokio::sync::Mutex<Attempts>,
-    any_open: Mutex<Option<Connection>>,
-    jitter: Mutex<Jitter>,
+    any: Arc<Slot>,
+}
+
+/// The slot of a broker and purpose, and the address that it is for.
+#[derive(Debug)]
+struct Place {
+    host: Arc<str>,
+    port: u16,
+    slot: Arc<Slot>,
 }
 
 /// The place of one connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
-    host: Arc<str>,
-    port: u16,
-    open: Mutex<Option<Connection>>,
-    /// Held while connecting, so that all who want the connection wait for one attempt.
-    attempts: tokio::sync::Mutex<Attempts>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Attempts {
+struct State {
+    open: Option<Connection>,
+    opening: Option<Opening>,
     failures: u32,
     not_before: Option<Instant>,
 }
+
+/// An attempt under way.
+#[derive(Debug)]
+struct Opening {
+    result: Outcome,
+    task: AbortHandle,
+}
+
+/// What an attempt comes to; closed without a value if its runtime ended before it did.
+type Outcome = watch::Receiver<Option<Result<Connection>>>;
+
+/// Where to connect to.
+#[derive(Debug)]
+struct Target {
+    host: Arc<str>,
+    port: u16,
+    name: Arc<str>,
+}
+
+/// What it takes to open a connection.
+#[derive(Debug)]
+struct Opener {
+    config: Arc<Config>,
+    connect: Arc<dyn Connect>,
+    metrics: Arc<Metrics>,
+    jitter: Mutex<Jitter>,
+}
+
+/// How long one server may take before another is tried beside it, where any of them will do.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Connections {
     pub(super) fn new(
@@ -67,91 +104,192 @@ impl Connections {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            config,
-            connect,
-            metrics,
+            opener: Arc::new(Opener {
+                config,
+                connect,
+                metrics,
+                jitter: Mutex::default(),
+            }),
             slots: Mutex::default(),
-            any: tokio::sync::Mutex::default(),
-            any_open: Mutex::default(),
-            jitter: Mutex::default(),
+            any: Arc::default(),
         }
     }
 
     /// The connection, if it is open.
     pub(super) fn open(&self, broker: &Broker, purpose: Purpose) -> Option<Connection> {
-        alive(&self.slot(broker, purpose).open)
+        lock(&self.slot(broker, purpose).state).alive()
     }
 
     /// The connection to a broker, opened if need be.
     pub(super) async fn to(&self, broker: &Broker, purpose: Purpose) -> Result<Connection> {
         let slot = self.slot(broker, purpose);
-        if let Some(connection) = alive(&slot.open) {
-            return Ok(connection);
-        }
-        let mut attempts = slot.attempts.lock().await;
-        if let Some(connection) = alive(&slot.open) {
-            return Ok(connection);
-        }
-        if let Some(not_before) = attempts.not_before {
-            tokio::time::sleep_until(not_before).await;
-        }
-        let name = format!("broker {} ({}:{})", broker.id, broker.host, broker.port);
-        let opened = self
-            .attempt(&broker.host, broker.port, name.into(), attempts.failures)
-            .await;
-        self.account(&mut attempts, opened.is_ok());
-        let connection = opened?;
-        *lock(&slot.open) = Some(connection.clone());
-        Ok(connection)
+        slot.connection(&self.opener, || vec![Target::broker(broker)])
+            .await
     }
 
     /// A connection to anybody: the one that is there, else to a known broker, else to a bootstrap server (KIP-899).
     pub(super) async fn any(&self, metadata: &Metadata) -> Result<Connection> {
-        if let Some(connection) = alive(&self.any_open) {
-            return Ok(connection);
+        let opener = &self.opener;
+        let targets = || {
+            let mut targets: Vec<Target> = metadata
+                .brokers()
+                .map(|broker| Target::broker(broker))
+                .collect();
+            opener.shuffle(&mut targets);
+            let known = targets.len();
+            let recovers =
+                opener.config.metadata_recovery_strategy == MetadataRecovery::Rebootstrap;
+            if known == 0 || recovers {
+                let servers = opener.config.bootstrap_servers.iter();
+                targets.extend(servers.filter_map(|server| Target::server(server)));
+                opener.shuffle(&mut targets[known..]);
+            }
+            targets
+        };
+        self.any.connection(opener, targets).await
+    }
+
+    /// Drops the connection of [`Connections::any`], so that the next one is chosen anew.
+    pub(super) fn forget_any(&self) {
+        lock(&self.any.state).open = None;
+    }
+
+    /// The slot for a broker at its present address; a broker that moved gets a new one.
+    fn slot(&self, broker: &Broker, purpose: Purpose) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        let new = || Place {
+            host: Arc::clone(&broker.host),
+            port: broker.port,
+            slot: Arc::default(),
+        };
+        let place = slots.entry((broker.id, purpose)).or_insert_with(new);
+        if place.host != broker.host || place.port != broker.port {
+            *place = new();
         }
-        let mut attempts = self.any.lock().await;
-        if let Some(connection) = alive(&self.any_open) {
-            return Ok(connection);
-        }
-        if let Some(not_before) = attempts.not_before {
-            tokio::time::sleep_until(not_before).await;
-        }
-        let mut candidates: Vec<(Arc<str>, u16, Arc<str>)> = metadata
-            .brokers()
-            .map(|broker| {
-                let name = format!("broker {} ({}:{})", broker.id, broker.host, broker.port);
-                (Arc::clone(&broker.host), broker.port, name.into())
-            })
-            .collect();
-        self.shuffle(&mut candidates);
-        let known = candidates.len();
-        candidates.extend(self.config.bootstrap_servers.iter().filter_map(|server| {
-            let (host, port) = address(server)?;
-            Some((host.into(), port, server.as_str().into()))
-        }));
-        self.shuffle(&mut candidates[known..]);
-        let mut last = None;
-        let mut tried: Vec<Arc<str>> = Vec::new();
-        for (host, port, name) in candidates {
-            match self
-                .attempt(&host, port, Arc::clone(&name), attempts.failures)
-                .await
-            {
-                Ok(connection) => {
-                    self.account(&mut attempts, true);
-                    *lock(&self.any_open) = Some(connection.clone());
+        Arc::clone(&place.slot)
+    }
+}
+
+impl Slot {
+    /// The connection that is there, or what the attempt under way comes to; one begins if there is none.
+    async fn connection(
+        self: &Arc<Self>,
+        opener: &Arc<Opener>,
+        targets: impl Fn() -> Vec<Target>,
+    ) -> Result<Connection> {
+        loop {
+            let mut result = {
+                let mut state = lock(&self.state);
+                if let Some(connection) = state.alive() {
                     return Ok(connection);
                 }
-                Err(error) => {
-                    tracing::debug!(broker = %name, %error, "cannot connect");
-                    tried.push(name);
-                    last = Some(error);
+                // An attempt whose runtime ended is none.
+                let opening = state.opening.as_ref().map(|opening| opening.result.clone());
+                match opening.filter(|result| result.has_changed().is_ok()) {
+                    Some(result) => result,
+                    None => self.begin(&mut state, opener, targets()),
                 }
+            };
+            if let Ok(result) = result.wait_for(Option::is_some).await
+                && let Some(result) = &*result
+            {
+                return result.clone();
             }
         }
-        self.account(&mut attempts, false);
-        Err(match last {
+    }
+
+    /// Begins an attempt on the runtime of the caller.
+    fn begin(
+        self: &Arc<Self>,
+        state: &mut State,
+        opener: &Arc<Opener>,
+        targets: Vec<Target>,
+    ) -> Outcome {
+        let (sender, result) = watch::channel(None);
+        let (slot, opener) = (Arc::downgrade(self), Arc::clone(opener));
+        let (failures, not_before) = (state.failures, state.not_before);
+        let task = tokio::spawn(async move {
+            if let Some(not_before) = not_before {
+                tokio::time::sleep_until(not_before).await;
+            }
+            let opened = opener.open(targets, failures).await;
+            Self::end(&slot, &opener, &opened);
+            // Nobody may be left who waits.
+            sender.send_replace(Some(opened));
+        });
+        state.opening = Some(Opening {
+            result: result.clone(),
+            task: task.abort_handle(),
+        });
+        result
+    }
+
+    fn end(slot: &Weak<Self>, opener: &Opener, opened: &Result<Connection>) {
+        let Some(slot) = slot.upgrade() else { return };
+        let mut state = lock(&slot.state);
+        state.failures = if opened.is_ok() {
+            0
+        } else {
+            state.failures + 1
+        };
+        // Also after a success: a broker that accepts and closes at once is not to be hammered.
+        state.not_before = Some(Instant::now() + opener.delay(state.failures.max(1)));
+        state.open = opened.as_ref().ok().cloned();
+        state.opening = None;
+    }
+}
+
+/// Nobody wants the connection any more.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(opening) = lock(&self.state).opening.take() {
+            opening.task.abort();
+        }
+    }
+}
+
+impl State {
+    /// The connection, if it is still open.
+    fn alive(&mut self) -> Option<Connection> {
+        if self.open.as_ref().is_some_and(Connection::is_closed) {
+            self.open = None;
+        }
+        self.open.clone()
+    }
+}
+
+impl Target {
+    fn broker(broker: &Broker) -> Self {
+        Self {
+            host: Arc::clone(&broker.host),
+            port: broker.port,
+            name: format!("broker {} ({}:{})", broker.id, broker.host, broker.port).into(),
+        }
+    }
+
+    fn server(server: &str) -> Option<Self> {
+        let (host, port) = address(server)?;
+        Some(Self {
+            host: host.into(),
+            port,
+            name: server.into(),
+        })
+    }
+}
+
+impl Opener {
+    /// A connection to the first of these that answers.
+    async fn open(&self, targets: Vec<Target>, failures: u32) -> Result<Connection> {
+        let tried: Vec<&str> = targets.iter().map(|target| &*target.name).collect();
+        let attempts: Vec<_> = targets
+            .iter()
+            .map(|target| self.attempt(target, failures))
+            .collect();
+        let mut errors = match race(attempts, PATIENCE).await {
+            Ok(connection) => return Ok(connection),
+            Err(errors) => errors,
+        };
+        Err(match errors.pop() {
             // The only server there is: its own words say it best.
             Some(error) if tried.len() == 1 => error,
             Some(error) => Error::NoBroker {
@@ -162,55 +300,30 @@ impl Connections {
         })
     }
 
-    /// Drops the connection of [`Connections::any`], so that the next one is chosen anew.
-    pub(super) fn forget_any(&self) {
-        *lock(&self.any_open) = None;
-    }
-
-    /// The slot for a broker at its present address; a broker that moved gets a new one.
-    fn slot(&self, broker: &Broker, purpose: Purpose) -> Arc<Slot> {
-        let mut slots = lock(&self.slots);
-        let slot = slots
-            .entry((broker.id, purpose))
-            .or_insert_with(|| Slot::new(broker));
-        if slot.host != broker.host || slot.port != broker.port {
-            *slot = Slot::new(broker);
-        }
-        Arc::clone(slot)
-    }
-
-    async fn attempt(
-        &self,
-        host: &str,
-        port: u16,
-        name: Arc<str>,
-        failures: u32,
-    ) -> Result<Connection> {
+    async fn attempt(&self, target: &Target, failures: u32) -> Result<Connection> {
         let timeout = Backoff::new(
             Duration::from_millis(self.config.socket_connection_setup_timeout_ms),
             Duration::from_millis(self.config.socket_connection_setup_timeout_max_ms),
         );
         Connection::open_as(
             &*self.connect,
-            host,
-            port,
+            &target.host,
+            target.port,
             &self.config,
             &self.metrics,
-            name,
+            Arc::clone(&target.name),
             timeout.delay(failures + 1, 0.5),
         )
         .await
     }
 
-    fn account(&self, attempts: &mut Attempts, success: bool) {
-        attempts.failures = if success { 0 } else { attempts.failures + 1 };
+    /// The wait before the next attempt after so many failures.
+    fn delay(&self, failures: u32) -> Duration {
         let backoff = Backoff::new(
             Duration::from_millis(self.config.reconnect_backoff_ms),
             Duration::from_millis(self.config.reconnect_backoff_max_ms),
         );
-        let delay = backoff.delay(attempts.failures.max(1), lock(&self.jitter).fraction());
-        // Also after a success: a broker that accepts and closes at once is not to be hammered.
-        attempts.not_before = Some(Instant::now() + delay);
+        backoff.delay(failures, lock(&self.jitter).fraction())
     }
 
     fn shuffle<T>(&self, items: &mut [T]) {
@@ -219,24 +332,4 @@ impl Connections {
             items.swap(last, (jitter.bits() % (last as u64 + 1)) as usize);
         }
     }
-}
-
-impl Slot {
-    fn new(broker: &Broker) -> Arc<Self> {
-        Arc::new(Self {
-            host: Arc::clone(&broker.host),
-            port: broker.port,
-            open: Mutex::default(),
-            attempts: tokio::sync::Mutex::default(),
-        })
-    }
-}
-
-/// The connection in a place, if it is still open.
-fn alive(place: &Mutex<Option<Connection>>) -> Option<Connection> {
-    let mut place = lock(place);
-    if place.as_ref().is_some_and(Connection::is_closed) {
-        *place = None;
-    }
-    place.clone()
 }

@@ -23,7 +23,7 @@ pub use state::{Broker, BrokerId, Metadata, Partition, Topic};
 
 use self::connections::Connections;
 use super::backoff::{Backoff, Jitter};
-use super::config::Config;
+use super::config::{Config, MetadataRecovery};
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::metrics::{Metrics, MetricsSnapshot};
@@ -47,8 +47,8 @@ struct Inner {
     /// Topics that somebody asked for: all of them are asked for again when the metadata is old.
     wanted: Mutex<BTreeSet<Arc<str>>>,
     refresh_wanted: Arc<Notify>,
-    /// One question at a time, with the time of the last answer.
-    asking: tokio::sync::Mutex<()>,
+    /// One question at a time, with the time of the last good answer.
+    asking: tokio::sync::Mutex<Instant>,
     coordinators: Mutex<HashMap<(CoordinatorKind, String), Arc<Broker>>>,
     jitter: Mutex<Jitter>,
 }
@@ -80,7 +80,7 @@ impl Cluster {
                 metadata: watch::Sender::new(Arc::default()),
                 wanted: Mutex::default(),
                 refresh_wanted: Arc::default(),
-                asking: tokio::sync::Mutex::default(),
+                asking: tokio::sync::Mutex::new(Instant::now()),
                 coordinators: Mutex::default(),
                 jitter: Mutex::default(),
             }),
@@ -289,10 +289,35 @@ impl Cluster {
 
     /// One question for metadata and what its answer changes. `None` asks for all topics.
     async fn ask(&self, topics: Option<Vec<Arc<str>>>) -> Result<Arc<Metadata>> {
-        let _one_at_a_time = self.inner.asking.lock().await;
+        let mut answered = self.inner.asking.lock().await;
+        let result = self.ask_once(topics.as_deref()).await;
+        let config = &self.inner.config;
+        let trigger = Duration::from_millis(config.metadata_recovery_rebootstrap_trigger_ms);
+        let is_demanded = result
+            .as_ref()
+            .is_err_and(|error| error.code() == Some(ErrorCode::REBOOTSTRAP_REQUIRED));
+        if result.is_ok() {
+            *answered = Instant::now();
+        } else if config.metadata_recovery_strategy == MetadataRecovery::Rebootstrap
+            && (is_demanded || answered.elapsed() >= trigger)
+        {
+            tracing::info!("the known brokers are forgotten; asking the bootstrap servers");
+            self.inner
+                .metadata
+                .send_modify(|metadata| Arc::make_mut(metadata).forget_brokers());
+            self.inner.connections.forget_any();
+            *answered = Instant::now();
+            if is_demanded {
+                return self.ask_once(topics.as_deref()).await;
+            }
+        }
+        result
+    }
+
+    async fn ask_once(&self, topics: Option<&[Arc<str>]>) -> Result<Arc<Metadata>> {
         let connection = self.any_connection().await?;
         let request = MetadataRequest {
-            topics: topics.as_ref().map(|names| {
+            topics: topics.map(|names| {
                 names
                     .iter()
                     .map(|name| MetadataRequestTopic {
@@ -308,12 +333,7 @@ impl Cluster {
             .call(&request, self.inner.config.request_timeout())
             .await?;
         self.inner.metrics.metadata_refreshes.add(1);
-        if response.error_code == ErrorCode::REBOOTSTRAP_REQUIRED {
-            self.inner
-                .metadata
-                .send_modify(|metadata| Arc::make_mut(metadata).forget_brokers());
-            self.inner.connections.forget_any();
-        }
+        self.inner.metrics.error(response.error_code);
         if !response.error_code.is_ok() {
             return Err(Error::broker(
                 format!("asking {} for metadata", connection.name()),
@@ -322,7 +342,7 @@ impl Cluster {
             ));
         }
         self.inner.metadata.send_if_modified(|metadata| {
-            let merged = metadata.merged(&response, topics.as_deref());
+            let merged = metadata.merged(&response, topics);
             let changed = merged != **metadata;
             if changed {
                 *metadata = Arc::new(merged);

@@ -2,7 +2,8 @@
 
 use super::value::{Setting, Value};
 use super::{
-    Acks, CompressionType, IsolationLevel, OffsetReset, PartitionerChoice, SecurityProtocol,
+    Acks, CompressionType, IsolationLevel, MetadataRecovery, OffsetReset, PartitionerChoice,
+    SecurityProtocol,
 };
 use crate::client::error::ConfigError;
 
@@ -164,6 +165,10 @@ properties! {
     "retry.backoff.max.ms" retry_backoff_max_ms: u64 = 1_000, in 0..=INT;
     /// How old metadata may grow before it is asked for again, in milliseconds.
     "metadata.max.age.ms" ["topic.metadata.refresh.interval.ms"] metadata_max_age_ms: u64 = 300_000, in 1..=LONG;
+    /// Whether the bootstrap servers are asked again when no known broker can be reached (KIP-899).
+    "metadata.recovery.strategy" metadata_recovery_strategy: MetadataRecovery = MetadataRecovery::Rebootstrap;
+    /// How long the known brokers may fail to give metadata before they are forgotten for the bootstrap servers, in milliseconds (KIP-1102).
+    "metadata.recovery.rebootstrap.trigger.ms" metadata_recovery_rebootstrap_trigger_ms: u64 = 300_000, in 0..=INT;
     /// How long a connection may stay unused before it is closed, in milliseconds.
     "connections.max.idle.ms" connections_max_idle_ms: u64 = 540_000, in 1..=LONG;
     /// The largest response that is accepted, in bytes: what is larger does not come from a broker.

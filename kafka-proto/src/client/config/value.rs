@@ -193,6 +193,16 @@ choice! {
 }
 
 choice! {
+    /// What is done when no known broker can be reached (KIP-899).
+    MetadataRecovery: "rebootstrap or none" {
+        /// The bootstrap servers are asked again.
+        Rebootstrap = "rebootstrap",
+        /// The known brokers are tried for ever.
+        None = "none",
+    }
+}
+
+choice! {
     /// Whether a consumer sees records of transactions that are open or aborted.
     IsolationLevel: "read_uncommitted or read_committed" {
         /// It does.
