@@ -6,6 +6,8 @@
 mod dropping;
 #[path = "consumer_reading/faults.rs"]
 mod faults;
+#[path = "consumer_reading/interfaces.rs"]
+mod interfaces;
 #[path = "consumer_reading/limits.rs"]
 mod limits;
 #[path = "consumer_reading/log.rs"]

@@ -438,8 +438,23 @@ impl Batch {
     /// ```
     #[inline]
     pub fn records<'a>(&self, body: &'a [u8]) -> RecordIter<'a> {
+        RecordIter::new(self.walk(), body)
+    }
+
+    /// As [`Batch::records`], from where another walk stood.
+    #[cfg(feature = "client")]
+    pub(crate) fn records_from<'a>(
+        &self,
+        body: &'a [u8],
+        place: super::record::WalkPlace,
+    ) -> RecordIter<'a> {
+        RecordIter::resumed(self.walk(), body, place)
+    }
+
+    #[inline]
+    fn walk(&self) -> Walk {
         let log_append = self.timestamp_type() == TimestampType::LogAppendTime;
-        let walk = Walk {
+        Walk {
             base_offset: self.base_offset(),
             timestamp: if log_append {
                 self.max_timestamp()
@@ -448,8 +463,7 @@ impl Batch {
             },
             delta_mask: if log_append { 0 } else { -1 },
             count: self.record_count(),
-        };
-        RecordIter::new(walk, body)
+        }
     }
 
     /// What kind of marker a control batch holds; `None` if it holds no record any more.

@@ -27,5 +27,7 @@ pub use builder::{BatchBuilder, Placement, Stamp, restamp};
 pub use compression::{Codec, Compression, CompressionError, Compressor, Decompressor};
 pub use control::{ControlType, EndTxnMarker, end_txn_batch};
 pub use error::{BuildError, Fault, RecordError};
+#[cfg(feature = "client")]
+pub(crate) use record::WalkPlace;
 pub use record::{Header, Headers, Record, RecordIter};
 pub use relay::{NotRelayable, RewriteError, relay, rewrite};

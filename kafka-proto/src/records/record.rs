@@ -134,6 +134,14 @@ pub(crate) struct Walk {
     pub(crate) count: u32,
 }
 
+/// Where a walk stands, apart from the bytes it walks over.
+#[cfg(feature = "client")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WalkPlace {
+    bytes_left: usize,
+    left: u32,
+}
+
 /// The records of one batch, read as they are asked for; nothing is allocated.
 ///
 /// After an error it ends. It also checks that the count of the header and the bytes agree.
@@ -152,6 +160,27 @@ impl<'a> RecordIter<'a> {
             walk,
             left: walk.count,
             done: false,
+        }
+    }
+
+    /// Goes on where another walk over the same bytes stood.
+    #[cfg(feature = "client")]
+    pub(crate) fn resumed(walk: Walk, bytes: &'a [u8], place: WalkPlace) -> Self {
+        let read = bytes.len().saturating_sub(place.bytes_left);
+        Self {
+            bytes: &bytes[read..],
+            walk,
+            left: place.left,
+            done: false,
+        }
+    }
+
+    /// Where the walk stands.
+    #[cfg(feature = "client")]
+    pub(crate) const fn place(&self) -> WalkPlace {
+        WalkPlace {
+            bytes_left: self.bytes.len(),
+            left: self.left,
         }
     }
 

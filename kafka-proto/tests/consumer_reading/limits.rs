@@ -2,15 +2,12 @@
 use std::time::Instant;
 
 use kafka_proto::{
-    client::{
-        Consumer, TopicPartition,
-        consumer::{FetchBudget, Fetcher, Start},
-    },
+    client::consumer::{FetchBudget, Fetcher, Start},
     messages::{ApiKey, ErrorCode, Versions},
     mock,
 };
 
-use super::rig::{LIMIT, Rig, SHORT, append, config, read_to, rig};
+use super::rig::{LIMIT, Rig, SHORT, append, read_to, rig};
 
 #[tokio::test]
 async fn a_lost_session_is_opened_again_without_losing_or_repeating() {
@@ -157,37 +154,4 @@ async fn a_paused_partition_is_not_delivered_and_keeps_its_position() {
     assert_eq!(fetcher.position("t", 0), Some(0));
     fetcher.resume("t", 0).unwrap();
     assert_eq!(read_to(&mut fetcher, 0, 10).await.len(), 10);
-}
-
-#[tokio::test]
-async fn records_come_as_values_in_portions_of_max_poll_records() {
-    let Rig { mock, .. } = rig(1, &[]).await;
-    let values: Vec<String> = (0..100).map(|n| n.to_string()).collect();
-    mock.append(
-        "t",
-        0,
-        values.iter().map(|value| (None, Some(value.as_bytes()))),
-    )
-    .unwrap();
-    let mut consumer = Consumer::connect(config(&mock, &[("max.poll.records", "30")]))
-        .await
-        .unwrap();
-    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
-    let mut portions = Vec::new();
-    while portions.iter().sum::<usize>() < 100 {
-        let records = consumer.poll(LIMIT).await.unwrap();
-        for record in &records {
-            assert_eq!(record.value_bytes().unwrap(), record.offset().to_string());
-            assert_eq!((record.key(), record.headers().count()), (None, 0));
-        }
-        portions.push(records.len());
-        assert_eq!(
-            consumer.position("t", 0),
-            Some(portions.iter().sum::<usize>() as i64)
-        );
-    }
-    assert_eq!(portions, [30, 30, 30, 10]);
-    consumer.seek("t", 0, Start::Offset(98)).unwrap();
-    assert_eq!(consumer.recv().await.unwrap().offset(), 98);
-    assert_eq!(consumer.recv().await.unwrap().offset(), 99);
 }

@@ -10,11 +10,11 @@ use std::sync::{
 
 use crate::{
     client::error::{Error, Result},
-    records::{Batch, Decompressor, Record, RecordError, RecordIter},
+    records::{Batch, Codec, Decompressor, Record, RecordError, RecordIter},
     wire::Text,
 };
 
-use super::room::Room;
+use super::room::{FetchBudget, Room};
 
 /// The partitions that one poll delivered.
 #[derive(Debug, Default)]
@@ -68,8 +68,10 @@ impl IntoIterator for FetchedBatches {
 pub struct FetchedPartition {
     pub(super) origin: Arc<Origin>,
     pub(super) batches: std::vec::IntoIter<Batch>,
-    /// Where the partition was read from.
+    /// Where the partition was read from: behind what was taken of it since.
     pub(super) from: i64,
+    /// Leader epoch of the batch before that, −1 if unknown.
+    pub(super) from_epoch: i32,
     pub(super) position: i64,
     pub(super) leader_epoch: i32,
     pub(super) high_watermark: i64,
@@ -86,7 +88,7 @@ pub(super) struct Origin {
     pub(super) check_crcs: bool,
     pub(super) fault: Arc<Fault>,
     /// Bytes of the frame, given back when the last batch of it is gone.
-    pub(super) _room: Arc<Room>,
+    pub(super) room: Arc<Room>,
 }
 
 /// Where a partition's reader met a bad batch; one for each position that was set.
@@ -128,7 +130,7 @@ impl FetchedPartition {
         self.origin.partition
     }
 
-    /// The position that these batches were fetched from.
+    /// The position that the batches not taken yet begin at: where they were fetched from, before the first is taken.
     pub const fn start(&self) -> i64 {
         self.from
     }
@@ -197,18 +199,57 @@ impl FetchedPartition {
         let Some(batch) = self.batches.next() else {
             return Ok(None);
         };
+        let from = self.from.max(batch.base_offset());
+        (self.from, self.from_epoch) = (batch.next_offset(), batch.partition_leader_epoch());
         let batch = FetchedBatch {
-            from: self.from.max(batch.base_offset()),
+            from,
             batch,
             origin: Arc::clone(&self.origin),
         };
-        if self.origin.check_crcs
-            && let Err(error) = batch.batch.verify_crc()
-        {
+        if let Err(error) = batch.verified() {
             self.batches = Vec::new().into_iter();
-            return Err(batch.fail(error));
+            return Err(error);
         }
         Ok(Some(batch))
+    }
+
+    /// The next batch, verified, without taking it: [`FetchedPartition::take_to`] says how far it was taken.
+    pub(super) fn peek_batch(&self) -> Result<Option<FetchedBatch>> {
+        let Some(batch) = self.batches.as_slice().first() else {
+            return Ok(None);
+        };
+        let batch = FetchedBatch {
+            from: self.from.max(batch.base_offset()),
+            batch: batch.clone(),
+            origin: Arc::clone(&self.origin),
+        };
+        batch.verified()?;
+        Ok(Some(batch))
+    }
+
+    /// The records before `offset` are taken, all of them in the batch that [`FetchedPartition::peek_batch`] showed.
+    pub(super) fn take_to(&mut self, offset: i64, epoch: i32) {
+        (self.from, self.from_epoch) = (offset, epoch);
+    }
+
+    /// The batch that [`FetchedPartition::peek_batch`] showed is taken whole.
+    pub(super) fn take_batch(&mut self) {
+        if let Some(batch) = self.batches.next() {
+            self.take_to(batch.next_offset(), batch.partition_leader_epoch());
+        }
+    }
+
+    /// Where what is not taken yet begins, with the leader epoch of the batch before.
+    pub(super) const fn next(&self) -> (i64, i32) {
+        (self.from, self.from_epoch)
+    }
+
+    pub(super) fn budget(&self) -> &FetchBudget {
+        self.origin.room.budget()
+    }
+
+    pub(super) fn is_of(&self, topic: &str, partition: i32) -> bool {
+        self.partition() == partition && *self.topic() == *topic
     }
 }
 
@@ -279,7 +320,30 @@ impl FetchedBatch {
             .batch
             .uncompressed(decompressor)
             .map_err(|error| self.fail(error))?;
+        if self.is_compressed() {
+            self.inflates_to(body.len());
+        }
         Ok(self.walk(body))
+    }
+
+    /// So many bytes were inflated of this batch into a buffer that is used again.
+    pub(super) fn inflates_to(&self, bytes: usize) {
+        self.origin.room.inflates_to(bytes);
+    }
+
+    pub(super) fn is_compressed(&self) -> bool {
+        self.batch.compression() != Codec::None
+    }
+
+    fn verified(&self) -> Result<()> {
+        if self.origin.check_crcs {
+            self.batch.verify_crc().map_err(|error| self.fail(error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn budget(&self) -> &FetchBudget {
+        self.origin.room.budget()
     }
 
     /// The records to be delivered, in `body`, which is this batch's as [`Batch::uncompressed`] gave it.
@@ -309,11 +373,17 @@ impl FetchedBatch {
     /// This batch cannot be read: the error to return, with the place; the partition's position goes back to the batch.
     #[cold]
     pub fn fail(&self, error: RecordError) -> Error {
-        self.origin.fault.report(self.from);
+        self.fail_at(self.from, error)
+    }
+
+    /// As [`FetchedBatch::fail`], where what lies before `offset` could be read.
+    #[cold]
+    pub(super) fn fail_at(&self, offset: i64, error: RecordError) -> Error {
+        self.origin.fault.report(offset);
         corrupt(
             &self.origin.topic,
             self.origin.partition,
-            self.from,
+            offset,
             self.batch.next_offset(),
             error,
         )

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::{
     client::error::Result,
-    records::{Decompressor, Headers, Record},
+    records::{Decompressor, Headers, Record, WalkPlace},
     wire::Text,
 };
 
-use super::batches::FetchedBatch;
+use super::{batches::FetchedBatch, room::Inflated};
 
 /// A record that was read. Key, value and headers are slices of the fetched frame (or of the inflated batch), which lives as long as
 /// one of its records does.
@@ -30,6 +30,8 @@ pub struct ConsumerRecord {
 struct OwnedBatch {
     fetched: FetchedBatch,
     body: Bytes,
+    /// The body's room, where it is a copy of its own.
+    _inflated: Option<Inflated>,
 }
 
 /// Where a field stands in the body; nothing at all if `start` is past `end`.
@@ -66,6 +68,20 @@ impl Field {
 }
 
 impl ConsumerRecord {
+    #[inline]
+    fn new(batch: &Arc<OwnedBatch>, record: &Record<'_>) -> Self {
+        let (header_count, header_bytes) = record.headers.raw();
+        Self {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: Field::of(record.key, &batch.body),
+            value: Field::of(record.value, &batch.body),
+            headers: Field::of(Some(header_bytes), &batch.body),
+            header_count,
+            batch: Arc::clone(batch),
+        }
+    }
+
     /// The topic.
     pub fn topic(&self) -> &Text {
         self.batch.fetched.topic()
@@ -124,37 +140,63 @@ impl ConsumerRecord {
     }
 }
 
-/// Takes all records of a batch out of it, in order; the first error ends that.
-pub(super) fn owned(
-    fetched: FetchedBatch,
-    decompressor: &mut Decompressor,
-    mut give: impl FnMut(ConsumerRecord),
-) -> Result<()> {
-    let body = fetched
-        .batch()
-        .uncompressed_bytes(decompressor)
-        .map_err(|error| fetched.fail(error))?;
-    let batch = Arc::new(OwnedBatch { fetched, body });
-    for record in batch.fetched.walk(&batch.body) {
-        let Record {
-            offset,
-            timestamp,
-            key,
-            value,
-            headers,
-        } = record?;
-        let (header_count, header_bytes) = headers.raw();
-        give(ConsumerRecord {
-            offset,
-            timestamp,
-            key: Field::of(key, &batch.body),
-            value: Field::of(value, &batch.body),
-            headers: Field::of(Some(header_bytes), &batch.body),
-            header_count,
-            batch: Arc::clone(&batch),
+/// A batch that records are taken out of, and how far that went.
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    batch: Arc<OwnedBatch>,
+    place: WalkPlace,
+    /// Behind the last record that was taken.
+    next: i64,
+}
+
+impl OpenBatch {
+    /// Inflates a batch if it is compressed; its copy counts in the budget for as long as one of its records lives.
+    pub(super) fn open(fetched: FetchedBatch, decompressor: &mut Decompressor) -> Result<Self> {
+        let batch = fetched.batch();
+        let body = batch
+            .uncompressed_bytes(decompressor)
+            .map_err(|error| fetched.fail(error))?;
+        let inflated = fetched.is_compressed().then(|| {
+            fetched.inflates_to(body.len());
+            fetched.budget().inflated(body.len())
         });
+        let (place, next) = (batch.records(&body).place(), fetched.first_offset());
+        let batch = Arc::new(OwnedBatch {
+            fetched,
+            body,
+            _inflated: inflated,
+        });
+        Ok(Self { batch, place, next })
     }
-    Ok(())
+
+    /// Behind the last record that was taken, with the batch's leader epoch.
+    pub(super) fn position(&self) -> (i64, i32) {
+        let batch = self.batch.fetched.batch();
+        (self.next, batch.partition_leader_epoch())
+    }
+
+    /// Takes records until `into` holds `most`; whether the batch is done.
+    pub(super) fn take(&mut self, most: usize, into: &mut Vec<ConsumerRecord>) -> Result<bool> {
+        let batch = &self.batch;
+        let mut records = batch.fetched.batch().records_from(&batch.body, self.place);
+        let room = most.saturating_sub(into.len());
+        into.reserve(room.min(records.size_hint().1.unwrap_or(0)));
+        while into.len() < most {
+            let record = match records.next() {
+                Some(Ok(record)) => record,
+                Some(Err(error)) => return Err(batch.fetched.fail_at(self.next, error)),
+                None => return Ok(true),
+            };
+            // A batch is fetched whole, though the position may lie inside it.
+            if record.offset < self.next {
+                continue;
+            }
+            self.next = record.offset.saturating_add(1);
+            into.push(ConsumerRecord::new(batch, &record));
+        }
+        self.place = records.place();
+        Ok(records.remaining() == 0)
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The byte budget of fetched data: what is asked for and what the application still holds stays within `fetch.buffer.bytes`.
+//! The byte budget of fetched data: what is asked for, what the application still holds and what was inflated of it stay within
+//! `fetch.buffer.bytes`.
 
 use std::sync::{
     Arc,
@@ -8,6 +9,9 @@ use std::sync::{
 use tokio::sync::Notify;
 
 /// A budget of bytes, shared by the fetchers of a process.
+///
+/// Counted are the bytes of fetches under way and of frames that somebody holds a batch or a record of, and the inflated copies of
+/// compressed batches. One batch may go beyond it: one that is larger than all of it would never come otherwise.
 #[derive(Clone, Debug)]
 pub struct FetchBudget(Arc<Budget>);
 
@@ -15,6 +19,8 @@ pub struct FetchBudget(Arc<Budget>);
 struct Budget {
     limit: usize,
     used: AtomicUsize,
+    /// Part of `used`: inflated copies that records are held of.
+    inflated: AtomicUsize,
     readers: AtomicUsize,
     freed: Notify,
 }
@@ -25,9 +31,15 @@ impl FetchBudget {
         Self(Arc::new(Budget {
             limit,
             used: AtomicUsize::new(0),
+            inflated: AtomicUsize::new(0),
             readers: AtomicUsize::new(0),
             freed: Notify::new(),
         }))
+    }
+
+    /// The budget.
+    pub fn limit(&self) -> usize {
+        self.0.limit
     }
 
     /// Bytes asked for or held now.
@@ -41,9 +53,10 @@ impl FetchBudget {
         Reader(self.clone())
     }
 
-    /// What one fetch may take at most: one fetch under way and one being processed for each reader.
+    /// What one fetch may take at most: for each reader there is one under way and one being processed, and as much again for what is
+    /// inflated.
     pub(super) fn share(&self) -> usize {
-        self.0.limit / 2 / self.0.readers.load(Ordering::Acquire).max(1)
+        self.0.limit / 3 / self.0.readers.load(Ordering::Acquire).max(1)
     }
 
     /// Takes up to `most` bytes, at least `least`; all that is left or more if nothing is taken yet, so that a limit that is
@@ -70,11 +83,32 @@ impl FetchBudget {
                     return Some(Room {
                         budget: self.clone(),
                         bytes,
+                        inflated: AtomicUsize::new(0),
                     });
                 }
                 Err(now) => used = now,
             }
         }
+    }
+
+    /// Whether another batch may be inflated to be kept: always one at least, or records that are held would wait for themselves.
+    pub(super) fn may_inflate(&self) -> bool {
+        self.0.inflated.load(Ordering::Acquire) == 0 || self.used() < self.0.limit
+    }
+
+    /// Counts an inflated copy until it is dropped.
+    pub(super) fn inflated(&self, bytes: usize) -> Inflated {
+        self.0.used.fetch_add(bytes, Ordering::AcqRel);
+        self.0.inflated.fetch_add(bytes, Ordering::AcqRel);
+        Inflated {
+            budget: self.clone(),
+            bytes,
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.0.freed.notify_waiters();
     }
 
     /// Resolves when room may have come free since this was first polled.
@@ -99,6 +133,25 @@ impl Drop for Reader {
 pub(super) struct Room {
     budget: FetchBudget,
     bytes: usize,
+    /// The largest that was inflated of them, in the one buffer of their reader.
+    inflated: AtomicUsize,
+}
+
+/// An inflated copy of a batch.
+#[derive(Debug)]
+pub(super) struct Inflated {
+    budget: FetchBudget,
+    bytes: usize,
+}
+
+impl Drop for Inflated {
+    fn drop(&mut self) {
+        self.budget
+            .0
+            .inflated
+            .fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.give_back(self.bytes);
+    }
 }
 
 impl Room {
@@ -108,21 +161,33 @@ impl Room {
 
     /// What was asked for came as `bytes`, mostly fewer.
     pub(super) fn resize(&mut self, bytes: usize) {
-        let used = &self.budget.0.used;
         if bytes > self.bytes {
+            let used = &self.budget.0.used;
             used.fetch_add(bytes - self.bytes, Ordering::AcqRel);
         } else {
-            used.fetch_sub(self.bytes - bytes, Ordering::AcqRel);
-            self.budget.0.freed.notify_waiters();
+            self.budget.give_back(self.bytes - bytes);
         }
         self.bytes = bytes;
+    }
+
+    pub(super) const fn budget(&self) -> &FetchBudget {
+        &self.budget
+    }
+
+    /// A batch of these bytes was inflated, into a buffer that the next one will be inflated into as well: the largest counts.
+    pub(super) fn inflates_to(&self, bytes: usize) {
+        let before = self.inflated.fetch_max(bytes, Ordering::AcqRel);
+        if bytes > before {
+            let used = &self.budget.0.used;
+            used.fetch_add(bytes - before, Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.bytes, Ordering::AcqRel);
-        self.budget.0.freed.notify_waiters();
+        let inflated = self.inflated.load(Ordering::Acquire);
+        self.budget.give_back(self.bytes + inflated);
     }
 }
 
@@ -160,5 +225,27 @@ mod tests {
         assert!(budget.take(1, 50).is_none());
         drop(room);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_largest_batch_inflated_of_a_frame_counts_until_the_frame_is_gone() {
+        let budget = FetchBudget::new(100);
+        let room = budget.take(10, 50).unwrap();
+        room.inflates_to(30);
+        room.inflates_to(20);
+        assert_eq!(budget.used(), 80);
+        drop(room);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn inflated_copies_count_and_one_may_always_be_made() {
+        let budget = FetchBudget::new(100);
+        let _frame = budget.take(10, 100).unwrap();
+        assert!(budget.may_inflate(), "or its records would never come");
+        let copy = budget.inflated(70);
+        assert!(!budget.may_inflate() && budget.used() == 170);
+        drop(copy);
+        assert!(budget.may_inflate() && budget.used() == 100);
     }
 }

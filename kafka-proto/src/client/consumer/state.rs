@@ -52,7 +52,7 @@ pub(crate) struct Patience {
 /// What the answer for one partition means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It was asked from another position than the present one, or is paused: nothing of it counts.
+    /// It was asked from another position than the present one: nothing of it counts.
     Stale,
     /// Good; record batches may stand in it.
     Good,
@@ -381,11 +381,7 @@ impl PartitionState {
             self.read_replica = Some((data.preferred_read_replica, now + patience.read_replica));
             return Outcome::Retry { refresh: false };
         }
-        if self.paused {
-            Outcome::Stale
-        } else {
-            Outcome::Good
-        }
+        Outcome::Good
     }
 
     /// The log that was read up to the position ends before it, or agrees with what was read only up to there (KIP-320).
@@ -706,14 +702,14 @@ mod tests {
     }
 
     #[test]
-    fn paused_partitions_are_not_asked_for_and_what_still_comes_is_dropped() {
+    fn paused_partitions_are_not_asked_for_and_what_still_comes_counts() {
         let now = Instant::now();
         let mut state = at(17);
         state.set_paused(true);
         assert_eq!(state.ask(now, 1000), None);
         assert_eq!(
             answer(&mut state, &data(ErrorCode::NONE), now),
-            Outcome::Stale
+            Outcome::Good
         );
         state.set_paused(false);
         assert!(state.ask(now, 1000).is_some());

@@ -15,6 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -278,6 +279,15 @@ impl Membership {
             .recv()
             .await
             .unwrap_or_else(|| Err(self.closed()))
+    }
+
+    /// As [`Membership::next_event`], for those who write their own futures.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<GroupEvent>> {
+        let event = ready!(self.events.poll_recv(cx));
+        Poll::Ready(event.unwrap_or_else(|| Err(self.closed())))
     }
 
     /// The next event if there is one already.

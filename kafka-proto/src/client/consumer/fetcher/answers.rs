@@ -191,10 +191,11 @@ impl Fetcher {
                 partition: key.partition,
                 check_crcs: self.settings.check_crcs,
                 fault: Arc::clone(&assigned.fault),
-                _room: Arc::clone(room),
+                room: Arc::clone(room),
             }),
             batches: found.batches.into_iter(),
             from: ask.offset,
+            from_epoch: ask.last_fetched_epoch,
             position: found.position,
             leader_epoch: state.position_epoch(),
             high_watermark: state.high_watermark,
@@ -202,7 +203,11 @@ impl Fetcher {
             log_start_offset: state.log_start_offset,
             end: self.settings.end(state),
         };
-        self.ready.push((key, fetched));
+        if assigned.state.is_paused() {
+            self.held.push((key, fetched));
+        } else {
+            self.ready.push((key, fetched));
+        }
     }
 
     /// A position that is none any more: go where `auto.offset.reset` says, or tell.
@@ -252,7 +257,7 @@ impl Fetcher {
                 assigned.state.reset(to);
                 assigned.delivered = None;
                 assigned.told = false;
-                self.ready.retain(|(k, _)| *k != key);
+                self.forget(key);
             }
         }
     }

@@ -56,6 +56,7 @@ impl Fetcher {
                 assigned.state.seek(offset, -1);
                 assigned.delivered = Some((offset, -1));
                 self.ready.retain(|(k, _)| k != key);
+                self.held.retain(|(k, _)| k != key);
             }
         }
     }
@@ -369,6 +370,11 @@ impl Fetcher {
         let least = most.min(self.settings.partition_max_bytes as usize);
         let most = most.max(least);
         let mut room = self.budget.take(least, most);
+        if room.is_none() && !self.held.is_empty() {
+            // What nobody asks for must not keep others waiting.
+            self.give_up_held();
+            room = self.budget.take(least, most);
+        }
         while room.is_none() {
             let freed = self
                 .freed
@@ -381,7 +387,7 @@ impl Fetcher {
             self.freed = None;
             room = self.budget.take(least, most);
         }
-        let Some(room) = room else {
+        let (Some(room), Some(link)) = (room, self.links.get_mut(&broker)) else {
             return Poll::Pending;
         };
         let plan = link.session.plan(&self.wanted, by_id);

@@ -14,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU16, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -97,11 +98,15 @@ pub struct Fetcher {
     resets: Vec<Reset>,
     /// Judged and not delivered yet.
     ready: Vec<(Key, FetchedPartition)>,
+    /// The same of paused partitions: kept for when they go on, given up when its room is needed.
+    held: Vec<(Key, FetchedPartition)>,
     errors: VecDeque<Error>,
     /// Some reader of delivered batches met a bad one.
     faults: Arc<AtomicBool>,
     /// Counts answers, so that a partition counts once in each.
     answers: u64,
+    /// Counts deliveries, so that a partition comes once in each.
+    deliveries: u64,
     changes: BoxFuture<Option<watch::Receiver<Arc<Metadata>>>>,
     /// Look at the metadata again: partitions were added, or it changed.
     observe: bool,
@@ -133,6 +138,7 @@ struct Assigned {
     told: bool,
     resetting: bool,
     answer: u64,
+    delivery: u64,
     /// More than the settings say, once a batch came cut off.
     partition_max_bytes: i32,
 }
@@ -168,9 +174,11 @@ impl Fetcher {
             links: BTreeMap::new(),
             resets: Vec::new(),
             ready: Vec::new(),
+            held: Vec::new(),
             errors: VecDeque::new(),
             faults: Arc::default(),
             answers: 0,
+            deliveries: 0,
             changes: changed(cluster.changes()),
             observe: false,
             freed: None,
@@ -201,7 +209,7 @@ impl Fetcher {
             partition,
         };
         let name = self.topics[key.topic as usize].0.clone();
-        self.ready.retain(|(k, _)| *k != key);
+        self.forget(key);
         let assigned = Assigned {
             state: PartitionState::new(name, partition),
             fault: Fault::new(&self.faults),
@@ -210,6 +218,7 @@ impl Fetcher {
             told: false,
             resetting: false,
             answer: 0,
+            delivery: 0,
             partition_max_bytes: self.settings.partition_max_bytes,
         };
         self.partitions.insert(key, assigned);
@@ -220,7 +229,7 @@ impl Fetcher {
     /// Takes a partition away, and what is fetched of it. Its position, if it was assigned and had one.
     pub fn unassign(&mut self, topic: &str, partition: i32) -> Option<i64> {
         let key = self.key(topic, partition)?;
-        self.ready.retain(|(k, _)| *k != key);
+        self.forget(key);
         self.partitions
             .remove(&key)?
             .position()
@@ -261,7 +270,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Stops fetching a partition, and keeps its position; what was fetched of it and not delivered is dropped.
+    /// Stops fetching and delivering a partition, and keeps its position. What was fetched of it and not delivered waits for
+    /// [`Fetcher::resume`]; if others need its room in `fetch.buffer.bytes`, it is given up and fetched again then.
     ///
     /// # Errors
     /// The partition is not assigned.
@@ -269,7 +279,7 @@ impl Fetcher {
         self.set_paused(topic, partition, true)
     }
 
-    /// Fetches a paused partition again.
+    /// Fetches and delivers a paused partition again, from where it was left.
     ///
     /// # Errors
     /// The partition is not assigned.
@@ -296,18 +306,29 @@ impl Fetcher {
     /// tried again with back-off), [`Error::Broker`] for a topic that does not exist or must not be read. The other partitions go on at
     /// the next poll. A lost or unreachable broker is no error: it is tried again with back-off, and positions are kept.
     pub async fn poll_batches(&mut self, timeout: Duration) -> Result<FetchedBatches> {
-        if self.ready.is_empty() && self.errors.is_empty() {
-            let waited = tokio::time::timeout(timeout, poll_fn(|cx| self.poll_drive(cx))).await;
-            if waited.is_ok() && self.sent {
-                // The connection's task may share this thread: let it write the next fetch before the application computes.
-                self.sent = false;
-                tokio::task::yield_now().await;
-            }
-        } else {
-            // Faults may have been reported since.
-            self.settle_faults();
+        let waited = poll_fn(|cx| self.poll_ready(cx));
+        match tokio::time::timeout(timeout, waited).await {
+            Ok(delivered) => delivered,
+            // What came while the next fetch was being written.
+            Err(_) => self.deliver(),
         }
-        self.deliver()
+    }
+
+    /// As [`Fetcher::poll_batches`], without a time limit, for those who write their own futures.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<FetchedBatches>> {
+        self.settle_faults();
+        if self.ready.is_empty() && self.errors.is_empty() {
+            std::task::ready!(self.poll_drive(cx));
+            if std::mem::take(&mut self.sent) {
+                // The connection's task may share this thread: let it write the next fetch before the application computes.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.deliver())
     }
 
     fn deliver(&mut self) -> Result<FetchedBatches> {
@@ -316,18 +337,63 @@ impl Fetcher {
         {
             return Err(error);
         }
+        self.deliveries += 1;
         let mut partitions = Vec::with_capacity(self.ready.len());
+        let mut again = Vec::new();
         for (key, fetched) in self.ready.drain(..) {
-            if let Some(assigned) = self.partitions.get_mut(&key) {
-                assigned.delivered = Some((fetched.position, fetched.leader_epoch));
-                partitions.push(fetched);
+            let Some(assigned) = self.partitions.get_mut(&key) else {
+                continue;
+            };
+            // What waited while the partition was paused comes before what was fetched since, each in a poll of its own.
+            if std::mem::replace(&mut assigned.delivery, self.deliveries) == self.deliveries {
+                again.push((key, fetched));
+                continue;
             }
+            assigned.delivered = Some((fetched.position, fetched.leader_epoch));
+            partitions.push(fetched);
         }
+        self.ready = again;
         Ok(FetchedBatches::new(partitions))
     }
 
-    fn start(&mut self, key: Key, start: Start) {
+    /// Takes back what was delivered of a paused partition and not handed on, as if it had not been delivered.
+    pub(super) fn take_back(&mut self, fetched: Vec<FetchedPartition>) {
+        for (place, fetched) in fetched.into_iter().enumerate() {
+            let Some(key) = self.key(fetched.topic(), fetched.partition()) else {
+                continue;
+            };
+            let Some(assigned) = self.partitions.get_mut(&key) else {
+                continue;
+            };
+            // What was fetched before a seek is of no use.
+            if !Arc::ptr_eq(&assigned.fault, &fetched.origin.fault) {
+                continue;
+            }
+            if place == 0 {
+                assigned.delivered = Some(fetched.next());
+            }
+            self.held.insert(place, (key, fetched));
+        }
+    }
+
+    /// Gives up what is kept of paused partitions: they are read again from where they were delivered.
+    fn give_up_held(&mut self) {
+        for (key, fetched) in std::mem::take(&mut self.held).into_iter().rev() {
+            if let Some(assigned) = self.partitions.get_mut(&key) {
+                let (position, epoch) = fetched.next();
+                assigned.state.seek(position, epoch);
+            }
+        }
+    }
+
+    /// Drops what was fetched of a partition and not delivered.
+    fn forget(&mut self, key: Key) {
         self.ready.retain(|(k, _)| *k != key);
+        self.held.retain(|(k, _)| *k != key);
+    }
+
+    fn start(&mut self, key: Key, start: Start) {
+        self.forget(key);
         let to = match start {
             Start::Offset(_) | Start::OffsetInEpoch(..) => None,
             Start::Earliest => Some(ResetTo::Earliest),
@@ -401,14 +467,15 @@ impl Fetcher {
         let key = self.required(topic, partition)?;
         if let Some(assigned) = self.partitions.get_mut(&key) {
             assigned.state.set_paused(paused);
-            if paused && let Some(index) = self.ready.iter().position(|(k, _)| *k == key) {
-                // Fetched but not delivered: the position goes back.
-                self.ready.swap_remove(index);
-                if let Some((position, epoch)) = assigned.delivered {
-                    assigned.state.seek(position, epoch);
-                }
-            }
         }
+        let (from, to) = if paused {
+            (&mut self.ready, &mut self.held)
+        } else {
+            (&mut self.held, &mut self.ready)
+        };
+        let (moved, left): (Vec<_>, Vec<_>) = from.drain(..).partition(|(k, _)| *k == key);
+        *from = left;
+        to.extend(moved);
         Ok(())
     }
 

@@ -1,0 +1,298 @@
+//! What happens while a consumer is polled: rebalances, commits by themselves, committed offsets that are looked up, fetched batches.
+//!
+//! Everything that was begun is kept in the consumer, so that a future that waits may be dropped anywhere.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    client::{
+        error::Result,
+        group::{Assignment, CommittedOffset, GroupEvent, TopicPartition},
+    },
+    wire::Text,
+};
+
+use super::{
+    batches::FetchedBatches,
+    consumer::{Consumer, Rebalance},
+    fetcher::Start,
+    link::BoxFuture,
+    records::ConsumerRecord,
+};
+
+/// Rebalances that are kept for an application that does not ask for them.
+const REBALANCES_KEPT: usize = 64;
+
+/// A future that goes on from poll to poll, whoever waits.
+pub(super) struct Kept<T>(Option<BoxFuture<T>>);
+
+impl<T> Kept<T> {
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    fn of(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What came of it, once; pending if there is none.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(future) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let result = ready!(future.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept(running: {})", self.is_running())
+    }
+}
+
+/// Commits by themselves (`enable.auto.commit`).
+#[derive(Debug)]
+pub(super) struct AutoCommit {
+    interval: Duration,
+    next: Instant,
+    running: Kept<Result<()>>,
+    committed: BTreeMap<TopicPartition, i64>,
+}
+
+impl AutoCommit {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            next: Instant::now() + interval,
+            running: Kept::none(),
+            committed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Consumer {
+    /// What every poll begins with: the application is alive, what was delivered is processed, what was announced is given up.
+    pub(super) fn begin(&mut self) {
+        if let Some(membership) = &self.membership {
+            membership.polled();
+        }
+        if !self.last_commit.is_running() && self.revocation.take().is_some() {
+            self.drop_all();
+        }
+        self.commit_by_itself();
+    }
+
+    fn commit_by_itself(&mut self) {
+        let (Some(auto), Some(offsets)) = (&self.auto_commit, &self.offsets) else {
+            return;
+        };
+        let now = Instant::now();
+        if auto.next > now || auto.running.is_running() {
+            return;
+        }
+        let (mut positions, offsets) = (self.positions(), offsets.clone());
+        let Some(auto) = &mut self.auto_commit else {
+            return;
+        };
+        auto.next = now + auto.interval;
+        positions.retain(|of| auto.committed.get(&of.partition) != Some(&of.offset));
+        if !positions.is_empty() {
+            auto.running = Kept::of(offsets.commit(&positions));
+            auto.committed
+                .extend(positions.into_iter().map(|of| (of.partition, of.offset)));
+        }
+    }
+
+    /// Records, at most so many; none at all when the poll has to return early.
+    pub(super) fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+    ) -> Poll<Result<Vec<ConsumerRecord>>> {
+        loop {
+            let records = self.queue.take(most)?;
+            if !records.is_empty() {
+                return Poll::Ready(Ok(records));
+            }
+            if let Some(budget) = self.queue.waits_for() {
+                if !self.room.is_running() {
+                    self.room = Kept::of(budget.freed());
+                }
+                // Room may have come free before the waiting began.
+                if self.room.poll(cx).is_ready() || budget.may_inflate() {
+                    continue;
+                }
+            }
+            let fetched = ready!(self.poll_fetched(cx))?;
+            if fetched.is_empty() {
+                return Poll::Ready(Ok(records));
+            }
+            self.queue.extend(fetched);
+        }
+    }
+
+    /// The core of every poll: fetched batches, with all that happens beside fetching. Nothing at all when the poll has to return early, so
+    /// that the application may commit before partitions are given up.
+    pub(super) fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Result<FetchedBatches>> {
+        loop {
+            if let Poll::Ready(committed) = self.last_commit.poll(cx) {
+                if let Err(error) = committed {
+                    tracing::warn!(%error, "the commit before a rebalance failed; records will be read again");
+                }
+                self.revocation = None;
+                self.drop_all();
+                continue;
+            }
+            if let Some(membership) = &mut self.membership
+                && let Poll::Ready(event) = membership.poll_event(cx)
+            {
+                if self.group_event(event?) {
+                    return Poll::Ready(Ok(FetchedBatches::default()));
+                }
+                continue;
+            }
+            self.look_up();
+            if let Poll::Ready(found) = self.lookup.poll(cx) {
+                self.placed(found?);
+                continue;
+            }
+            if let Some(auto) = &mut self.auto_commit
+                && let Poll::Ready(committed) = auto.running.poll(cx)
+            {
+                if let Err(error) = committed {
+                    tracing::warn!(%error, "a commit failed");
+                    auto.committed.clear();
+                }
+                continue;
+            }
+            if let Poll::Ready(fetched) = self.fetcher.poll_ready(cx) {
+                return Poll::Ready(fetched);
+            }
+            ready!(self.poll_tick(cx));
+        }
+    }
+
+    /// A long wait is no silence to the group, and what was delivered before it is committed when its time has come.
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.tick.is_running() {
+            let config = self.cluster.config();
+            let alive = self.membership.as_ref().map(|_| {
+                let slice = Duration::from_millis(config.max_poll_interval_ms / 3);
+                Instant::now() + slice.max(Duration::from_millis(1))
+            });
+            let commit = self
+                .auto_commit
+                .as_ref()
+                .filter(|auto| self.offsets.is_some() && !auto.running.is_running())
+                .map(|auto| auto.next.max(Instant::now() + Duration::from_millis(1)));
+            let Some(at) = alive.into_iter().chain(commit).min() else {
+                return Poll::Pending;
+            };
+            self.tick = Kept::of(sleep_until(at));
+        }
+        ready!(self.tick.poll(cx));
+        if let Some(membership) = &self.membership {
+            membership.polled();
+        }
+        self.commit_by_itself();
+        Poll::Ready(())
+    }
+
+    /// Whether the poll has to return, so that the application may commit.
+    fn group_event(&mut self, event: GroupEvent) -> bool {
+        match event {
+            GroupEvent::Assigned(Assignment { partitions, .. }) => {
+                self.drop_all();
+                self.unplaced.clone_from(&partitions);
+                self.note(Rebalance::Assigned(partitions));
+                false
+            }
+            GroupEvent::Revoked(revocation) => {
+                let partitions = revocation.partitions().to_vec();
+                for of in &partitions {
+                    // Those without a start yet are not the fetcher's.
+                    drop(self.pause(&of.topic, of.partition));
+                }
+                self.note(Rebalance::Revoked(partitions));
+                self.revocation = Some(revocation);
+                match (&self.auto_commit, &self.offsets) {
+                    (Some(_), Some(offsets)) => {
+                        self.last_commit = Kept::of(offsets.commit(&self.positions()));
+                        false
+                    }
+                    _ => true,
+                }
+            }
+            GroupEvent::Lost(loss) => {
+                tracing::warn!(reason = %loss.reason, "partitions are lost");
+                self.revocation = None;
+                self.last_commit = Kept::none();
+                self.drop_all();
+                self.note(Rebalance::Lost(loss.partitions, loss.reason));
+                false
+            }
+        }
+    }
+
+    fn note(&mut self, rebalance: Rebalance) {
+        if self.rebalances.len() == REBALANCES_KEPT {
+            self.rebalances.pop_front();
+        }
+        self.rebalances.push_back(rebalance);
+    }
+
+    /// Asks for the committed offsets of what was assigned, if nobody has.
+    fn look_up(&mut self) {
+        if self.unplaced.is_empty() || self.lookup.is_running() {
+            return;
+        }
+        let Some(offsets) = self.offsets.clone() else {
+            return;
+        };
+        let (partitions, stable) = (self.unplaced.clone(), self.require_stable());
+        self.lookup = Kept::of(async move { offsets.committed(&partitions, stable).await });
+    }
+
+    fn placed(&mut self, found: Vec<Option<CommittedOffset>>) {
+        for (of, committed) in std::mem::take(&mut self.unplaced).into_iter().zip(found) {
+            if let (Some(auto), Some(at)) = (&mut self.auto_commit, &committed) {
+                auto.committed.insert(of.clone(), at.offset);
+            }
+            let start = committed.map_or(Start::Reset, |at| {
+                Start::OffsetInEpoch(at.offset, at.leader_epoch)
+            });
+            self.fetcher.assign(&of.topic, of.partition, start);
+        }
+    }
+
+    /// Nothing is assigned any more.
+    pub(super) fn drop_all(&mut self) {
+        self.unplaced.clear();
+        self.lookup = Kept::none();
+        self.queue.clear();
+        let all: Vec<(Text, i32)> = self
+            .fetcher
+            .assignment()
+            .map(|(topic, partition, _)| (topic.clone(), partition))
+            .collect();
+        for (topic, partition) in all {
+            self.fetcher.unassign(&topic, partition);
+        }
+        if let Some(auto) = &mut self.auto_commit {
+            auto.committed.clear();
+        }
+    }
+}
