@@ -10,8 +10,9 @@ use kafka_proto::{
         Cluster, Config, Consumer, TopicPartition,
         consumer::Rebalance,
         group::{
-            Assignment, Assignor, GroupEvent, GroupMember, GroupOffsets, GroupOptions,
-            LastAssignment, MemberAssignment, Membership, OffsetToCommit, TopicLayout,
+            Assignment, Assignor, CooperativeStickyAssignor, GroupEvent, GroupMember, GroupOffsets,
+            GroupOptions, LastAssignment, MemberAssignment, Membership, OffsetToCommit,
+            TopicLayout,
         },
     },
     messages::{ApiKey, ErrorCode, Versions},
@@ -410,6 +411,116 @@ async fn an_assignor_of_the_applications_own_decides() {
         (low.userdata, high.userdata.as_deref()),
         (None, Some(&b"yours"[..]))
     );
+}
+
+/// Hands every partition to the member that was not first, whoever owns it.
+struct Grabbing;
+
+impl Assignor for Grabbing {
+    fn name(&self) -> &str {
+        "grabbing"
+    }
+
+    fn is_cooperative(&self) -> bool {
+        true
+    }
+
+    fn assign(&self, members: &[GroupMember], topics: &[TopicLayout]) -> Vec<MemberAssignment> {
+        let whole = topics.iter().map(|topic| {
+            let partitions = (0..topic.partitions.len() as i32).collect();
+            (topic.name.clone(), partitions)
+        });
+        vec![MemberAssignment {
+            member_id: members.last().unwrap().member_id.clone(),
+            partitions: whole.collect(),
+            userdata: None,
+        }]
+    }
+}
+
+fn cooperative(assignor: impl Assignor + 'static) -> GroupOptions {
+    GroupOptions {
+        assignors: vec![Arc::new(assignor)],
+        ..GroupOptions::new("g", &["t"])
+    }
+}
+
+/// Behaviour 31.
+#[tokio::test]
+async fn a_cooperative_member_keeps_what_it_has_and_no_partition_has_two_owners() {
+    let mock = start().await;
+    let cluster = cluster(&mock, &[]).await;
+    let options = || cooperative(CooperativeStickyAssignor);
+    let mut first = Membership::join(&cluster, options()).unwrap();
+    let one = assigned(&mut first).await;
+    assert_eq!((one.partitions.len(), one.added.len()), (4, 4));
+
+    let mut second = Membership::join(&cluster, options()).unwrap();
+    // The generation in which the first still has them gives the second nothing.
+    let GroupEvent::Revoked(revocation) = event(&mut first).await else {
+        panic!("two partitions are to be given up")
+    };
+    assert_eq!(revocation.partitions().len(), 2);
+    let two = assigned(&mut second).await;
+    assert_eq!((two.generation, two.partitions.len()), (2, 0));
+    // It is still a member, and commits what it gives up.
+    let given_up = revocation.partitions().to_vec();
+    let last = OffsetToCommit {
+        partition: given_up[0].clone(),
+        ..OffsetToCommit::new("t", 0, 7)
+    };
+    first.offsets().commit(&[last]).await.unwrap();
+    revocation.done();
+    let one = assigned(&mut first).await;
+    assert_eq!(
+        (one.generation, one.partitions.len(), one.added.len()),
+        (2, 2, 0)
+    );
+    let one = assigned(&mut first).await;
+    let two = assigned(&mut second).await;
+    assert_eq!((one.generation, two.generation), (3, 3));
+    assert_eq!((one.partitions.len(), one.added.len()), (2, 0));
+    assert_eq!(set(&two.added), set(&given_up));
+
+    second.leave().await;
+    let one = assigned(&mut first).await;
+    assert_eq!(
+        (one.partitions.len(), set(&one.added)),
+        (4, set(&given_up)),
+        "nothing was revoked"
+    );
+}
+
+#[tokio::test]
+async fn an_assignor_that_gives_away_what_has_an_owner_is_held_back_for_one_generation() {
+    let mock = start().await;
+    let cluster = cluster(&mock, &[]).await;
+    let mut first = Membership::join(&cluster, cooperative(Grabbing)).unwrap();
+    assert_eq!(assigned(&mut first).await.added.len(), 4);
+    let mut second = Membership::join(&cluster, cooperative(Grabbing)).unwrap();
+    let GroupEvent::Revoked(revocation) = event(&mut first).await else {
+        panic!("all four are to be given up")
+    };
+    assert_eq!(assigned(&mut second).await.partitions, []);
+    assert_eq!(revocation.partitions().len(), 4);
+    revocation.done();
+    assert_eq!(assigned(&mut second).await.added.len(), 4);
+}
+
+#[tokio::test]
+async fn a_cooperative_member_that_the_group_forgot_loses_everything_and_joins_anew() {
+    let mock = start().await;
+    let cluster = cluster(&mock, &[("session.timeout.ms", "200")]).await;
+    let mut member = Membership::join(&cluster, cooperative(CooperativeStickyAssignor)).unwrap();
+    assigned(&mut member).await;
+    mock.faults()
+        .on(ApiKey::HEARTBEAT)
+        .error(ErrorCode::UNKNOWN_MEMBER_ID);
+    let GroupEvent::Lost(loss) = event(&mut member).await else {
+        panic!("lost")
+    };
+    assert_eq!(loss.partitions.len(), 4);
+    assert_eq!(assigned(&mut member).await.added.len(), 4);
 }
 
 #[tokio::test]

@@ -114,12 +114,13 @@ impl fmt::Debug for GroupOptions {
 /// What happens to a member.
 #[derive(Debug)]
 pub enum GroupEvent {
-    /// These are its partitions from now on. All earlier ones were revoked or lost before.
+    /// These are its partitions from now on. What it had before and has no more was revoked or lost before.
     Assigned(Assignment),
-    /// The group rebalances: give these partitions up. The member stays in the group, and commits are accepted, until
-    /// [`Revocation::done`] is called or the revocation is dropped; then it joins again.
+    /// Give these partitions up: all under the eager protocol, under the cooperative one and KIP-848 those that others get. The member
+    /// stays in the group, and commits are accepted, until [`Revocation::done`] is called or the revocation is dropped.
     Revoked(Revocation),
-    /// These partitions are another member's already: stop, and do not commit.
+    /// These partitions, all that it had, are another member's already: stop, and do not commit. What was being revoked is
+    /// among them.
     Lost(Loss),
 }
 
@@ -127,12 +128,14 @@ pub enum GroupEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Assignment {
-    /// Which round of the group this is.
+    /// Which round of the group this is: the generation, under KIP-848 the member's epoch.
     pub generation: i32,
     /// The member's id, to be kept for [`GroupOptions::member_id`].
     pub member_id: Text,
-    /// The partitions, possibly none.
+    /// All partitions that the member has now, possibly none.
     pub partitions: Vec<TopicPartition>,
+    /// Those among them that it did not have before: all under the eager protocol.
+    pub added: Vec<TopicPartition>,
     /// What the leader's assignor said to this member.
     pub userdata: Option<Bytes>,
 }
@@ -231,6 +234,7 @@ impl Membership {
             rebalance_timeout: Duration::from_millis(config.max_poll_interval_ms),
             heartbeat_interval: Duration::from_millis(config.heartbeat_interval_ms),
             retry_backoff: Duration::from_millis(config.retry_backoff_ms.max(1)),
+            cooperative: options.assignors.iter().all(|of| of.is_cooperative()),
         };
         let (commands, received) = mpsc::unbounded_channel();
         let (told, events) = mpsc::unbounded_channel();

@@ -21,6 +21,8 @@ pub(crate) type ByTopic = Vec<(Text, Vec<i32>)>;
 pub(crate) struct Subscription<'a> {
     pub(crate) topics: &'a [Text],
     pub(crate) userdata: Option<Bytes>,
+    /// What the member comes with, by topic: nothing under the eager protocol.
+    pub(crate) owned: ByTopic,
     pub(crate) generation: i32,
     pub(crate) rack: Option<Text>,
 }
@@ -33,7 +35,14 @@ pub(crate) fn subscription(of: &Subscription<'_>) -> Bytes {
     let message = ConsumerProtocolSubscription {
         topics,
         user_data: of.userdata.clone(),
-        owned_partitions: Vec::new(),
+        owned_partitions: of
+            .owned
+            .iter()
+            .map(|(topic, partitions)| TopicPartition {
+                topic: topic.clone(),
+                partitions: partitions.clone(),
+            })
+            .collect(),
         generation_id: of.generation,
         rack_id: of.rack.clone(),
     };
@@ -116,6 +125,7 @@ mod tests {
         let bytes = subscription(&Subscription {
             topics: &topics,
             userdata: Some(Bytes::from_static(b"state")),
+            owned: vec![(Text::from("a"), vec![2])],
             generation: 4,
             rack: Some(Text::from("r")),
         });
@@ -127,6 +137,7 @@ mod tests {
         let member = member(answer).unwrap();
         assert_eq!(member.topics, ["a", "b"]);
         assert_eq!(member.userdata.as_deref(), Some(&b"state"[..]));
+        assert_eq!(member.owned, [(Text::from("a"), vec![2])]);
         assert_eq!((member.generation, member.rack.as_deref()), (4, Some("r")));
     }
 

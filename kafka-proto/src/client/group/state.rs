@@ -6,9 +6,12 @@
 //!    ▲                 │ retriable error    │ rebalance            │ fenced, unknown member
 //!    └─────────────────┴────────────────────┴──────────────────────┘            any ──leave, fatal──▶ Ended
 //! ```
+//! So the eager protocol: everything is given up before a member joins again. Under the cooperative one (KIP-429) it joins with what it has, from
+//! Stable straight to Outside; if the assignment then lacks something that it has, it gives that up (Revoking), takes what is new, and
+//! joins once more, so that what it gave up can go to others.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -22,7 +25,13 @@ use crate::{
         leave_group::MemberIdentity,
         sync_group::SyncGroupRequestAssignment,
     },
-    wire::Text,
+    wire::{DecodeError, Text},
+};
+
+use super::{
+    Assignment, TopicPartition,
+    assignor::LastAssignment,
+    protocol::{self, ByTopic},
 };
 
 /// The protocol type of every group of consumers.
@@ -38,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) rebalance_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) retry_backoff: Duration,
+    /// Whether the member keeps its partitions while it joins again: all of its assignors allow it.
+    pub(crate) cooperative: bool,
 }
 
 /// Where a member stands.
@@ -51,7 +62,7 @@ pub(crate) enum Phase {
     Syncing,
     /// Has an assignment.
     Stable,
-    /// The group rebalances; the application is giving up its partitions. Heartbeats go on.
+    /// The application is giving up partitions. Heartbeats go on.
     Revoking,
     /// The application polls too seldom: outside, and joins only when it polls again.
     Lapsed,
@@ -75,14 +86,19 @@ pub(crate) enum Step {
 /// What the application is to be told, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
-    /// These are the member's partitions from now on, as the leader's bytes.
-    Assigned { generation: i32, assignment: Bytes },
-    /// Give up all partitions, then acknowledge.
-    Revoke,
-    /// The partitions are another's already; committing for them is refused.
-    Lost { why: LostWhy },
+    /// What the member has from now on.
+    Assigned(Assignment),
+    /// Give up these partitions, then acknowledge.
+    Revoke(Vec<TopicPartition>),
+    /// These partitions are another's already; committing for them is refused.
+    Lost {
+        partitions: Vec<TopicPartition>,
+        why: LostWhy,
+    },
     /// The end: joining again makes no sense.
     Failed(ErrorCode),
+    /// The leader's bytes are no assignment: the end, too.
+    Malformed(DecodeError),
 }
 
 /// Why partitions were lost without being asked back.
@@ -126,8 +142,17 @@ pub(crate) struct Member {
     phase: Phase,
     identity: Identity,
     protocol: Option<Text>,
-    /// Whether the application holds partitions that it was told of.
-    owns: bool,
+    /// What the application has been told that it has.
+    owned: BTreeSet<TopicPartition>,
+    /// Whether it has been told anything at all: it may have been given nothing.
+    told_assignment: bool,
+    /// What it is being asked to give up.
+    revoking: Vec<TopicPartition>,
+    /// What it is given when that is done.
+    after_revocation: Option<Assignment>,
+    last: Option<LastAssignment>,
+    /// Something changed while it joined: join once more.
+    rejoin: bool,
     /// The coordinator has to be found (again) before the next request.
     coordinator_lost: bool,
     not_before: Option<Instant>,
@@ -146,7 +171,12 @@ impl Member {
                 generation: NO_GENERATION,
             },
             protocol: None,
-            owns: false,
+            owned: BTreeSet::new(),
+            told_assignment: false,
+            revoking: Vec::new(),
+            after_revocation: None,
+            last: None,
+            rejoin: false,
             coordinator_lost: false,
             not_before: None,
             heartbeat_at: None,
@@ -160,6 +190,23 @@ impl Member {
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What this member was given last, for its assignors.
+    pub(crate) fn last(&self) -> Option<&LastAssignment> {
+        self.last.as_ref()
+    }
+
+    /// What the member comes with when it joins, by topic: nothing under the eager protocol.
+    pub(crate) fn owned_by_topic(&self) -> ByTopic {
+        let mut by_topic = ByTopic::new();
+        for TopicPartition { topic, partition } in &self.owned {
+            match by_topic.last_mut() {
+                Some((last, partitions)) if last == topic => partitions.push(*partition),
+                _ => by_topic.push((topic.clone(), vec![*partition])),
+            }
+        }
+        by_topic
     }
 
     /// The next thing that the application is to be told.
@@ -200,6 +247,7 @@ impl Member {
     pub(crate) fn join_request(&mut self, protocols: Vec<(Text, Bytes)>) -> JoinGroupRequest {
         self.phase = Phase::Joining;
         self.not_before = None;
+        self.rejoin = false;
         JoinGroupRequest {
             group_id: self.settings.group_id.clone(),
             session_timeout_ms: millis(self.settings.session_timeout),
@@ -255,6 +303,7 @@ impl Member {
         let later = Some(now + self.settings.retry_backoff);
         match code {
             ErrorCode::UNKNOWN_MEMBER_ID => {
+                self.lose(LostWhy::Refused(code));
                 let at_once = !self.identity.member_id.is_empty();
                 self.identity = Identity {
                     member_id: Text::EMPTY,
@@ -263,6 +312,7 @@ impl Member {
                 self.outside(if at_once { None } else { later });
             }
             ErrorCode::ILLEGAL_GENERATION => {
+                self.lose(LostWhy::Refused(code));
                 self.identity.generation = NO_GENERATION;
                 self.outside(None);
             }
@@ -292,8 +342,12 @@ impl Member {
     }
 
     fn lose(&mut self, why: LostWhy) {
-        if std::mem::take(&mut self.owns) {
-            self.told.push_back(Told::Lost { why });
+        // What is being given up is lost with the rest.
+        self.revoking.clear();
+        self.after_revocation = None;
+        if std::mem::take(&mut self.told_assignment) {
+            let partitions = std::mem::take(&mut self.owned).into_iter().collect();
+            self.told.push_back(Told::Lost { partitions, why });
         }
     }
 
@@ -324,14 +378,63 @@ impl Member {
         if answer.error_code != ErrorCode::NONE {
             return self.join_failed(answer.error_code, now);
         }
-        self.phase = Phase::Stable;
         self.heartbeat_at = Some(now + self.settings.heartbeat_interval);
-        self.owns = true;
-        self.told.push_back(Told::Assigned {
+        // The bytes are detached: the frame goes back to where it came from.
+        let read = protocol::assigned(Bytes::copy_from_slice(&answer.assignment));
+        let (partitions, userdata) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                self.lose(LostWhy::Refused(ErrorCode::CORRUPT_MESSAGE));
+                self.phase = Phase::Ended;
+                self.told.push_back(Told::Malformed(error));
+                return;
+            }
+        };
+        self.phase = Phase::Stable;
+        self.given(partitions, userdata);
+    }
+
+    fn given(&mut self, by_topic: ByTopic, userdata: Option<Bytes>) {
+        let mut given = BTreeSet::new();
+        for (topic, partitions) in &by_topic {
+            given.extend(partitions.iter().map(|partition| TopicPartition {
+                topic: topic.clone(),
+                partition: *partition,
+            }));
+        }
+        self.last = Some(LastAssignment {
             generation: self.identity.generation,
-            // A copy, so that the frame goes back to where it came from.
-            assignment: Bytes::copy_from_slice(&answer.assignment),
+            partitions: by_topic,
         });
+        let assignment = Assignment {
+            generation: self.identity.generation,
+            member_id: self.identity.member_id.clone(),
+            added: given.difference(&self.owned).cloned().collect(),
+            partitions: given.iter().cloned().collect(),
+            userdata,
+        };
+        let gone: Vec<TopicPartition> = self.owned.difference(&given).cloned().collect();
+        if gone.is_empty() {
+            self.take(assignment);
+            if std::mem::take(&mut self.rejoin) {
+                self.rebalance(&[]);
+            }
+        } else {
+            self.after_revocation = Some(assignment);
+            self.revoke(gone);
+        }
+    }
+
+    fn take(&mut self, assignment: Assignment) {
+        self.owned = assignment.partitions.iter().cloned().collect();
+        self.told_assignment = true;
+        self.told.push_back(Told::Assigned(assignment));
+    }
+
+    fn revoke(&mut self, partitions: Vec<TopicPartition>) {
+        self.phase = Phase::Revoking;
+        self.revoking.clone_from(&partitions);
+        self.told.push_back(Told::Revoke(partitions));
     }
 
     /// A heartbeat leaves now.
@@ -348,13 +451,12 @@ impl Member {
         }
         match code {
             ErrorCode::NONE => {}
-            ErrorCode::REBALANCE_IN_PROGRESS => self.rebalance(),
+            ErrorCode::REBALANCE_IN_PROGRESS => self.rebalance(&[]),
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
                 self.coordinator_lost = true;
                 self.heartbeat_at = Some(now + self.settings.retry_backoff);
             }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
-                self.lose(LostWhy::Refused(code));
                 self.join_failed(code, now);
             }
             code if code.is_retriable() => {
@@ -376,24 +478,42 @@ impl Member {
         }
     }
 
-    /// Joins again: the subscription or the partitions of its topics are others now. The eager protocol gives up everything first.
-    pub(crate) fn rebalance(&mut self) {
+    /// Joins again: the group rebalances, or the partitions of its topics are others now. The eager protocol gives up everything first, the
+    /// cooperative one what belongs to topics that are no longer subscribed.
+    pub(crate) fn rebalance(&mut self, unsubscribed: &[Text]) {
         match self.phase {
-            Phase::Stable if self.owns => {
-                self.phase = Phase::Revoking;
-                self.told.push_back(Told::Revoke);
-            }
-            Phase::Stable => self.outside(None),
-            _ => {}
+            Phase::Stable => {}
+            // The request that is out may be of the past already.
+            Phase::Joining | Phase::Syncing => return self.rejoin = true,
+            _ => return,
+        }
+        let give_up: Vec<TopicPartition> = self
+            .owned
+            .iter()
+            .filter(|of| !self.settings.cooperative || unsubscribed.contains(&of.topic))
+            .cloned()
+            .collect();
+        let eager_and_told = !self.settings.cooperative && self.told_assignment;
+        if eager_and_told || !give_up.is_empty() {
+            self.revoke(give_up);
+        } else {
+            self.outside(None);
         }
     }
 
     /// The application has given up what it was asked to.
     pub(crate) fn revoked(&mut self) {
-        if self.phase == Phase::Revoking {
-            self.owns = false;
-            self.outside(None);
+        if self.phase != Phase::Revoking {
+            return;
         }
+        for partition in std::mem::take(&mut self.revoking) {
+            self.owned.remove(&partition);
+        }
+        if let Some(assignment) = self.after_revocation.take() {
+            self.take(assignment);
+        }
+        self.told_assignment &= self.settings.cooperative;
+        self.outside(None);
     }
 
     /// The application polls too seldom: leave, tell it once, and wait for its next poll. The request to send, if the
@@ -426,13 +546,21 @@ impl Member {
     pub(crate) fn leave(&mut self) -> Option<LeaveGroupRequest> {
         let member = !matches!(self.phase, Phase::Ended | Phase::Lapsed);
         self.phase = Phase::Ended;
-        self.owns = false;
+        self.owned.clear();
         self.told.clear();
         if member {
             self.leave_request("the consumer was closed")
         } else {
             None
         }
+    }
+
+    /// The membership cannot go on: what the application had, and has lost.
+    pub(crate) fn abandon(&mut self) -> Vec<TopicPartition> {
+        let owned = std::mem::take(&mut self.owned);
+        self.phase = Phase::Ended;
+        self.told.clear();
+        owned.into_iter().collect()
     }
 
     fn leave_request(&self, reason: &'static str) -> Option<LeaveGroupRequest> {
@@ -458,330 +586,5 @@ fn millis(duration: Duration) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BACKOFF: Duration = Duration::from_millis(100);
-    const HEARTBEAT: Duration = Duration::from_secs(3);
-
-    fn settings(instance_id: Option<&str>) -> Settings {
-        Settings {
-            group_id: Text::from("g"),
-            instance_id: instance_id.map(Text::from),
-            session_timeout: Duration::from_secs(45),
-            rebalance_timeout: Duration::from_secs(300),
-            heartbeat_interval: HEARTBEAT,
-            retry_backoff: BACKOFF,
-        }
-    }
-
-    fn joined(
-        error_code: ErrorCode,
-        member: &str,
-        leader: &str,
-        generation_id: i32,
-    ) -> JoinGroupResponse {
-        JoinGroupResponse {
-            error_code,
-            member_id: Text::from(member),
-            leader: Text::from(leader),
-            generation_id,
-            protocol_name: Some(Text::from("range")),
-            ..JoinGroupResponse::default()
-        }
-    }
-
-    fn synced(error_code: ErrorCode) -> SyncGroupResponse {
-        SyncGroupResponse {
-            error_code,
-            assignment: Bytes::from_static(b"mine"),
-            ..SyncGroupResponse::default()
-        }
-    }
-
-    fn stable(now: Instant) -> Member {
-        let mut member = Member::new(settings(None), None);
-        member.join_request(Vec::new());
-        assert_eq!(
-            member.joined(joined(ErrorCode::NONE, "m1", "other", 5), now),
-            Joined::Follower
-        );
-        member.synced(synced(ErrorCode::NONE), now);
-        assert!(matches!(
-            member.tell(),
-            Some(Told::Assigned { generation: 5, .. })
-        ));
-        member
-    }
-
-    #[test]
-    fn a_first_join_asks_for_an_id_and_comes_back_with_it() {
-        let now = Instant::now();
-        let mut member = Member::new(settings(None), None);
-        assert_eq!(member.next(now), Step::Join);
-        assert_eq!(member.join_request(Vec::new()).member_id, "");
-        assert_eq!(member.next(now), Step::Wait(None));
-        assert_eq!(
-            member.joined(joined(ErrorCode::MEMBER_ID_REQUIRED, "m1", "", -1), now),
-            Joined::Not
-        );
-        assert_eq!(member.next(now), Step::Join, "at once");
-        assert_eq!(member.join_request(Vec::new()).member_id, "m1");
-    }
-
-    #[test]
-    fn a_supplied_member_id_is_used_until_the_coordinator_denies_it() {
-        let now = Instant::now();
-        let mut member = Member::new(settings(None), Some(Text::from("old")));
-        assert_eq!(member.join_request(Vec::new()).member_id, "old");
-        member.joined(joined(ErrorCode::UNKNOWN_MEMBER_ID, "", "", -1), now);
-        assert_eq!(member.join_request(Vec::new()).member_id, "");
-    }
-
-    #[test]
-    fn the_leader_gets_the_members_and_a_static_one_may_keep_its_assignment() {
-        let now = Instant::now();
-        let mut member = Member::new(settings(Some("a")), None);
-        member.join_request(Vec::new());
-        let mut answer = joined(ErrorCode::NONE, "m1", "m1", 1);
-        answer.members = vec![JoinGroupResponseMember::default()];
-        answer.skip_assignment = true;
-        let Joined::Leader {
-            protocol,
-            members,
-            keep,
-        } = member.joined(answer, now)
-        else {
-            panic!("it leads");
-        };
-        assert_eq!((&*protocol, members.len(), keep), ("range", 1, true));
-        assert_eq!(member.next(now), Step::Sync);
-        let sync = member.sync_request(Vec::new());
-        assert_eq!((sync.generation_id, &*sync.member_id), (1, "m1"));
-    }
-
-    #[test]
-    fn heartbeats_follow_the_interval() {
-        let now = Instant::now();
-        let mut member = stable(now);
-        assert_eq!(member.next(now), Step::Wait(Some(now + HEARTBEAT)));
-        let then = now + HEARTBEAT;
-        let Step::Heartbeat(heartbeat) = member.next(then) else {
-            panic!("due")
-        };
-        assert_eq!((heartbeat.generation_id, &*heartbeat.member_id), (5, "m1"));
-        member.heartbeat_sent(then);
-        assert_eq!(member.next(then), Step::Wait(Some(then + HEARTBEAT)));
-    }
-
-    #[test]
-    fn a_rebalance_revokes_first_with_heartbeats_going_on_and_joins_after_the_acknowledgement() {
-        let now = Instant::now();
-        let mut member = stable(now);
-        member.heard(ErrorCode::REBALANCE_IN_PROGRESS, 5, now);
-        assert_eq!(member.tell(), Some(Told::Revoke));
-        assert_eq!(member.phase(), Phase::Revoking);
-        assert!(matches!(member.next(now + HEARTBEAT), Step::Heartbeat(_)));
-        member.heard(ErrorCode::REBALANCE_IN_PROGRESS, 5, now);
-        assert_eq!(member.tell(), None, "told once");
-        member.revoked();
-        assert_eq!(member.next(now), Step::Join);
-        assert_eq!(
-            member.join_request(Vec::new()).member_id,
-            "m1",
-            "the same member"
-        );
-    }
-
-    #[test]
-    fn heartbeat_answers_of_an_earlier_generation_change_nothing() {
-        let now = Instant::now();
-        let mut member = stable(now);
-        member.heard(ErrorCode::ILLEGAL_GENERATION, 4, now);
-        assert_eq!((member.phase(), member.tell()), (Phase::Stable, None));
-    }
-
-    #[test]
-    fn what_the_coordinator_answers_decides_whether_partitions_are_lost() {
-        // (answer to a heartbeat, phase after it, partitions lost, member id kept, coordinator sought)
-        let table = [
-            (ErrorCode::NONE, Phase::Stable, false, true, false),
-            (
-                ErrorCode::UNKNOWN_MEMBER_ID,
-                Phase::Outside,
-                true,
-                false,
-                false,
-            ),
-            (
-                ErrorCode::ILLEGAL_GENERATION,
-                Phase::Outside,
-                true,
-                true,
-                false,
-            ),
-            (ErrorCode::NOT_COORDINATOR, Phase::Stable, false, true, true),
-            (
-                ErrorCode::COORDINATOR_NOT_AVAILABLE,
-                Phase::Stable,
-                false,
-                true,
-                true,
-            ),
-            (
-                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
-                Phase::Stable,
-                false,
-                true,
-                false,
-            ),
-            (
-                ErrorCode::FENCED_INSTANCE_ID,
-                Phase::Ended,
-                true,
-                true,
-                false,
-            ),
-            (
-                ErrorCode::GROUP_AUTHORIZATION_FAILED,
-                Phase::Ended,
-                true,
-                true,
-                false,
-            ),
-        ];
-        let now = Instant::now();
-        for (code, phase, lost, kept, sought) in table {
-            let mut member = stable(now);
-            member.heard(code, 5, now);
-            assert_eq!(member.phase(), phase, "{code}");
-            let told = member.tell();
-            assert_eq!(
-                matches!(told, Some(Told::Lost { .. })),
-                lost,
-                "{code}: {told:?}"
-            );
-            assert_eq!(member.identity().member_id == "m1", kept, "{code}");
-            assert_eq!(member.take_coordinator_lost(), sought, "{code}");
-            if phase == Phase::Ended {
-                assert_eq!(member.tell(), Some(Told::Failed(code)));
-            }
-        }
-    }
-
-    #[test]
-    fn what_the_coordinator_answers_to_a_join_decides_when_to_try_again() {
-        let now = Instant::now();
-        // (answer, wait, coordinator sought)
-        let table = [
-            (
-                ErrorCode::UNKNOWN_MEMBER_ID,
-                Step::Wait(Some(now + BACKOFF)),
-                false,
-            ),
-            (
-                ErrorCode::REBALANCE_IN_PROGRESS,
-                Step::Wait(Some(now + BACKOFF)),
-                false,
-            ),
-            (
-                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
-                Step::Wait(Some(now + BACKOFF)),
-                false,
-            ),
-            (
-                ErrorCode::NOT_COORDINATOR,
-                Step::Wait(Some(now + BACKOFF)),
-                true,
-            ),
-            (
-                ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
-                Step::Wait(None),
-                false,
-            ),
-            (ErrorCode::FENCED_INSTANCE_ID, Step::Wait(None), false),
-        ];
-        for (code, step, sought) in table {
-            let mut member = Member::new(settings(None), None);
-            member.join_request(Vec::new());
-            member.joined(joined(code, "", "", -1), now);
-            assert_eq!(member.next(now), step, "{code}");
-            assert_eq!(member.take_coordinator_lost(), sought, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_rebalance_during_sync_joins_again_without_a_revocation() {
-        let now = Instant::now();
-        let mut member = Member::new(settings(None), None);
-        member.join_request(Vec::new());
-        member.joined(joined(ErrorCode::NONE, "m1", "x", 1), now);
-        member.synced(synced(ErrorCode::REBALANCE_IN_PROGRESS), now);
-        assert_eq!((member.next(now), member.tell()), (Step::Join, None));
-    }
-
-    #[test]
-    fn a_lost_connection_keeps_a_stable_member_and_its_partitions() {
-        let now = Instant::now();
-        let mut member = stable(now);
-        member.unanswered(now);
-        assert!(member.take_coordinator_lost());
-        assert_eq!((member.phase(), member.tell()), (Phase::Stable, None));
-        assert_eq!(member.next(now), Step::Wait(Some(now + BACKOFF)));
-    }
-
-    #[test]
-    fn polling_too_seldom_leaves_once_and_joins_at_the_next_poll() {
-        let now = Instant::now();
-        let mut member = stable(now);
-        let leave = member.lapse().expect("the coordinator is told");
-        assert_eq!(leave.members[0].member_id, "m1");
-        assert_eq!(
-            member.tell(),
-            Some(Told::Lost {
-                why: LostWhy::PolledTooSeldom
-            })
-        );
-        assert_eq!((member.lapse(), member.tell()), (None, None));
-        assert_eq!(member.next(now), Step::Wait(None));
-        member.polled();
-        assert_eq!(member.next(now), Step::Join);
-        assert_eq!(
-            member.join_request(Vec::new()).member_id,
-            "",
-            "the old membership was left"
-        );
-    }
-
-    #[test]
-    fn static_members_do_not_leave() {
-        let now = Instant::now();
-        let mut member = Member::new(settings(Some("a")), None);
-        member.join_request(Vec::new());
-        member.joined(joined(ErrorCode::NONE, "m1", "x", 1), now);
-        member.synced(synced(ErrorCode::NONE), now);
-        assert_eq!(member.leave(), None);
-        assert_eq!(member.phase(), Phase::Ended);
-    }
-
-    #[test]
-    fn leaving_names_the_member_once() {
-        let mut member = stable(Instant::now());
-        assert!(member.leave().is_some());
-        assert_eq!(member.leave(), None);
-        assert_eq!(member.next(Instant::now()), Step::Wait(None));
-    }
-
-    #[test]
-    fn an_answer_to_a_join_after_leaving_changes_nothing() {
-        let now = Instant::now();
-        let mut member = Member::new(settings(None), None);
-        member.join_request(Vec::new());
-        member.leave();
-        assert_eq!(
-            member.joined(joined(ErrorCode::NONE, "m1", "m1", 1), now),
-            Joined::Not
-        );
-        assert_eq!(member.phase(), Phase::Ended);
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

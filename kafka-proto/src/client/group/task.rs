@@ -1,7 +1,7 @@
 //! The member's task: sends what the state machine wants, on the coordinator's connection, and tells the application.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -27,9 +27,8 @@ use crate::{
 };
 
 use super::{
-    Assignment, Assignor, Command, GroupEvent, GroupOptions, Loss, Polls, Revocation,
-    TopicPartition,
-    assignor::{LastAssignment, TopicLayout},
+    Assignor, Command, GroupEvent, GroupOptions, Loss, Polls, Revocation,
+    assignor::{GroupMember, MemberAssignment, TopicLayout},
     offsets::Refusal,
     protocol,
     state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
@@ -74,9 +73,6 @@ pub(super) struct Task {
     assignments: Vec<(Text, bytes::Bytes)>,
     /// As the leader.
     layout: Option<Layout>,
-    owned: Vec<TopicPartition>,
-    /// What the assignors that remember are told.
-    last: Option<LastAssignment>,
     revoking: Option<oneshot::Receiver<()>>,
 }
 
@@ -102,8 +98,6 @@ impl Task {
             pending: None,
             assignments: Vec::new(),
             layout: None,
-            owned: Vec::new(),
-            last: None,
             revoking: None,
         }
     }
@@ -132,15 +126,13 @@ impl Task {
             let wake = [wake, self.lapses_at()].into_iter().flatten().min();
             tokio::select! {
                 reply = wait(&mut self.pending) => self.replied(reply, &events),
-                () = acknowledged(&mut self.revoking) => {
-                    self.owned.clear();
-                    self.member.revoked();
-                }
+                () = acknowledged(&mut self.revoking) => self.member.revoked(),
                 command = commands.recv() => match command {
                     Some(Command::Subscribe(topics)) => {
-                        self.topics = topics;
+                        let mut before = std::mem::replace(&mut self.topics, topics);
+                        before.retain(|topic| !self.topics.contains(topic));
                         self.want_topics();
-                        self.member.rebalance();
+                        self.member.rebalance(&before);
                     }
                     Some(Command::Polled) => self.member.polled(),
                     Some(Command::Leave(done)) => {
@@ -158,7 +150,7 @@ impl Task {
                     if changed.is_ok() && self.layout_changed() {
                         tracing::info!(group = %self.group, "the topics have other partitions now; the group rebalances");
                         self.layout = None;
-                        self.member.rebalance();
+                        self.member.rebalance(&[]);
                     }
                 }
                 () = sleep_until(wake) => self.check_polls(),
@@ -192,10 +184,12 @@ impl Task {
             .filter(|rack| !rack.is_empty())
             .map(Text::from);
         let generation = self.member.identity().generation;
+        let owned = self.member.owned_by_topic();
         let protocols = self.assignors.iter().map(|assignor| {
             let subscription = protocol::Subscription {
                 topics: &self.topics,
-                userdata: assignor.userdata(self.last.as_ref()),
+                userdata: assignor.userdata(self.member.last()),
+                owned: owned.clone(),
                 generation,
                 rack: rack.clone(),
             };
@@ -221,8 +215,14 @@ impl Task {
         })
     }
 
-    /// The leader's work: every member's topics, divided.
-    fn divide(&self, protocol: &Text, members: Vec<JoinGroupResponseMember>) -> BoxFuture<Reply> {
+    /// The leader's work: every member's topics, divided. With `keep` the coordinator has an assignment already (KIP-814), and the topics
+    /// are only to be watched.
+    fn divide(
+        &self,
+        protocol: &Text,
+        members: Vec<JoinGroupResponseMember>,
+        keep: bool,
+    ) -> BoxFuture<Reply> {
         let assignor = self
             .assignors
             .iter()
@@ -265,7 +265,13 @@ impl Task {
                         )
                     })
                     .collect();
-                let assignments = assignor.assign(&members, &layouts);
+                let mut assignments = Vec::new();
+                if !keep {
+                    assignments = assignor.assign(&members, &layouts);
+                    if assignor.is_cooperative() {
+                        withhold_owned(&members, &mut assignments);
+                    }
+                }
                 let bytes = assignments
                     .iter()
                     .map(|of| (of.member_id.clone(), protocol::assignment(of)))
@@ -318,10 +324,12 @@ impl Task {
         match reply {
             Reply::Joined(Ok(answer)) => {
                 match self.member.joined(answer, now) {
-                    Joined::Not | Joined::Follower | Joined::Leader { keep: true, .. } => {}
+                    Joined::Not | Joined::Follower => {}
                     Joined::Leader {
-                        protocol, members, ..
-                    } => self.pending = Some(self.divide(&protocol, members)),
+                        protocol,
+                        members,
+                        keep,
+                    } => self.pending = Some(self.divide(&protocol, members, keep)),
                 }
                 self.publish();
             }
@@ -358,12 +366,11 @@ impl Task {
     }
 
     fn end(&mut self, error: Error, events: &Events) {
-        if !self.owned.is_empty() {
-            let partitions = std::mem::take(&mut self.owned);
+        let partitions = self.member.abandon();
+        if !partitions.is_empty() {
             let reason = error.to_string().into();
             drop(events.send(Ok(GroupEvent::Lost(Loss { partitions, reason }))));
         }
-        drop(self.member.leave());
         drop(events.send(Err(error)));
     }
 
@@ -383,26 +390,27 @@ impl Task {
     fn tell(&mut self, events: &Events) {
         while let Some(told) = self.member.tell() {
             let event = match told {
-                Told::Assigned {
-                    generation,
-                    assignment,
-                } => self.assigned(generation, assignment),
-                Told::Revoke => {
+                Told::Assigned(assignment) => Ok(GroupEvent::Assigned(assignment)),
+                Told::Revoke(partitions) => {
                     let (done, acknowledged) = oneshot::channel();
                     self.revoking = Some(acknowledged);
                     Ok(GroupEvent::Revoked(Revocation {
-                        partitions: self.owned.clone(),
+                        partitions,
                         _done: done,
                     }))
                 }
-                Told::Lost { why } => {
-                    let partitions = std::mem::take(&mut self.owned);
+                Told::Lost { partitions, why } => {
                     self.revoking = None;
                     Ok(GroupEvent::Lost(Loss {
                         partitions,
                         reason: self.reason(why).into(),
                     }))
                 }
+                Told::Malformed(source) => Err(Error::Malformed {
+                    broker: format!("the leader of group {}", self.group).into(),
+                    what: "assignment".into(),
+                    source,
+                }),
                 Told::Failed(code) => Err(Error::broker(
                     format!("being a member of group {}", self.group),
                     code,
@@ -412,37 +420,6 @@ impl Task {
             // A dropped handle shows in the commands, too.
             drop(events.send(event));
         }
-    }
-
-    fn assigned(&mut self, generation: i32, assignment: bytes::Bytes) -> Result<GroupEvent> {
-        let (topics, userdata) =
-            protocol::assigned(assignment).map_err(|source| Error::Malformed {
-                broker: format!("the leader of group {}", self.group).into(),
-                what: "assignment".into(),
-                source,
-            })?;
-        self.last = Some(LastAssignment {
-            generation,
-            partitions: topics.clone(),
-        });
-        let mut partitions: Vec<TopicPartition> = topics
-            .into_iter()
-            .flat_map(|(topic, partitions)| {
-                partitions.into_iter().map(move |partition| TopicPartition {
-                    topic: topic.clone(),
-                    partition,
-                })
-            })
-            .collect();
-        partitions.sort_unstable();
-        self.owned.clone_from(&partitions);
-        let member_id = self.member.identity().member_id.clone();
-        Ok(GroupEvent::Assigned(Assignment {
-            generation,
-            member_id,
-            partitions,
-            userdata,
-        }))
     }
 
     fn reason(&self, why: LostWhy) -> String {
@@ -542,6 +519,42 @@ async fn send_leave(cluster: &Cluster, group: &str, mut request: LeaveGroupReque
         Err(_) => {
             tracing::debug!(%group, "leaving was not answered in time; the session will end by itself")
         }
+    }
+}
+
+/// What a member of the latest generation comes with goes to nobody else before that member has given it up (KIP-429), whatever the
+/// assignor says.
+fn withhold_owned(members: &[GroupMember], assignments: &mut [MemberAssignment]) {
+    let latest = members.iter().map(|member| member.generation).max();
+    let mut owners: HashMap<(&Text, i32), &Text> = HashMap::new();
+    let current = members
+        .iter()
+        .filter(|of| Some(of.generation) == latest && of.generation >= 0);
+    for member in current {
+        for (topic, partitions) in &member.owned {
+            for partition in partitions {
+                owners.insert((topic, *partition), &member.member_id);
+            }
+        }
+    }
+    for MemberAssignment {
+        member_id,
+        partitions,
+        ..
+    } in assignments
+    {
+        for (topic, of) in partitions.iter_mut() {
+            let before = of.len();
+            of.retain(|partition| {
+                owners
+                    .get(&(&*topic, *partition))
+                    .is_none_or(|owner| *owner == member_id)
+            });
+            if of.len() < before {
+                tracing::warn!(%member_id, %topic, "the assignor gave away partitions that still have an owner; they wait for it");
+            }
+        }
+        partitions.retain(|(_, of)| !of.is_empty());
     }
 }
 
