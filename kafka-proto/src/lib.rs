@@ -12,4 +12,6 @@ pub mod mock;
 pub mod net;
 pub mod partition;
 pub mod records;
+#[cfg(feature = "sasl")]
+pub mod sasl;
 pub mod wire;

@@ -1,8 +1,11 @@
-//! The saved corpora of the fuzz targets of records, each file once more.
+//! The saved corpora of the fuzz targets of records and of SASL, each file once more.
 #![cfg(feature = "compression")]
 
 #[path = "../fuzz/src/records.rs"]
 mod records;
+#[cfg(feature = "sasl")]
+#[path = "../fuzz/src/sasl.rs"]
+mod sasl;
 
 use std::{fs, path::Path};
 
@@ -47,4 +50,10 @@ fn lz4_data_inflates_as_another_decoder_does() {
 #[test]
 fn zstd_data_inflates_as_another_decoder_does() {
     each_file_of("zstd", |data| records::codec(Codec::Zstd, data));
+}
+
+#[cfg(feature = "sasl")]
+#[test]
+fn sasl_messages_are_read_or_refused() {
+    each_file_of("sasl", sasl::sasl);
 }

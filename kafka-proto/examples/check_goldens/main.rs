@@ -13,7 +13,7 @@ Checks this crate against golden vectors made by Apache Kafka's own code.
 Usage: check_goldens FILE…
 
 FILE is a file of JSON lines, plain or gzip: messages, headers, data structures, frames, record batches (good and corrupt),
-murmur2. What is skipped is named with a count. The last line is `N passed, N failed`; the status is 0 only if something
+murmur2, SCRAM. What is skipped is named with a count. The last line is `N passed, N failed`; the status is 0 only if something
 passed and nothing failed.";
 
 fn main() -> ExitCode {
