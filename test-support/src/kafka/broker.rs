@@ -30,6 +30,8 @@ pub struct Options {
     pub properties: Vec<(String, String)>,
     /// The server's largest heap.
     pub heap_mb: u32,
+    /// The servers' version, such as `4.0.1`; the newest when not given. The tools are always the newest version's.
+    pub version: Option<String>,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             nodes: 1,
             properties: Vec::new(),
             heap_mb: 512,
+            version: None,
         }
     }
 }
@@ -48,6 +51,15 @@ impl Options {
     pub fn nodes(nodes: u32) -> Self {
         Self {
             nodes,
+            ..Self::default()
+        }
+    }
+
+    /// One node of a version of Kafka, 3.3 or later: as KRaft has it.
+    #[must_use]
+    pub fn version(version: &str) -> Self {
+        Self {
+            version: Some(version.to_owned()),
             ..Self::default()
         }
     }
@@ -118,7 +130,11 @@ impl Broker {
 
     fn try_start(options: &Options) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let libs = available()?;
+        let newest = available()?;
+        let libs = match &options.version {
+            Some(version) => jars::fetch_version(version)?,
+            None => newest,
+        };
         let started = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = jars::target_dir()?
             .join("kafka")
@@ -238,7 +254,18 @@ impl Broker {
         self.node(id).stop();
     }
 
-    /// Starts a node that was killed, on its old port with its old data, and waits until the cluster answers.
+    /// Ends a node in order (SIGTERM): it hands its leaderships on first. Waits until it is gone; after a minute it is killed.
+    pub fn shut_down(&self, id: i32) {
+        let node = self.node(id);
+        node.signal(Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while node.server_lives() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        node.stop();
+    }
+
+    /// Starts a node that was killed or shut down, on its old port with its old data, and waits until the cluster answers.
     ///
     /// # Panics
     /// When it does not come up again.
@@ -280,7 +307,7 @@ impl Broker {
         }
         while Instant::now() < deadline {
             match wire::partitions_with_leader(self.any_address(), name) {
-                Ok(count) if count == partitions => return,
+                Ok(count) if usize::try_from(partitions) == Ok(count) => return,
                 Ok(count) => refused = format!("{count} of {partitions} partitions have a leader"),
                 Err(error) => refused = error.to_string(),
             }
@@ -297,6 +324,43 @@ impl Broker {
     pub fn end_offsets(&self, topic: &str, partitions: i32) -> Vec<i64> {
         wire::end_offsets(self.any_address(), topic, partitions)
             .unwrap_or_else(|error| panic!("asking for the ends of {topic}: {error}"))
+    }
+
+    /// The leader of each partition, −1 where there is none, as any running node knows it.
+    ///
+    /// # Panics
+    /// When that node does not answer.
+    #[must_use]
+    pub fn leaders(&self, topic: &str) -> Vec<i32> {
+        let partitions = self.partitions(topic);
+        partitions
+            .iter()
+            .map(|partition| partition.leader)
+            .collect()
+    }
+
+    /// Waits until all replicas of a topic's partitions are in sync: only then may the next node be stopped.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub fn wait_in_sync(&self, topic: &str) {
+        let deadline = Instant::now() + START_LIMIT;
+        while !self
+            .partitions(topic)
+            .iter()
+            .all(|of| of.in_sync == of.replicas)
+        {
+            assert!(
+                Instant::now() < deadline,
+                "the replicas of {topic} do not catch up"
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn partitions(&self, topic: &str) -> Vec<wire::Partition> {
+        wire::partitions(self.any_address(), topic)
+            .unwrap_or_else(|error| panic!("asking for the partitions of {topic}: {error}"))
     }
 
     /// The end of a node's log, for error messages.

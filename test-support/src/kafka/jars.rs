@@ -1,4 +1,4 @@
-//! Kafka's jars, brought by Maven into the target directory once; `KAFKA_LIBS` names a folder that has them already.
+//! Kafka's jars, brought by Maven into the target directory once; `KAFKA_LIBS` names a folder that has the newest ones already.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -9,13 +9,23 @@ use std::process::Command;
 /// The pom that names the artifacts and their version.
 const POM: &str = include_str!("../../../testdata/kafka/pom.xml");
 
-/// The folder of jars, fetched if it is not there yet. Safe when several processes ask at once.
+/// The pom of a broker alone, of whatever version.
+const BROKER_POM: &str = include_str!("../../../testdata/kafka/broker-pom.xml");
+
+/// The folder of the newest version's jars, fetched if it is not there yet. Safe when several processes ask at once.
 pub(super) fn fetch() -> Result<PathBuf, String> {
-    if let Some(libs) = std::env::var_os("KAFKA_LIBS") {
-        return Ok(PathBuf::from(libs));
-    }
+    std::env::var_os("KAFKA_LIBS")
+        .map_or_else(|| fetch_by(POM, None), |libs| Ok(PathBuf::from(libs)))
+}
+
+/// The same for the broker of another version.
+pub(super) fn fetch_version(version: &str) -> Result<PathBuf, String> {
+    fetch_by(BROKER_POM, Some(version))
+}
+
+fn fetch_by(pom_text: &str, version: Option<&str>) -> Result<PathBuf, String> {
     let mut hash = DefaultHasher::new();
-    POM.hash(&mut hash);
+    (pom_text, version).hash(&mut hash);
     let home = target_dir()?.join("kafka");
     let libs = home.join(format!("libs-{:016x}", hash.finish()));
     if libs.is_dir() {
@@ -30,11 +40,12 @@ pub(super) fn fetch() -> Result<PathBuf, String> {
         return Ok(libs);
     }
     let (pom, fresh) = (home.join("pom.xml"), home.join("fresh"));
-    fs::write(&pom, POM).map_err(|error| io("writing the pom into", error))?;
+    fs::write(&pom, pom_text).map_err(|error| io("writing the pom into", error))?;
     let _ = fs::remove_dir_all(&fresh);
     let maven = Command::new("mvn")
         .args(["-q", "-B", "-f"])
         .arg(&pom)
+        .args(version.map(|version| format!("-Dkafka.version={version}")))
         .arg("dependency:copy-dependencies")
         .arg(format!("-DoutputDirectory={}", fresh.display()))
         .output()

@@ -33,8 +33,22 @@ pub(super) fn cluster(address: SocketAddr) -> Result<(String, usize)> {
     Ok((answer.string()?.unwrap_or_default(), brokers))
 }
 
-/// How many partitions of a topic have a leader (Metadata v2).
-pub(super) fn partitions_with_leader(address: SocketAddr, topic: &str) -> Result<i32> {
+/// A partition as a broker knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Partition {
+    pub(super) leader: i32,
+    pub(super) replicas: i32,
+    pub(super) in_sync: i32,
+}
+
+/// How many partitions of a topic have a leader.
+pub(super) fn partitions_with_leader(address: SocketAddr, topic: &str) -> Result<usize> {
+    let partitions = partitions(address, topic)?;
+    Ok(partitions.iter().filter(|of| of.leader >= 0).count())
+}
+
+/// The partitions of a topic (Metadata v2), in their order; none while it is not there.
+pub(super) fn partitions(address: SocketAddr, topic: &str) -> Result<Vec<Partition>> {
     let mut body = Vec::new();
     int32(&mut body, 1);
     string(&mut body, topic);
@@ -46,22 +60,36 @@ pub(super) fn partitions_with_leader(address: SocketAddr, topic: &str) -> Result
     answer.int32()?;
     let error = answer.int16()?;
     if error != 0 {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     answer.string()?;
     answer.take(1)?;
-    let mut led = 0;
+    let mut partitions = Vec::new();
     for _ in 0..answer.int32()? {
         let error = answer.int16()?;
-        answer.int32()?;
+        let index = answer.int32()?;
         let leader = answer.int32()?;
-        for _ in 0..2 {
-            let replicas = answer.int32()?;
-            answer.take(usize::try_from(replicas).unwrap_or(0) * 4)?;
+        let mut counts = [0; 2];
+        for count in &mut counts {
+            *count = answer.int32()?;
+            answer.take(usize::try_from(*count).unwrap_or(0) * 4)?;
         }
-        led += i32::from(error == 0 && leader >= 0);
+        let [replicas, in_sync] = counts;
+        let leader = if error == 0 { leader } else { -1 };
+        partitions.push((
+            index,
+            Partition {
+                leader,
+                replicas,
+                in_sync,
+            },
+        ));
     }
-    Ok(led)
+    partitions.sort_unstable_by_key(|(index, _)| *index);
+    Ok(partitions
+        .into_iter()
+        .map(|(_, partition)| partition)
+        .collect())
 }
 
 /// The offset after the last record of each partition (ListOffsets v1, read_uncommitted), from the one broker there is.
