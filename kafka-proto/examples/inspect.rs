@@ -16,7 +16,7 @@ use kafka_proto::{
         ApiKey, Message as _, RequestHeader, ResponseHeader,
         dialogue::{Body, Dialogue, DialogueError, api},
     },
-    wire::{Framer, Wire as _},
+    wire::{EncodeError, Framer},
 };
 use serde_json::{Value, json};
 
@@ -68,15 +68,15 @@ fn inspect(requests: &str, responses: Option<&str>) -> Result<(), Box<dyn Error>
             Ok(request) => {
                 let header = &request.header;
                 let key = ApiKey(header.request_api_key);
-                let layout = RequestHeader::SCHEMA.layout(1);
                 line(
                     "request",
                     offset,
                     key,
                     header.request_api_version,
-                    header.to_json(layout),
+                    header.to_json(1).map_err(io::Error::other)?,
                     &request.body,
                 )
+                .map_err(io::Error::other)?
             }
             Err(error) => broken("request", offset, &frame, true, &error),
         };
@@ -86,7 +86,7 @@ fn inspect(requests: &str, responses: Option<&str>) -> Result<(), Box<dyn Error>
         for_each_frame(responses, |offset, frame| {
             let line = match dialogue.response(&frame) {
                 Ok(response) => {
-                    let header = response.header.to_json(ResponseHeader::SCHEMA.layout(0));
+                    let header = response.header.to_json(0).map_err(io::Error::other)?;
                     line(
                         "response",
                         offset,
@@ -95,6 +95,7 @@ fn inspect(requests: &str, responses: Option<&str>) -> Result<(), Box<dyn Error>
                         header,
                         &response.body,
                     )
+                    .map_err(io::Error::other)?
                 }
                 Err(error) => broken("response", offset, &frame, false, &error),
             };
@@ -105,14 +106,23 @@ fn inspect(requests: &str, responses: Option<&str>) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-fn line(kind: &str, offset: usize, key: ApiKey, version: i16, header: Value, body: &Body) -> Value {
+fn line(
+    kind: &str,
+    offset: usize,
+    key: ApiKey,
+    version: i16,
+    header: Value,
+    body: &Body,
+) -> Result<Value, EncodeError> {
     let body = match body {
-        Body::Message(message) => message.json(version),
+        Body::Message(message) => message.json(version)?,
         Body::Unknown(bytes) => {
             json!({ "unknown": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
         }
     };
-    json!({ "type": kind, "offset": offset, "api": key.to_string(), "version": version, "header": header, "body": body })
+    Ok(
+        json!({ "type": kind, "offset": offset, "api": key.to_string(), "version": version, "header": header, "body": body }),
+    )
 }
 
 /// A frame that cannot be read: what is wrong, and in which field.

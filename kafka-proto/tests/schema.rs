@@ -76,6 +76,7 @@ fn kind_name(kind: &Kind) -> String {
         Kind::Nullable(inner) => kind_name(inner),
         Kind::Array(element) => format!("[]{}", kind_name(element)),
         Kind::Struct(of) => of.name.to_owned(),
+        Kind::ShortString => "string".to_owned(),
         plain => format!("{plain:?}").to_lowercase(),
     }
 }

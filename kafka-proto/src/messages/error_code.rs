@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     schema::{Kind, Typed},
-    wire::{DecodeError, EncodeError, Layout, Reader, Wire, Writer},
+    wire::{Cursor, Layout, Wire, Writer},
 };
 
 /// A broker's verdict. Any number may arrive: those of newer brokers have no name here.
@@ -255,31 +255,23 @@ impl Typed for ErrorCode {
 }
 
 impl Wire for ErrorCode {
+    #[inline]
     fn initial() -> Self {
         Self::NONE
     }
 
     #[inline]
-    fn read(r: &mut Reader, _: Layout) -> Result<Self, DecodeError> {
-        r.i16().map(Self)
+    fn is_initial(&self) -> bool {
+        *self == Self::NONE
     }
 
     #[inline]
-    fn write(&self, w: &mut Writer, _: Layout) -> Result<(), EncodeError> {
+    fn read(r: &mut Cursor<'_>, _: Layout) -> Self {
+        Self(r.i16())
+    }
+
+    #[inline]
+    fn write(&self, w: &mut Writer, _: Layout) {
         w.i16(self.0);
-        Ok(())
-    }
-
-    #[cfg(feature = "json")]
-    fn to_json(&self, layout: Layout) -> serde_json::Value {
-        self.0.to_json(layout)
-    }
-
-    #[cfg(feature = "json")]
-    fn from_json(
-        value: &serde_json::Value,
-        layout: Layout,
-    ) -> Result<Self, crate::wire::json::JsonError> {
-        i16::from_json(value, layout).map(Self)
     }
 }

@@ -4,10 +4,7 @@
 
 use crate::{
     schema::{Field, Kind, Message, Request, Schema, Struct, Versions},
-    wire::{
-        Chunks, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Layout, Reader, Text,
-        Wire, Writer,
-    },
+    wire::{Chunks, Cursor, EncodeError, EncodeErrorKind, Layout, Text, Wire, Writer},
 };
 
 /// Says what the body is, and by which number it will be answered.
@@ -50,7 +47,7 @@ impl RequestHeader {
             plain("correlation_id", 0, Kind::Int32),
             Field {
                 nullable: Versions::from(1),
-                ..plain("client_id", 1, Kind::Nullable(&Kind::String))
+                ..plain("client_id", 1, Kind::Nullable(&Kind::ShortString))
             },
         ],
     };
@@ -75,78 +72,40 @@ const fn plain(name: &'static str, since: i16, kind: Kind) -> Field {
     }
 }
 
-/// Passes over the tagged fields of a header: none is known.
-fn skip_tags(r: &mut Reader) -> Result<(), DecodeError> {
-    let mut tags = r.tags()?;
-    while let Some((_, end)) = tags.next(r)? {
-        let start = r.offset();
-        tags.end(r, start, end, false)?;
-    }
-    Ok(())
-}
-
-const fn rigid(l: Layout) -> Layout {
-    Layout {
-        flexible: false,
-        ..l
-    }
-}
-
 impl Wire for RequestHeader {
     fn initial() -> Self {
         Self::default()
     }
 
-    fn read(r: &mut Reader, l: Layout) -> Result<Self, DecodeError> {
-        let header = Self {
-            request_api_key: r.i16()?,
-            request_api_version: r.i16()?,
-            correlation_id: r.i32()?,
-            client_id: Option::read(r, rigid(l))?,
-        };
-        if l.flexible {
-            skip_tags(r)?;
-        }
-        Ok(header)
+    fn is_initial(&self) -> bool {
+        *self == Self::default()
     }
 
-    fn write(&self, w: &mut Writer, l: Layout) -> Result<(), EncodeError> {
+    fn read(r: &mut Cursor<'_>, l: Layout) -> Self {
+        let header = Self {
+            request_api_key: r.i16(),
+            request_api_version: r.i16(),
+            correlation_id: r.i32(),
+            client_id: r.text(false),
+        };
+        if l.flexible {
+            r.skip_tags();
+        }
+        header
+    }
+
+    fn write(&self, w: &mut Writer, l: Layout) {
         w.i16(self.request_api_key);
         w.i16(self.request_api_version);
         w.i32(self.correlation_id);
-        self.client_id
-            .write(w, rigid(l))
-            .map_err(|e| e.in_field("RequestHeader.client_id"))?;
+        w.enter("RequestHeader.client_id");
+        match &self.client_id {
+            Some(client_id) => w.text(client_id, false),
+            None => w.null_text(false),
+        }
         if l.flexible {
             w.unsigned_varint(0);
         }
-        Ok(())
-    }
-
-    #[cfg(feature = "json")]
-    fn to_json(&self, l: Layout) -> serde_json::Value {
-        let mut object = crate::wire::json::ObjectWriter::default();
-        object.field("request_api_key", &self.request_api_key, l);
-        object.field("request_api_version", &self.request_api_version, l);
-        object.field("correlation_id", &self.correlation_id, l);
-        object.field("client_id", &self.client_id, l);
-        object.finish()
-    }
-
-    #[cfg(feature = "json")]
-    fn from_json(
-        value: &serde_json::Value,
-        l: Layout,
-    ) -> Result<Self, crate::wire::json::JsonError> {
-        let mut object = crate::wire::json::ObjectReader::new(value)?;
-        let header = Self {
-            request_api_key: object.required("request_api_key", l)?,
-            request_api_version: object.required("request_api_version", l)?,
-            correlation_id: object.required("correlation_id", l)?,
-            client_id: object.required("client_id", l)?,
-        };
-        object.finish()?;
-        Ok(header)
     }
 }
 
@@ -155,42 +114,25 @@ impl Wire for ResponseHeader {
         Self::default()
     }
 
-    fn read(r: &mut Reader, l: Layout) -> Result<Self, DecodeError> {
-        let header = Self {
-            correlation_id: r.i32()?,
-        };
-        if l.flexible {
-            skip_tags(r)?;
-        }
-        Ok(header)
+    fn is_initial(&self) -> bool {
+        *self == Self::default()
     }
 
-    fn write(&self, w: &mut Writer, l: Layout) -> Result<(), EncodeError> {
+    fn read(r: &mut Cursor<'_>, l: Layout) -> Self {
+        let header = Self {
+            correlation_id: r.i32(),
+        };
+        if l.flexible {
+            r.skip_tags();
+        }
+        header
+    }
+
+    fn write(&self, w: &mut Writer, l: Layout) {
         w.i32(self.correlation_id);
         if l.flexible {
             w.unsigned_varint(0);
         }
-        Ok(())
-    }
-
-    #[cfg(feature = "json")]
-    fn to_json(&self, l: Layout) -> serde_json::Value {
-        let mut object = crate::wire::json::ObjectWriter::default();
-        object.field("correlation_id", &self.correlation_id, l);
-        object.finish()
-    }
-
-    #[cfg(feature = "json")]
-    fn from_json(
-        value: &serde_json::Value,
-        l: Layout,
-    ) -> Result<Self, crate::wire::json::JsonError> {
-        let mut object = crate::wire::json::ObjectReader::new(value)?;
-        let header = Self {
-            correlation_id: object.required("correlation_id", l)?,
-        };
-        object.finish()?;
-        Ok(header)
     }
 }
 
@@ -204,20 +146,6 @@ macro_rules! header {
                 unstable: Versions::NONE,
                 fields: &Self::STRUCT,
             };
-
-            fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
-                if !Self::VERSIONS.contains(version) {
-                    return Err(r.fail(DecodeErrorKind::Version(version)));
-                }
-                Self::read(r, Self::SCHEMA.layout(version))
-            }
-
-            fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-                if !Self::VERSIONS.contains(version) {
-                    return Err(EncodeError::new(EncodeErrorKind::Version(version)));
-                }
-                self.write(w, Self::SCHEMA.layout(version))
-            }
         }
     };
 }

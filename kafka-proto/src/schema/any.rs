@@ -2,9 +2,9 @@
 
 use std::{any::Any, fmt};
 
-use super::{ApiKey, Message, Schema, request_header_version, response_header_version};
 #[cfg(feature = "json")]
-use crate::wire::Layout;
+use super::json::JsonError;
+use super::{ApiKey, Message, Schema, request_header_version, response_header_version};
 use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 
 /// A message whose type is chosen at run time.
@@ -25,8 +25,16 @@ pub trait AnyMessage: fmt::Debug + Any + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 
     /// As JSON, in the shape of Kafka's own converter.
+    ///
+    /// # Errors
+    /// As [`Message::to_json`].
     #[cfg(feature = "json")]
-    fn json(&self, version: i16) -> serde_json::Value;
+    fn json(&self, version: i16) -> Result<serde_json::Value, EncodeError> {
+        let mut w = Writer::new();
+        self.encode_any(&mut w, version)?;
+        let value = self.schema().to_json(&w.finish().into_bytes(), version);
+        Ok(value.expect("what was written can be read"))
+    }
 }
 
 impl<M: Message + Send + Sync + 'static> AnyMessage for M {
@@ -45,17 +53,9 @@ impl<M: Message + Send + Sync + 'static> AnyMessage for M {
     fn as_any(&self) -> &dyn Any {
         self
     }
-
-    #[cfg(feature = "json")]
-    fn json(&self, version: i16) -> serde_json::Value {
-        self.to_json(M::SCHEMA.layout(version))
-    }
 }
 
 type Decode = fn(&mut Reader, i16) -> Result<Box<dyn AnyMessage>, DecodeError>;
-#[cfg(feature = "json")]
-type FromJson =
-    fn(&serde_json::Value, Layout) -> Result<Box<dyn AnyMessage>, crate::wire::json::JsonError>;
 
 /// A message type chosen at run time: its declaration, and how to make values of it.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +64,6 @@ pub struct MessageType {
     pub schema: &'static Schema,
     default: fn() -> Box<dyn AnyMessage>,
     decode: Decode,
-    #[cfg(feature = "json")]
-    from_json: FromJson,
 }
 
 impl MessageType {
@@ -76,10 +74,6 @@ impl MessageType {
             default: || Box::new(M::default()),
             decode: |r, version| {
                 M::decode(r, version).map(|message| Box::new(message) as Box<dyn AnyMessage>)
-            },
-            #[cfg(feature = "json")]
-            from_json: |value, layout| {
-                M::from_json(value, layout).map(|message| Box::new(message) as Box<dyn AnyMessage>)
             },
         }
     }
@@ -100,14 +94,18 @@ impl MessageType {
     /// A value from JSON in the shape of Kafka's own converter.
     ///
     /// # Errors
-    /// The JSON is no such value.
+    /// As [`Message::from_json`].
     #[cfg(feature = "json")]
     pub fn from_json(
         &self,
         value: &serde_json::Value,
         version: i16,
-    ) -> Result<Box<dyn AnyMessage>, crate::wire::json::JsonError> {
-        (self.from_json)(value, self.schema.layout(version))
+    ) -> Result<Box<dyn AnyMessage>, JsonError> {
+        let mut r = Reader::new(self.schema.from_json(value, version)?);
+        let message = self
+            .decode(&mut r, version)
+            .and_then(|message| r.finish().map(|()| message));
+        message.map_err(|e| JsonError::new(e.to_string()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! `message!` and `api!`, and the small macros they are made of. How to write a declaration stands at the head of
 //! [`schema`](super).
 //!
-//! Each field is expanded once to `let f = if version >= n { read } else { default };`, and the struct literal comes last: that
-//! is what keeps decoding as cheap as code written by hand.
+//! Each field is expanded once to `f: if version >= n { read } else { default }`, in one struct literal: that is what keeps
+//! decoding as cheap as code written by hand. What is expanded for four hundred structs is compiled four hundred times, so
+//! nothing in it may fail (the cursor and the writer remember the first fault) and nothing in it makes JSON (that is led by the
+//! declaration as data).
 
 /// Whether the bracket before it held anything.
 macro_rules! present {
@@ -81,13 +83,75 @@ macro_rules! nullable {
     };
 }
 
+/// Whether a field is at its default.
+macro_rules! at_default {
+    ($value:expr, []) => {
+        $crate::wire::Wire::is_initial(&$value)
+    };
+    ($value:expr, [$default:expr]) => {
+        $value == $default
+    };
+}
+
+/// Reads a tagged field if the tag at hand is its own, and goes on with the next.
+macro_rules! read_tagged {
+    ($found:ident, $tags:ident, $value:expr, $r:ident, $l:ident, $versions:tt, []) => {};
+    ($found:ident, $tags:ident, $value:expr, $r:ident, $l:ident, $versions:tt, [$tag:tt]) => {
+        if $found == $tag && within!($l.version, $versions) {
+            $value = $crate::wire::Wire::read($r, $l);
+            $tags.end($r);
+            continue;
+        }
+    };
+}
+
+/// Whether a tagged field is to be written: it is there, and not at its default.
+macro_rules! tagged_is_set {
+    ($value:expr, $l:ident, $versions:tt, $default:tt) => {
+        within!($l.version, $versions) && !at_default!($value, $default)
+    };
+}
+
+macro_rules! count_tagged {
+    ($value:expr, $l:ident, $versions:tt, [], $default:tt) => {
+        0
+    };
+    ($value:expr, $l:ident, $versions:tt, [$tag:tt], $default:tt) => {
+        u32::from(tagged_is_set!($value, $l, $versions, $default))
+    };
+}
+
+macro_rules! write_tagged {
+    ($path:expr, $value:expr, $w:ident, $l:ident, $versions:tt, [], $default:tt) => {};
+    ($path:expr, $value:expr, $w:ident, $l:ident, $versions:tt, [$tag:tt], $default:tt) => {
+        if tagged_is_set!($value, $l, $versions, $default) {
+            let start = $w.begin_tagged($tag);
+            $w.enter($path);
+            $crate::wire::Wire::write(&$value, $w, $l);
+            $w.end_tagged(start);
+        }
+    };
+}
+
 /// Reads an untagged field.
 macro_rules! read_field {
+    ($r:ident, $l:ident, $ty:ty, [0], [], [], $default:tt) => {
+        <$ty as $crate::wire::Wire>::read($r, $l)
+    };
+    ($r:ident, $l:ident, $ty:ty, $versions:tt, [], [], $default:tt) => {
+        if within!($l.version, $versions) {
+            <$ty as $crate::wire::Wire>::read($r, $l)
+        } else {
+            initial!($ty, $default)
+        }
+    };
     ($r:ident, $l:ident, $ty:ty, $versions:tt, $null:tt, [], $default:tt) => {
         if within!($l.version, $versions) {
             let start = $r.offset();
-            let value = <$ty as $crate::wire::Wire>::read($r, $l)?;
-            null_read!(start, $l, value, $null);
+            let value = <$ty as $crate::wire::Wire>::read($r, $l);
+            if $crate::wire::Wire::is_null(&value) && !(within!($l.version, $null)) {
+                $r.null(start);
+            }
             value
         } else {
             initial!($ty, $default)
@@ -98,107 +162,46 @@ macro_rules! read_field {
     };
 }
 
-macro_rules! null_read {
-    ($start:ident, $l:ident, $value:ident, []) => {
-        let _ = $start;
-    };
-    ($start:ident, $l:ident, $value:ident, $null:tt) => {
-        if $crate::wire::Wire::is_null(&$value) && !(within!($l.version, $null)) {
-            let kind = $crate::wire::DecodeErrorKind::Null;
-            return Err($crate::wire::DecodeError {
-                kind,
-                offset: $start,
-            });
-        }
-    };
-}
-
-/// Whether a tagged field was this one, and was read.
-macro_rules! read_tagged {
-    ($found:ident, $r:ident, $l:ident, $field:ident, $ty:ty, $versions:tt, []) => {
-        false
-    };
-    ($found:ident, $r:ident, $l:ident, $field:ident, $ty:ty, $versions:tt, [$tag:tt]) => {
-        $found == $tag && within!($l.version, $versions) && {
-            $field = <$ty as $crate::wire::Wire>::read($r, $l)?;
-            true
-        }
-    };
-}
-
 /// Writes an untagged field, or sees that a value which the version lacks is not lost.
 macro_rules! write_field {
+    ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, [0], $null:tt, [], $default:tt, $flag:tt) => {
+        write_present!($path, $value, $w, $l, $ty, $null);
+    };
     ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, $versions:tt, $null:tt, [], $default:tt, $flag:tt) => {
         if within!($l.version, $versions) {
-            null_write!($path, $value, $l, $null);
-            $crate::wire::Wire::write(&$value, $w, $l).map_err(|e| e.in_field($path))?;
+            write_present!($path, $value, $w, $l, $ty, $null);
         } else {
-            absent!($path, $value, $l, $ty, $default, $flag);
+            absent!($path, $value, $w, $l, $default, $flag);
         }
     };
     ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, $versions:tt, $null:tt, [$tag:tt], $default:tt, $flag:tt) => {
         if !(within!($l.version, $versions)) {
-            absent!($path, $value, $l, $ty, $default, $flag);
+            absent!($path, $value, $w, $l, $default, $flag);
         }
     };
 }
 
-macro_rules! null_write {
-    ($path:expr, $value:expr, $l:ident, []) => {};
-    ($path:expr, $value:expr, $l:ident, $null:tt) => {
-        if $crate::wire::Wire::is_null(&$value) && !(within!($l.version, $null)) {
-            let kind = $crate::wire::EncodeErrorKind::Null($l.version);
-            return Err($crate::wire::EncodeError::new(kind).in_field($path));
+macro_rules! write_present {
+    ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, []) => {
+        if <$ty as $crate::wire::Wire>::CAN_FAIL {
+            $w.enter($path);
         }
+        $crate::wire::Wire::write(&$value, $w, $l);
+    };
+    ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, $null:tt) => {
+        $w.enter($path);
+        if $crate::wire::Wire::is_null(&$value) && !(within!($l.version, $null)) {
+            $w.fail($crate::wire::EncodeErrorKind::Null($l.version));
+        }
+        $crate::wire::Wire::write(&$value, $w, $l);
     };
 }
 
 macro_rules! absent {
-    ($path:expr, $value:expr, $l:ident, $ty:ty, $default:tt, [ignorable]) => {};
-    ($path:expr, $value:expr, $l:ident, $ty:ty, $default:tt, []) => {
-        if $value != initial!($ty, $default) {
-            let kind = $crate::wire::EncodeErrorKind::Absent($l.version);
-            return Err($crate::wire::EncodeError::new(kind).in_field($path));
-        }
-    };
-}
-
-/// Whether a tagged field is to be written: it is there, and not at its default.
-macro_rules! tagged_is_set {
-    ($value:expr, $l:ident, $ty:ty, $versions:tt, [], $default:tt) => {
-        false
-    };
-    ($value:expr, $l:ident, $ty:ty, $versions:tt, [$tag:tt], $default:tt) => {
-        within!($l.version, $versions) && $value != initial!($ty, $default)
-    };
-}
-
-macro_rules! write_tagged {
-    ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, $versions:tt, [], $default:tt) => {};
-    ($path:expr, $value:expr, $w:ident, $l:ident, $ty:ty, $versions:tt, [$tag:tt], $default:tt) => {
-        if tagged_is_set!($value, $l, $ty, $versions, [$tag], $default) {
-            $w.tagged($tag, |w| $crate::wire::Wire::write(&$value, w, $l))
-                .map_err(|e: $crate::wire::EncodeError| e.in_field($path))?;
-        }
-    };
-}
-
-#[cfg(feature = "json")]
-macro_rules! field_from_json {
-    ($object:ident, $l:ident, $name:expr, $ty:ty, $versions:tt, [], $default:tt) => {
-        if within!($l.version, $versions) {
-            $object.required::<$ty>($name, $l)?
-        } else {
-            initial!($ty, $default)
-        }
-    };
-    ($object:ident, $l:ident, $name:expr, $ty:ty, $versions:tt, [$tag:tt], $default:tt) => {
-        if within!($l.version, $versions) {
-            $object
-                .field::<$ty>($name, $l)?
-                .unwrap_or_else(|| initial!($ty, $default))
-        } else {
-            initial!($ty, $default)
+    ($path:expr, $value:expr, $w:ident, $l:ident, $default:tt, [ignorable]) => {};
+    ($path:expr, $value:expr, $w:ident, $l:ident, $default:tt, []) => {
+        if !at_default!($value, $default) {
+            $w.fail_in($path, $crate::wire::EncodeErrorKind::Absent($l.version));
         }
     };
 }
@@ -233,6 +236,8 @@ macro_rules! message {
         }
 
         impl $name {
+            const HAS_TAGS: bool = false $(|| present!([$($tag)?]))*;
+
             const STRUCT: $crate::schema::Struct = $crate::schema::Struct {
                 name: stringify!($name),
                 fields: &[$($crate::schema::Field {
@@ -256,84 +261,53 @@ macro_rules! message {
                 Self::default()
             }
 
-            #[allow(unused_mut, reason = "only tagged fields are set twice")]
-            fn read(r: &mut $crate::wire::Reader, l: $crate::wire::Layout) -> Result<Self, $crate::wire::DecodeError> {
-                $(let mut $field = read_field!(
-                    r, l, $ty, [$since $($until)?], [$($null_since $($null_until)?)?], [$($tag)?], [$($default)?]
-                );)*
-                if l.flexible {
-                    let mut tags = r.tags()?;
-                    while let Some((tag, end)) = tags.next(r)? {
-                        let start = r.offset();
-                        let known = false $(|| read_tagged!(tag, r, l, $field, $ty, [$since $($until)?], [$($tag)?]))*;
-                        let _ = tag;
-                        tags.end(r, start, end, known)?;
-                    }
-                }
-                Ok(Self { $($field,)* })
+            fn is_initial(&self) -> bool {
+                *self == Self::default()
             }
 
-            fn write(&self, w: &mut $crate::wire::Writer, l: $crate::wire::Layout) -> Result<(), $crate::wire::EncodeError> {
+            #[allow(unused_mut, reason = "only tagged fields are set twice")]
+            fn read(r: &mut $crate::wire::Cursor<'_>, l: $crate::wire::Layout) -> Self {
+                let mut message = Self {
+                    $($field: read_field!(
+                        r, l, $ty, [$since $($until)?], [$($null_since $($null_until)?)?], [$($tag)?], [$($default)?]
+                    ),)*
+                };
+                if !l.flexible {
+                    return message;
+                }
+                if !Self::HAS_TAGS {
+                    r.skip_tags();
+                    return message;
+                }
+                let mut tags = r.tags();
+                while let Some(tag) = tags.next(r) {
+                    $(read_tagged!(tag, tags, message.$field, r, l, [$since $($until)?], [$($tag)?]);)*
+                    let _ = tag;
+                    tags.skip(r);
+                }
+                message
+            }
+
+            fn write(&self, w: &mut $crate::wire::Writer, l: $crate::wire::Layout) {
                 $(write_field!(
                     concat!(stringify!($name), ".", stringify!($field)), self.$field, w, l, $ty,
                     [$since $($until)?], [$($null_since $($null_until)?)?], [$($tag)?], [$($default)?], [$($flag)?]
                 );)*
                 if l.flexible {
-                    let set = 0 $(+ u32::from(tagged_is_set!(self.$field, l, $ty, [$since $($until)?], [$($tag)?], [$($default)?])))*;
+                    if !Self::HAS_TAGS {
+                        return w.unsigned_varint(0);
+                    }
+                    let set = 0 $(+ count_tagged!(self.$field, l, [$since $($until)?], [$($tag)?], [$($default)?]))*;
                     w.unsigned_varint(set);
                     $(write_tagged!(
-                        concat!(stringify!($name), ".", stringify!($field)), self.$field, w, l, $ty,
+                        concat!(stringify!($name), ".", stringify!($field)), self.$field, w, l,
                         [$since $($until)?], [$($tag)?], [$($default)?]
                     );)*
                 }
-                Ok(())
-            }
-
-            #[cfg(feature = "json")]
-            fn to_json(&self, l: $crate::wire::Layout) -> serde_json::Value {
-                let mut object = $crate::wire::json::ObjectWriter::default();
-                $(if (!present!([$($tag)?]) && within!(l.version, [$since $($until)?]))
-                    || tagged_is_set!(self.$field, l, $ty, [$since $($until)?], [$($tag)?], [$($default)?])
-                {
-                    object.field(stringify!($field), &self.$field, l);
-                })*
-                let _ = l;
-                object.finish()
-            }
-
-            #[cfg(feature = "json")]
-            fn from_json(value: &serde_json::Value, l: $crate::wire::Layout) -> Result<Self, $crate::wire::json::JsonError> {
-                let mut object = $crate::wire::json::ObjectReader::new(value)?;
-                let message = Self {
-                    $($field: field_from_json!(object, l, stringify!($field), $ty, [$since $($until)?], [$($tag)?], [$($default)?]),)*
-                };
-                let _ = l;
-                object.finish()?;
-                Ok(message)
             }
         }
 
-        impl $crate::wire::Nullable for $name {
-            fn read_nullable(
-                r: &mut $crate::wire::Reader,
-                l: $crate::wire::Layout,
-            ) -> Result<Option<Self>, $crate::wire::DecodeError> {
-                if r.present()? { <Self as $crate::wire::Wire>::read(r, l).map(Some) } else { Ok(None) }
-            }
-
-            fn write_present(
-                &self,
-                w: &mut $crate::wire::Writer,
-                l: $crate::wire::Layout,
-            ) -> Result<(), $crate::wire::EncodeError> {
-                w.i8(1);
-                $crate::wire::Wire::write(self, w, l)
-            }
-
-            fn write_null(w: &mut $crate::wire::Writer, _: $crate::wire::Layout) {
-                w.i8(-1);
-            }
-        }
+        impl $crate::wire::Nullable for $name {}
 
         $(impl $crate::schema::Message for $name {
             const SCHEMA: &'static $crate::schema::Schema = &$crate::schema::Schema {
@@ -343,20 +317,6 @@ macro_rules! message {
                 unstable: versions!([$($unstable $unstable)?]),
                 fields: &Self::STRUCT,
             };
-
-            fn decode(r: &mut $crate::wire::Reader, version: i16) -> Result<Self, $crate::wire::DecodeError> {
-                if !Self::VERSIONS.contains(version) {
-                    return Err(r.fail($crate::wire::DecodeErrorKind::Version(version)));
-                }
-                <Self as $crate::wire::Wire>::read(r, Self::SCHEMA.layout(version))
-            }
-
-            fn encode(&self, w: &mut $crate::wire::Writer, version: i16) -> Result<(), $crate::wire::EncodeError> {
-                if !Self::VERSIONS.contains(version) {
-                    return Err($crate::wire::EncodeError::new($crate::wire::EncodeErrorKind::Version(version)));
-                }
-                $crate::wire::Wire::write(self, w, Self::SCHEMA.layout(version))
-            }
         })?
     )*};
 }

@@ -22,6 +22,8 @@
 #[macro_use]
 mod macros;
 mod any;
+#[cfg(feature = "json")]
+pub mod json;
 mod path;
 
 use std::fmt;
@@ -29,7 +31,10 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use self::any::{AnyMessage, Api, MessageType};
-use crate::wire::{DecodeError, EncodeError, Layout, Reader, Records, Text, Uuid, Wire, Writer};
+use crate::wire::{
+    DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Layout, Reader, Records, Text,
+    Uuid, Wire, Writer,
+};
 
 /// A range of versions, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +142,20 @@ pub struct Struct {
     pub fields: &'static [Field],
 }
 
+impl Struct {
+    /// The fields that a version has in their fixed places.
+    pub(crate) fn untagged(&self, version: i16) -> impl Iterator<Item = &'static Field> {
+        let fields = self.fields.iter();
+        fields.filter(move |field| field.tag.is_none() && field.versions.contains(version))
+    }
+
+    /// The tagged field of a number, if a version has one.
+    pub(crate) fn tagged(&self, tag: u32, version: i16) -> Option<&'static Field> {
+        let mut fields = self.fields.iter();
+        fields.find(|field| field.tag == Some(tag) && field.versions.contains(version))
+    }
+}
+
 /// A field as data.
 #[derive(Debug)]
 pub struct Field {
@@ -177,6 +196,8 @@ pub enum Kind {
     Uuid,
     /// UTF-8 with a length of 16 bits, or a compact one.
     String,
+    /// UTF-8 with a length of 16 bits even where everything else is compact: the client id.
+    ShortString,
     /// Bytes with a length of 32 bits, or a compact one.
     Bytes,
     /// Record batches; on the wire as `Bytes`.
@@ -246,17 +267,28 @@ pub trait Message: Wire + Default + Clone + fmt::Debug + PartialEq {
     /// The declaration as data.
     const SCHEMA: &'static Schema;
 
-    /// Reads one body at the cursor. The caller says what may follow it; [`Reader::finish`] refuses bytes left over.
+    /// Reads one body at the reader's position. The caller says what may follow it; [`Reader::finish`] refuses bytes left over.
     ///
     /// # Errors
     /// `version` is not one of [`Self::VERSIONS`], or the bytes are no such message.
-    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError>;
+    fn decode(r: &mut Reader, version: i16) -> Result<Self, DecodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(r.fail(DecodeErrorKind::Version(version)));
+        }
+        r.read(|cursor| Self::read(cursor, Self::SCHEMA.layout(version)))
+    }
 
     /// Writes one body.
     ///
     /// # Errors
     /// `version` is not one of [`Self::VERSIONS`], or cannot carry a value that is set.
-    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(EncodeError::new(EncodeErrorKind::Version(version)));
+        }
+        self.write(w, Self::SCHEMA.layout(version));
+        w.take_fault().map_or(Ok(()), Err)
+    }
 
     /// Reads a body that fills `bytes`.
     ///
@@ -277,6 +309,27 @@ pub trait Message: Wire + Default + Clone + fmt::Debug + PartialEq {
         let mut w = Writer::new();
         self.encode(&mut w, version)?;
         Ok(w.finish().into_bytes())
+    }
+
+    /// The value as JSON, in the shape of Kafka's own converter.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode): only what a version can carry has a shape in it.
+    #[cfg(feature = "json")]
+    fn to_json(&self, version: i16) -> Result<serde_json::Value, EncodeError> {
+        let body = self.to_bytes(version)?;
+        let value = Self::SCHEMA.to_json(&body, version);
+        Ok(value.expect("what was written can be read"))
+    }
+
+    /// The value that JSON in the shape of Kafka's own converter stands for.
+    ///
+    /// # Errors
+    /// The JSON is no such value, or `version` is not one of [`Self::VERSIONS`].
+    #[cfg(feature = "json")]
+    fn from_json(value: &serde_json::Value, version: i16) -> Result<Self, json::JsonError> {
+        let body = Self::SCHEMA.from_json(value, version)?;
+        Self::from_bytes(body, version).map_err(|e| json::JsonError::new(e.to_string()))
     }
 }
 

@@ -102,15 +102,4 @@ impl EncodeError {
     pub const fn new(kind: EncodeErrorKind) -> Self {
         Self { kind, field: "" }
     }
-
-    /// Names the field, unless an inner one is named already.
-    #[cold]
-    #[must_use]
-    pub const fn in_field(self, field: &'static str) -> Self {
-        if self.field.is_empty() {
-            Self { field, ..self }
-        } else {
-            self
-        }
-    }
 }

@@ -3,10 +3,9 @@
 //! Knows no message. Strings, bytes and records that are read are slices of the one refcounted frame; large byte fields that
 //! are written stay chunks of their own, for one vectored write.
 
+mod cursor;
 mod error;
 mod frame;
-#[cfg(feature = "json")]
-pub mod json;
 mod primitives;
 mod reader;
 mod records;
@@ -16,10 +15,11 @@ pub mod varint;
 mod writer;
 
 pub use self::{
+    cursor::{Cursor, Tags},
     error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind},
     frame::{FrameError, Framer},
     primitives::{Layout, Nullable, Wire},
-    reader::{Reader, Tags},
+    reader::Reader,
     records::Records,
     text::Text,
     uuid::Uuid,

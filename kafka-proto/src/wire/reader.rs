@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{DecodeError, DecodeErrorKind, Text, varint};
+use super::{Cursor, DecodeError, DecodeErrorKind, Text, varint};
 
 /// A cursor over one refcounted frame; what it hands out as bytes or text shares that frame.
 ///
@@ -54,6 +54,21 @@ impl Reader {
     #[inline]
     pub fn rest(&self) -> &[u8] {
         self.frame.get(self.at..).unwrap_or_default()
+    }
+
+    /// Reads fields by a cursor that remembers its first fault.
+    ///
+    /// # Errors
+    /// That fault.
+    #[inline]
+    pub(crate) fn read<T>(
+        &mut self,
+        read: impl FnOnce(&mut Cursor<'_>) -> T,
+    ) -> Result<T, DecodeError> {
+        let mut cursor = Cursor::new(&self.frame, self.at);
+        let value = read(&mut cursor);
+        self.at = cursor.finish()?;
+        Ok(value)
     }
 
     /// Ends the reading.
@@ -167,8 +182,10 @@ impl Reader {
     }
 
     /// Reads a length of 16 bits, or a compact one; `None` is null.
-    #[inline]
-    pub(crate) fn length_16(&mut self, compact: bool) -> Result<Option<usize>, DecodeError> {
+    ///
+    /// # Errors
+    /// The frame ends inside it, or it is below -1 or beyond 32,767.
+    pub fn length_16(&mut self, compact: bool) -> Result<Option<usize>, DecodeError> {
         let start = self.at;
         let length = if compact {
             i64::from(self.unsigned_varint()?) - 1
@@ -180,8 +197,10 @@ impl Reader {
     }
 
     /// Reads a length or count of 32 bits, or a compact one; `None` is null.
-    #[inline]
-    pub(crate) fn length_32(&mut self, compact: bool) -> Result<Option<usize>, DecodeError> {
+    ///
+    /// # Errors
+    /// The frame ends inside it, or it is below -1 or beyond 31 bits.
+    pub fn length_32(&mut self, compact: bool) -> Result<Option<usize>, DecodeError> {
         let start = self.at;
         let length = if compact {
             i64::from(self.unsigned_varint()?) - 1
@@ -191,7 +210,6 @@ impl Reader {
         self.length(start, length, i64::from(i32::MAX))
     }
 
-    #[inline]
     fn length(&self, start: usize, length: i64, most: i64) -> Result<Option<usize>, DecodeError> {
         match length {
             -1 => Ok(None),
@@ -201,92 +219,5 @@ impl Reader {
                 offset: start,
             }),
         }
-    }
-
-    /// Reads the marker before a nullable struct: whether there is one.
-    pub(crate) fn present(&mut self) -> Result<bool, DecodeError> {
-        let start = self.at;
-        match self.i8()? {
-            1 => Ok(true),
-            -1 => Ok(false),
-            marker => Err(DecodeError {
-                kind: DecodeErrorKind::Marker(marker),
-                offset: start,
-            }),
-        }
-    }
-
-    /// Starts on the tagged fields that end a struct of a flexible version (KIP-482).
-    ///
-    /// # Errors
-    /// As [`unsigned_varint`](Self::unsigned_varint).
-    #[inline]
-    pub fn tags(&mut self) -> Result<Tags, DecodeError> {
-        Ok(Tags {
-            left: self.unsigned_varint()?,
-            next: 0,
-        })
-    }
-}
-
-/// What is left of the tagged fields of one struct.
-#[derive(Debug)]
-pub struct Tags {
-    left: u32,
-    /// The least tag that may come next.
-    next: u64,
-}
-
-impl Tags {
-    /// The next tagged field: its tag, and the offset at which its value ends. `None` after the last.
-    ///
-    /// # Errors
-    /// The bytes end, or the tags do not ascend.
-    pub fn next(&mut self, r: &mut Reader) -> Result<Option<(u32, usize)>, DecodeError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        let start = r.offset();
-        let tag = r.unsigned_varint()?;
-        if u64::from(tag) < self.next {
-            return Err(DecodeError {
-                kind: DecodeErrorKind::TagOrder(tag),
-                offset: start,
-            });
-        }
-        self.next = u64::from(tag) + 1;
-        let len = r.unsigned_varint()? as usize;
-        if len > r.remaining() {
-            return Err(r.truncated(len));
-        }
-        Ok(Some((tag, r.offset() + len)))
-    }
-
-    /// Ends one tagged field: passes over the value if nobody `known` read it, else checks that it took what it announced.
-    ///
-    /// # Errors
-    /// The value was read and does not end at `end`.
-    pub fn end(
-        &self,
-        r: &mut Reader,
-        start: usize,
-        end: usize,
-        known: bool,
-    ) -> Result<(), DecodeError> {
-        if known && r.at != end {
-            let tag = (self.next - 1) as u32;
-            let kind = DecodeErrorKind::TagSize {
-                tag,
-                announced: end - start,
-                taken: r.at - start,
-            };
-            return Err(DecodeError {
-                kind,
-                offset: start,
-            });
-        }
-        r.at = end;
-        Ok(())
     }
 }

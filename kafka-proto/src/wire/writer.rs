@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::varint;
+use super::{EncodeError, EncodeErrorKind, Text, varint};
 
 /// Collects an encoded message. Small values are copied into one buffer; byte fields of [`Writer::OWN_CHUNK`] bytes and more
 /// (record batches, in practice) are kept as they are, refcounted, so that a vectored write sends them without a copy.
@@ -12,6 +12,9 @@ pub struct Writer {
     /// Large bytes, each with the length of `buffer` at which it stands.
     large: Vec<(usize, Bytes)>,
     large_bytes: usize,
+    /// The field being written, as `Struct.field`, where one that can fail is.
+    field: &'static str,
+    fault: Option<EncodeError>,
 }
 
 macro_rules! integers {
@@ -34,6 +37,8 @@ impl Writer {
             buffer: Vec::new(),
             large: Vec::new(),
             large_bytes: 0,
+            field: "",
+            fault: None,
         }
     }
 
@@ -90,23 +95,94 @@ impl Writer {
         }
     }
 
-    /// Writes a tagged field (KIP-482): tag, size, and what `write` writes.
-    pub(crate) fn tagged<E>(
-        &mut self,
-        tag: u32,
-        write: impl FnOnce(&mut Self) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Names the field that is written next, for the error if it cannot be.
+    #[inline]
+    pub(crate) const fn enter(&mut self, field: &'static str) {
+        self.field = field;
+    }
+
+    /// Notes that the value cannot be written, unless something could not be before.
+    #[cold]
+    #[inline(never)]
+    pub fn fail(&mut self, kind: EncodeErrorKind) {
+        if self.fault.is_none() {
+            let field = self.field;
+            self.fault = Some(EncodeError { kind, field });
+        }
+    }
+
+    /// Notes that `field` cannot be written, unless something could not be before.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn fail_in(&mut self, field: &'static str, kind: EncodeErrorKind) {
+        self.field = field;
+        self.fail(kind);
+    }
+
+    /// What could not be written, if anything; then it is forgotten.
+    pub(crate) const fn take_fault(&mut self) -> Option<EncodeError> {
+        self.field = "";
+        self.fault.take()
+    }
+
+    /// Writes text behind its length.
+    #[inline(never)]
+    pub(crate) fn text(&mut self, text: &Text, compact: bool) {
+        let bytes = text.as_utf8();
+        match i16::try_from(bytes.len()) {
+            Ok(short) if !compact => self.i16(short),
+            Ok(short) => self.unsigned_varint(short as u32 + 1),
+            Err(_) => return self.fail(EncodeErrorKind::TooLong(bytes.len())),
+        }
+        self.slice(bytes);
+    }
+
+    /// Writes a text that is null.
+    pub(crate) fn null_text(&mut self, compact: bool) {
+        if compact {
+            self.u8(0);
+        } else {
+            self.i16(-1);
+        }
+    }
+
+    /// Writes a length of bytes, or a count of elements.
+    #[inline(never)]
+    pub(crate) fn count(&mut self, count: usize, compact: bool) {
+        match i32::try_from(count) {
+            Ok(count) if !compact => self.i32(count),
+            Ok(count) => self.unsigned_varint(count as u32 + 1),
+            Err(_) => self.fail(EncodeErrorKind::TooLong(count)),
+        }
+    }
+
+    /// Writes bytes or elements that are null.
+    pub(crate) fn null_count(&mut self, compact: bool) {
+        if compact {
+            self.u8(0);
+        } else {
+            self.i32(-1);
+        }
+    }
+
+    /// Begins a tagged field (KIP-482): writes its tag; the value comes next, then [`end_tagged`](Self::end_tagged).
+    pub(crate) fn begin_tagged(&mut self, tag: u32) -> TaggedStart {
         self.unsigned_varint(tag);
-        let (start, large, before) = (self.buffer.len(), self.large.len(), self.len());
-        write(self)?;
-        // The size stands before the value and is known after it: move the value up by the size's few bytes.
+        TaggedStart {
+            buffer: self.buffer.len(),
+            large: self.large.len(),
+            len: self.len(),
+        }
+    }
+
+    /// Ends a tagged field. Its size stands before the value and is known only now: the value moves up by the size's few bytes.
+    pub(crate) fn end_tagged(&mut self, start: TaggedStart) {
         let mut size = Vec::with_capacity(varint::MAX_LEN_32);
-        varint::write_u32(&mut size, (self.len() - before) as u32);
-        for (at, _) in &mut self.large[large..] {
+        varint::write_u32(&mut size, (self.len() - start.len) as u32);
+        for (at, _) in &mut self.large[start.large..] {
             *at += size.len();
         }
-        self.buffer.splice(start..start, size);
-        Ok(())
+        self.buffer.splice(start.buffer..start.buffer, size);
     }
 
     /// Overwrites four bytes at `at`, which must have been written as small values and stand before any large chunk: a frame's size.
@@ -132,6 +208,14 @@ impl Writer {
         }
         Chunks { parts, len }
     }
+}
+
+/// Where the value of a tagged field begins.
+#[derive(Debug)]
+pub(crate) struct TaggedStart {
+    buffer: usize,
+    large: usize,
+    len: usize,
 }
 
 /// An encoded message in as many pieces as it has, none of them empty: made for one vectored write.
@@ -182,12 +266,10 @@ mod tests {
         let mut w = Writer::new();
         w.i32(0);
         w.bytes(&large);
-        w.tagged(3, |w| {
-            w.i8(1);
-            w.bytes(&large);
-            Ok::<(), ()>(())
-        })
-        .unwrap();
+        let start = w.begin_tagged(3);
+        w.i8(1);
+        w.bytes(&large);
+        w.end_tagged(start);
         w.i8(9);
         w.patch_i32(0, 5);
         let (len, chunks) = (w.len(), w.finish());

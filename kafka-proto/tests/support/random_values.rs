@@ -45,7 +45,7 @@ fn of_kind(kind: &Kind, version: i16, random: &mut SplitMix64, depth: u64) -> Va
         Kind::Int64 => integer(random).into(),
         Kind::Float64 => (random.unit() * 1e9 - 5e8).into(),
         Kind::Uuid => uuid(random).into(),
-        Kind::String => string(random).into(),
+        Kind::String | Kind::ShortString => string(random).into(),
         Kind::Bytes | Kind::Records => base64(random).into(),
         Kind::Array(element) => {
             let count = random.below(4u64.saturating_sub(depth).max(2));
