@@ -55,6 +55,8 @@ impl Default for Builder {
                     session_timeout_min: Duration::from_secs(1),
                     session_timeout_max: Duration::from_secs(30 * 60),
                     size_max: usize::MAX,
+                    modern_session_timeout: Duration::from_secs(45),
+                    heartbeat_interval: Duration::from_secs(5),
                 },
             },
             replication_factor: None,
@@ -125,6 +127,14 @@ impl Builder {
     pub fn session_timeouts(mut self, min: Duration, max: Duration) -> Self {
         self.settings.groups.session_timeout_min = min;
         self.settings.groups.session_timeout_max = max;
+        self
+    }
+
+    /// `group.consumer.heartbeat.interval.ms` and `group.consumer.session.timeout.ms`, which hold for the newer group protocol (KIP-848).
+    /// 5 s and 45 s by default, as Kafka's.
+    pub fn consumer_group_timing(mut self, heartbeat: Duration, session: Duration) -> Self {
+        self.settings.groups.heartbeat_interval = heartbeat;
+        self.settings.groups.modern_session_timeout = session;
         self
     }
 

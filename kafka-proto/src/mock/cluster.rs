@@ -564,7 +564,8 @@ impl Cluster {
         committed.map(|committed| committed.offset)
     }
 
-    /// Kafka's word for a group's state (`Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`); `None` if there
+    /// Kafka's word for a group's state (`Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable`; of the newer protocol also
+    /// `Assigning` and `Reconciling`); `None` if there
     /// is no such group.
     pub fn group_state(&self, group: &str) -> Option<&'static str> {
         let state = self.shared.state();

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use crate::messages::ErrorCode;
 
 mod group;
+mod modern;
 mod offsets;
 mod requests;
 
 pub(crate) use group::{GroupView, MemberView};
+pub(crate) use modern::{Beat, Partitions};
 pub(crate) use offsets::{Committed, TopicPartition};
 pub(crate) use requests::{Join, Joined, MemberOf, Reply, Sync, Synced, Ticket};
 
@@ -32,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) session_timeout_max: Duration,
     /// `group.max.size`
     pub(crate) size_max: usize,
+    /// `group.consumer.session.timeout.ms`
+    pub(crate) modern_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`
+    pub(crate) heartbeat_interval: Duration,
 }
 
 /// All groups of the cluster.
@@ -85,6 +91,12 @@ impl Groups {
             .groups
             .entry(join.group_id.clone())
             .or_insert_with(Group::new);
+        if let Some(modern) = &group.modern {
+            if !modern.members.is_empty() {
+                return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+            }
+            group.modern = None;
+        }
         let is_member = group
             .check(&join.member_id, join.instance_id.as_deref())
             .is_ok();
@@ -524,6 +536,9 @@ impl Groups {
         let Some(group) = self.groups.get_mut(group_id) else {
             return;
         };
+        if let Some(modern) = &mut group.modern {
+            modern.tick(now);
+        }
         let pending_before = group.pending.len();
         group.pending.retain(|_, deadline| *deadline > now);
         let pending_gone = group.pending.len() < pending_before;
@@ -582,6 +597,9 @@ impl Groups {
     /// One group as an administrator sees it.
     pub(crate) fn view(&self, group_id: &str) -> Option<GroupView> {
         let group = self.groups.get(group_id)?;
+        if let Some(modern) = &group.modern {
+            return Some(GroupView::of_modern(modern.view()));
+        }
         let state = match group.phase {
             Phase::Empty => "Empty",
             Phase::Preparing { .. } => "PreparingRebalance",
@@ -612,6 +630,7 @@ impl Groups {
             protocol: protocol.clone(),
             generation: group.generation,
             members: members.collect(),
+            modern: false,
         })
     }
 
@@ -624,9 +643,7 @@ impl Groups {
     pub(crate) fn delete(&mut self, group_id: &str) -> ErrorCode {
         match self.groups.get(group_id) {
             None => ErrorCode::GROUP_ID_NOT_FOUND,
-            Some(group) if !group.members.is_empty() || !group.pending.is_empty() => {
-                ErrorCode::NON_EMPTY_GROUP
-            }
+            Some(group) if !group.is_empty() => ErrorCode::NON_EMPTY_GROUP,
             Some(_) => {
                 self.groups.remove(group_id);
                 ErrorCode::NONE

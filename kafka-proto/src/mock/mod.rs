@@ -3,7 +3,7 @@
 //! gone when the [`Cluster`] is dropped.
 //!
 //! Java's client, librdkafka (kcat) and this crate's own client work against it. It speaks produce (idempotent and
-//! transactional), fetch (sessions, long polls, read_committed), classic consumer groups, offsets, transactions (both
+//! transactional), fetch (sessions, long polls, read_committed), consumer groups of both protocols (KIP-848), offsets, transactions (both
 //! versions) and topic administration; [`Faults`] are scripted, and [`Clock`] can be held.
 //!
 //! ```

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::messages::ErrorCode;
 
+use super::modern::{Modern, ModernView};
 use super::offsets::{Committed, TopicPartition};
 use super::requests::{Joined, Synced, Ticket};
 
@@ -63,6 +64,8 @@ pub(super) struct Group {
     pub(super) offsets: BTreeMap<TopicPartition, Committed>,
     /// Offsets inside transactions that are not decided, by producer id.
     pub(super) undecided: HashMap<i64, BTreeMap<TopicPartition, Committed>>,
+    /// Its members if they speak the newer protocol (KIP-848): then there are no others.
+    pub(super) modern: Option<Modern>,
 }
 
 impl Group {
@@ -77,7 +80,16 @@ impl Group {
             pending: HashMap::new(),
             offsets: BTreeMap::new(),
             undecided: HashMap::new(),
+            modern: None,
         }
+    }
+
+    /// Whether nobody is a member, in either protocol.
+    pub(super) fn is_empty(&self) -> bool {
+        let modern = self.modern.as_ref();
+        self.members.is_empty()
+            && self.pending.is_empty()
+            && modern.is_none_or(|modern| modern.members.is_empty())
     }
 
     pub(super) fn member(&mut self, id: &str) -> Option<&mut Member> {
@@ -203,7 +215,8 @@ pub(super) fn group_deadline(group: &Group) -> Option<Duration> {
     };
     let members = group.members.iter().filter_map(session_deadline);
     let pending = group.pending.values().copied();
-    members.chain(pending).chain(phase).min()
+    let modern = group.modern.as_ref().and_then(Modern::deadline);
+    members.chain(pending).chain(phase).chain(modern).min()
 }
 
 /// One member, as DescribeGroups shows it.
@@ -220,10 +233,35 @@ pub(crate) struct MemberView {
 /// One group, as DescribeGroups and ListGroups show it.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupView {
-    /// Kafka's word for the state: Empty, PreparingRebalance, CompletingRebalance or Stable.
+    /// Kafka's word for the state: Empty, PreparingRebalance, CompletingRebalance or Stable; of the newer protocol
+    /// also Assigning and Reconciling.
     pub(crate) state: &'static str,
     pub(crate) protocol_type: String,
     pub(crate) protocol: String,
+    /// Of the newer protocol: its epoch.
     pub(crate) generation: i32,
     pub(crate) members: Vec<MemberView>,
+    /// Whether it is a group of the newer protocol (KIP-848).
+    pub(crate) modern: bool,
+}
+
+impl GroupView {
+    pub(super) fn of_modern(view: ModernView) -> Self {
+        let members = view.members.into_iter().map(|member| MemberView {
+            id: member.id,
+            instance_id: member.instance_id,
+            client_id: member.client_id,
+            client_host: member.client_host,
+            metadata: Bytes::new(),
+            assignment: Bytes::new(),
+        });
+        Self {
+            state: view.state,
+            protocol_type: "consumer".to_owned(),
+            protocol: view.assignor.to_owned(),
+            generation: view.epoch,
+            members: members.collect(),
+            modern: true,
+        }
+    }
 }

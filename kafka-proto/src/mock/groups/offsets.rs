@@ -40,6 +40,12 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&member.group_id) else {
             return Err(ErrorCode::GROUP_ID_NOT_FOUND);
         };
+        let modern = group.modern.as_ref();
+        if let Some(modern) = modern.filter(|of| !of.members.is_empty())
+            && !(transactional && anonymous)
+        {
+            return modern.check_member(&member.member_id, member.generation);
+        }
         if anonymous {
             return if transactional || group.phase == Phase::Empty {
                 Ok(())
@@ -112,6 +118,23 @@ impl Groups {
             .values()
             .any(|offsets| offsets.contains_key(of));
         (group.offsets.get(of), unstable)
+    }
+
+    /// May this member of a group of the newer protocol ask for offsets? Whoever names no member may.
+    pub(crate) fn may_fetch(
+        &self,
+        group_id: &str,
+        member_id: Option<&str>,
+        epoch: i32,
+    ) -> Result<(), ErrorCode> {
+        let modern = self
+            .groups
+            .get(group_id)
+            .and_then(|group| group.modern.as_ref());
+        match (modern, member_id) {
+            (Some(modern), Some(member_id)) if epoch >= 0 => modern.check_member(member_id, epoch),
+            _ => Ok(()),
+        }
     }
 
     /// Every partition for which the group has committed something.

@@ -13,6 +13,8 @@ fn groups(initial_delay: Duration) -> Groups {
         session_timeout_min: SECOND,
         session_timeout_max: 1800 * SECOND,
         size_max: 3,
+        modern_session_timeout: 45 * SECOND,
+        heartbeat_interval: 5 * SECOND,
     })
 }
 

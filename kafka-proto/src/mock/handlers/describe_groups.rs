@@ -1,5 +1,8 @@
 //! DescribeGroups (15): state, members and assignments of groups.
 //!
+//! Behaviour:
+//! * A group of the newer protocol is none that exists: ConsumerGroupDescribe shows it.
+//!
 //! Version notes:
 //! * up to v5 a group that does not exist is Dead without an error; v6: GROUP_ID_NOT_FOUND (KIP-1043)
 use crate::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
@@ -23,7 +26,8 @@ pub(super) fn handle(
                 ..DescribedGroup::default()
             };
         }
-        let Some(group) = state.groups.view(&group_id) else {
+        let group = state.groups.view(&group_id);
+        let Some(group) = group.filter(|group| !group.modern) else {
             let mut dead = DescribedGroup {
                 group_state: Text::from_static("Dead"),
                 ..DescribedGroup::default()

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use crate::messages::header::encode_response;
 use crate::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    EndTxnRequest, ErrorCode, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, EndTxnRequest,
+    ErrorCode, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
     ListGroupsRequest, ListOffsetsRequest, Message, MetadataRequest, OffsetCommitRequest,
     OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, Request, RequestHeader,
@@ -27,6 +28,8 @@ use super::state::{Settings, State};
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -311,6 +314,8 @@ handlers! {
     FIND_COORDINATOR FindCoordinatorRequest => find_coordinator;
     HEARTBEAT HeartbeatRequest => heartbeat;
     LEAVE_GROUP LeaveGroupRequest => leave_group;
+    CONSUMER_GROUP_HEARTBEAT ConsumerGroupHeartbeatRequest => consumer_group_heartbeat;
+    CONSUMER_GROUP_DESCRIBE ConsumerGroupDescribeRequest => consumer_group_describe;
     DESCRIBE_GROUPS DescribeGroupsRequest => describe_groups;
     LIST_GROUPS ListGroupsRequest => list_groups;
     API_VERSIONS ApiVersionsRequest => api_versions;

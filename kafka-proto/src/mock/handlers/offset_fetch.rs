@@ -6,7 +6,7 @@
 //!
 //! Version notes:
 //! * v2: null topics mean all; v5: leader epochs; v7: require_stable; v8: several groups (KIP-709)
-//! * v9: member id and epoch (KIP-848; not looked at for classic groups); v10: topic ids
+//! * v9: member id and epoch (KIP-848); v10: topic ids
 use std::collections::BTreeMap;
 
 use crate::messages::offset_fetch::{
@@ -80,7 +80,13 @@ fn fetch(
         ..OffsetFetchResponseGroup::default()
     };
     let injected = context.injected().map(|injected| injected.error);
-    let checked = state.check_coordinator(context.broker, &group.group_id);
+    let member_id = group.member_id.as_ref().map(Text::as_str);
+    let checked = state
+        .check_coordinator(context.broker, &group.group_id)
+        .and_then(|()| {
+            let groups = &state.groups;
+            groups.may_fetch(&group.group_id, member_id, group.member_epoch)
+        });
     if let Some(error) = injected.or_else(|| checked.err()) {
         answer.error_code = error;
         return answer;
