@@ -35,9 +35,54 @@ pub fn partition_for_key(key: &[u8], partitions: usize) -> i32 {
     ((murmur2(key) & i32::MAX) as usize % partitions) as i32
 }
 
+/// The CRC-32 of zlib, as librdkafka hashes keys.
+#[must_use]
+pub fn crc32(key: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let (mut entry, mut bit) = (byte as u32, 0);
+            while bit < 8 {
+                entry = (entry >> 1) ^ ((entry & 1) * 0xedb8_8320);
+                bit += 1;
+            }
+            table[byte] = entry;
+            byte += 1;
+        }
+        table
+    };
+    let step = |crc: u32, byte: &u8| (crc >> 8) ^ TABLE[usize::from(crc as u8 ^ byte)];
+    !key.iter().fold(u32::MAX, step)
+}
+
+/// The partition of a record with this key as librdkafka's default partitioner `consistent_random` chooses it, and all clients that
+/// are built on it. There the empty key is like none: any partition will do.
+///
+/// # Panics
+/// There must be at least one partition.
+#[must_use]
+pub fn partition_for_key_by_crc32(key: &[u8], partitions: usize) -> i32 {
+    assert!(partitions > 0, "a topic has at least one partition");
+    (crc32(key) as usize % partitions) as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crc32_is_that_of_zlib() {
+        // The check value of the catalogue of CRC algorithms (CRC-32/ISO-HDLC), and two of zlib's `crc32`.
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(b""), 0);
+        assert_eq!(crc32(b"hello"), 0x3610_a686);
+        // Above 2³¹: the hash counts as unsigned.
+        assert_eq!(
+            partition_for_key_by_crc32(b"123456789", 7),
+            (0xcbf4_3926_u32 % 7) as i32
+        );
+    }
 
     // From Kafka's own UtilsTest.
     #[test]

@@ -108,7 +108,7 @@ async fn records_without_a_key_change_partition_with_each_full_batch() {
         .await
         .unwrap();
     let value = [b'x'; 100];
-    for _ in 0..100 {
+    for _ in 0..400 {
         let record = ProducerRecord {
             topic: "t",
             value: Some(&value),
@@ -120,10 +120,10 @@ async fn records_without_a_key_change_partition_with_each_full_batch() {
     let counts: Vec<usize> = (0..3)
         .map(|partition| values(&mock, partition).len())
         .collect();
-    assert_eq!(counts.iter().sum::<usize>(), 100);
+    assert_eq!(counts.iter().sum::<usize>(), 400);
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
     // Not a batch for each record: eight fit into one.
-    assert!(producer.cluster().metrics().batches_sent < 20);
+    assert!(producer.cluster().metrics().batches_sent < 80);
 }
 
 #[tokio::test(start_paused = true)]
@@ -348,7 +348,9 @@ async fn a_stalled_broker_makes_senders_wait_for_memory_and_no_more_is_retained(
         }
     };
     assert!(refused.error.is_none());
-    assert_eq!(accepted.len(), 10);
+    // Each takes its buffer and what a batch costs besides.
+    assert_eq!(accepted.len(), 5);
+    assert!(producer.cluster().metrics().budgets[0].taken <= 10_000);
     // Waiting ends in an error only after `max.block.ms`, and goes on as soon as there is room.
     let begin = Instant::now();
     let error = producer.submit(refused.batch.unwrap()).await.unwrap_err();
@@ -360,7 +362,7 @@ async fn a_stalled_broker_makes_senders_wait_for_memory_and_no_more_is_retained(
     for delivery in accepted {
         delivery.await.unwrap();
     }
-    assert_eq!(values(&mock, 0).len(), 12);
+    assert_eq!(values(&mock, 0).len(), 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -646,7 +648,7 @@ async fn metrics_tell_where_time_and_memory_go_by_broker_and_batch() {
     let taken = producer.cluster().metrics();
     let budget = &taken.budgets[0];
     assert_eq!((budget.property, budget.limit), ("buffer.memory", 32 << 20));
-    assert_eq!(budget.taken, 16_384, "the open batch");
+    assert!((16_384..20_000).contains(&budget.taken), "the open batch");
     for delivery in deliveries {
         delivery.await.unwrap();
     }

@@ -209,6 +209,8 @@ properties! {
     "partitioner" partitioner: PartitionerChoice = PartitionerChoice::Murmur2;
     /// Whether records with a key are spread like those without one.
     "partitioner.ignore.keys" partitioner_ignore_keys: bool = false;
+    /// Whether records without a key go more often to partitions whose batches wait less (KIP-794).
+    "partitioner.adaptive.partitioning.enable" partitioner_adaptive_partitioning_enable: bool = true;
 
     // ---- consumer
     /// The least bytes a fetch waits for, up to `fetch.max.wait.ms`.

@@ -225,9 +225,18 @@ impl IsolationLevel {
 
 choice! {
     /// How the producer chooses the partition of a record that names none.
-    PartitionerChoice: "murmur2_random or round_robin (or librdkafka's murmur2)" {
-        /// By murmur2 of the key, as Java's producer does; a record without a key goes where the current batch without keys goes.
-        Murmur2 = "murmur2_random" | "murmur2" | "default",
+    PartitionerChoice: "murmur2_random, murmur2, consistent_random, consistent, random or round_robin" {
+        /// By murmur2 of the key, as Java's producer does; records without a key go where the current batch without keys goes (KIP-794).
+        Murmur2 = "murmur2_random" | "default",
+        /// By murmur2 of the key; all records without a key go to one partition, that of the empty key.
+        Murmur2Single = "murmur2",
+        /// By CRC-32 of the key, as librdkafka does by default; records without a key, or with an empty one, go where the current batch
+        /// without keys goes.
+        Crc32 = "consistent_random",
+        /// By CRC-32 of the key; all records without a key go to one partition, that of the empty key.
+        Crc32Single = "consistent",
+        /// Whatever the key: where the current batch goes (KIP-794).
+        Sticky = "random" | "sticky",
         /// One after the other, whatever the key.
         RoundRobin = "round_robin",
     }

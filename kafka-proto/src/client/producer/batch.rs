@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::delivery::Completion;
-use crate::records::{BatchBuilder, BuildError, Compression, Record};
+use super::memory::{BATCH_OVERHEAD, Share};
+use crate::records::{BatchBuilder, BuildError, Codec, Compression, Record, Stamp};
 
 /// A batch of one partition that its owner fills: no lock, no waiting, nothing shared, until it is given to
 /// [`Producer::submit`](super::Producer::submit). Dropping it sends nothing.
@@ -76,6 +78,16 @@ impl OpenBatch {
         self.builder.is_empty()
     }
 
+    /// What it will take of `buffer.memory` at most.
+    pub(super) fn memory_bytes(&self) -> usize {
+        if self.builder.compression().codec() == Codec::None {
+            self.builder.capacity_bytes() + BATCH_OVERHEAD
+        } else {
+            // Compressed, it is a copy of its exact size, hardly ever larger than before.
+            self.builder.size_bytes() + BATCH_OVERHEAD
+        }
+    }
+
     /// The builder itself, for code that writes records by other means.
     pub fn builder(&mut self) -> &mut BatchBuilder {
         &mut self.builder
@@ -87,6 +99,8 @@ impl OpenBatch {
 pub(super) struct Accumulator {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
+    /// Batches of the partition that were accepted and have not ended.
+    load: Arc<AtomicU32>,
     /// Held while a record is appended or the batch is sealed and handed over: batches leave in the order in which they were filled.
     open: Mutex<Option<Filling>>,
 }
@@ -97,7 +111,7 @@ pub(super) struct Filling {
     pub(super) builder: BatchBuilder,
     pub(super) completion: Arc<Completion>,
     /// Covers `batch.size`, or the one larger record.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) share: Share,
     /// Tells it from later ones of its partition.
     pub(super) serial: u64,
     /// `delivery.timeout.ms` counts from here.
@@ -109,8 +123,20 @@ impl Accumulator {
         Self {
             topic,
             partition,
+            load: Arc::default(),
             open: Mutex::new(None),
         }
+    }
+
+    /// How many batches wait here or are on their way.
+    pub(super) fn load(&self) -> u32 {
+        self.load.load(Relaxed)
+    }
+
+    /// Counts one more, until what is returned is dropped.
+    pub(super) fn loaded(&self) -> Loaded {
+        self.load.fetch_add(1, Relaxed);
+        Loaded(Arc::clone(&self.load))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<Filling>> {
@@ -118,10 +144,19 @@ impl Accumulator {
     }
 }
 
+/// A batch that counts in its partition's load.
+#[derive(Debug)]
+pub(super) struct Loaded(Arc<AtomicU32>);
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Builders and buffers of finished batches, to be used again: fresh memory costs as much as filling it.
 #[derive(Debug)]
 pub(super) struct Pool {
-    compression: Compression,
     capacity: usize,
     kept: Mutex<Kept>,
     bytes_max: usize,
@@ -131,40 +166,70 @@ pub(super) struct Pool {
 struct Kept {
     builders: Vec<BatchBuilder>,
     buffers: Vec<Bytes>,
-    bytes: usize,
 }
 
 impl Pool {
     /// Builders that are kept at most.
     const BUILDERS_MAX: usize = 64;
 
-    pub(super) fn new(compression: Compression, capacity: usize, bytes_max: usize) -> Self {
+    /// A pool for batches of about `batch_size` bytes that keeps at most `bytes_max` bytes, and at least one buffer.
+    pub(super) fn new(batch_size: usize, bytes_max: usize) -> Self {
         Self {
-            compression,
-            capacity,
+            // The record that fills a batch, or passes its size a little, is not to double its buffer.
+            capacity: batch_size + batch_size / 8 + 64,
             kept: Mutex::default(),
             bytes_max,
         }
     }
 
+    /// The bytes that a batch takes which is not opened for one larger record.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.capacity + BATCH_OVERHEAD
+    }
+
     /// An empty builder that takes records up to `limit` bytes.
-    pub(super) fn builder(&self, limit: usize) -> BatchBuilder {
+    pub(super) fn builder(&self, compression: Compression, limit: usize) -> BatchBuilder {
         let (builder, buffer) = {
             let mut kept = self.kept();
-            let buffer = kept.buffers.pop();
-            kept.bytes -= buffer.as_ref().map_or(0, Bytes::len);
-            (kept.builders.pop(), buffer)
+            let fits = |builder: &BatchBuilder| builder.compression() == compression;
+            let place = kept.builders.iter().rposition(fits);
+            let builder = place.map(|place| kept.builders.swap_remove(place));
+            // Builders that compress keep their buffers.
+            let is_bare = builder.is_none() || compression.codec() == Codec::None;
+            let buffer = if is_bare { kept.buffers.pop() } else { None };
+            (builder, buffer)
         };
-        let mut builder =
-            builder.unwrap_or_else(|| BatchBuilder::new(self.compression, self.capacity));
+        let mut builder = builder.unwrap_or_else(|| BatchBuilder::new(compression, self.capacity));
         if let Some(buffer) = buffer {
             builder.recycle(buffer);
         }
         builder.with_limit(limit)
     }
 
+    /// Ends a batch: its bytes, and how much of `buffer.memory` they take.
+    pub(super) fn finish(&self, mut builder: BatchBuilder) -> Result<(Bytes, usize), BuildError> {
+        let capacity = builder.capacity_bytes();
+        let bytes = builder.finish(Stamp::NONE)?;
+        let is_plain = builder.compression().codec() == Codec::None;
+        self.give_builder(builder);
+        if !is_plain {
+            let taken = bytes.len() + BATCH_OVERHEAD;
+            return Ok((bytes, taken));
+        }
+        if bytes.len() >= capacity / 2 {
+            return Ok((bytes, capacity + BATCH_OVERHEAD));
+        }
+        // A few records are not to hold a buffer for many.
+        let exact = Bytes::copy_from_slice(&bytes);
+        if capacity <= 2 * self.capacity {
+            self.give_bytes(bytes);
+        }
+        let taken = exact.len() + BATCH_OVERHEAD;
+        Ok((exact, taken))
+    }
+
     /// Takes an empty builder back.
-    pub(super) fn give_builder(&self, mut builder: BatchBuilder) {
+    fn give_builder(&self, mut builder: BatchBuilder) {
         builder.clear();
         let mut kept = self.kept();
         if kept.builders.len() < Self::BUILDERS_MAX {
@@ -172,15 +237,20 @@ impl Pool {
         }
     }
 
-    /// Takes the bytes of a batch back that were sent and acknowledged.
-    pub(super) fn give_bytes(&self, bytes: Bytes) {
-        // Compressed batches have exact buffers, too small to be worth it; their builders keep the large ones.
-        if self.compression != Compression::NONE || !bytes.is_unique() {
+    /// Takes the bytes of a batch back that was acknowledged.
+    pub(super) fn recycle(&self, bytes: Bytes) {
+        // Smaller ones are exact copies, larger ones had one large record.
+        if bytes.len() >= self.capacity / 2 && bytes.len() <= 2 * self.capacity {
+            self.give_bytes(bytes);
+        }
+    }
+
+    fn give_bytes(&self, bytes: Bytes) {
+        if !bytes.is_unique() {
             return;
         }
         let mut kept = self.kept();
-        if kept.bytes + bytes.len() <= self.bytes_max {
-            kept.bytes += bytes.len();
+        if kept.buffers.len() < (self.bytes_max / self.capacity).max(1) {
             kept.buffers.push(bytes);
         }
     }
@@ -196,22 +266,36 @@ mod tests {
 
     #[test]
     fn the_pool_keeps_buffers_up_to_its_bound_and_lends_them_again() {
-        let pool = Pool::new(Compression::NONE, 1000, 2500);
+        let pool = Pool::new(1000, 2500);
         let buffers: Vec<Bytes> = (0..4).map(|_| vec![0_u8; 1000].into()).collect();
         let places: Vec<*const u8> = buffers.iter().map(|buffer| buffer.as_ptr()).collect();
-        buffers
-            .into_iter()
-            .for_each(|buffer| pool.give_bytes(buffer));
+        buffers.into_iter().for_each(|buffer| pool.recycle(buffer));
         assert_eq!(pool.kept().buffers.len(), 2);
-        let shared = Bytes::from(vec![0_u8; 100]);
+        let shared = Bytes::from(vec![0_u8; 1000]);
         let other = shared.clone();
-        pool.give_bytes(shared);
-        assert_eq!(pool.kept().buffers.len(), 2, "somebody still reads it");
-        drop(other);
-        let mut builder = pool.builder(1000);
+        let builder = pool.builder(Compression::NONE, 1000);
+        pool.recycle(shared);
+        assert_eq!(pool.kept().buffers.len(), 1, "somebody still reads it");
+        drop((other, builder));
+        let mut builder = pool.builder(Compression::NONE, 1000);
+        builder.append(1, None, Some(&[b'a'; 900]), &[]).unwrap();
+        let (batch, _) = pool.finish(builder).unwrap();
+        assert_eq!(batch.as_ptr(), places[0]);
+    }
+
+    #[test]
+    fn a_small_batch_takes_its_own_size_and_a_full_one_its_buffer() {
+        let pool = Pool::new(1000, 10_000);
+        let mut builder = pool.builder(Compression::NONE, 1000);
         builder.append(1, None, Some(b"a"), &[]).unwrap();
-        let batch = builder.finish(crate::records::Stamp::NONE).unwrap();
-        assert_eq!(batch.as_ptr(), places[1]);
-        assert_eq!(pool.kept().bytes, 1000);
+        let (batch, taken) = pool.finish(builder).unwrap();
+        assert_eq!(taken, batch.len() + BATCH_OVERHEAD);
+        assert_eq!(pool.kept().buffers.len(), 1, "its buffer is free again");
+        // Filled to the brim: the last record does not double the buffer.
+        let mut builder = pool.builder(Compression::NONE, 1000);
+        while builder.append(1, None, Some(&[0; 21]), &[]).is_ok() {}
+        assert!(builder.size_bytes() > 960, "{}", builder.size_bytes());
+        let (_, taken) = pool.finish(builder).unwrap();
+        assert_eq!(taken, pool.batch_bytes());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
@@ -18,7 +18,8 @@ pub struct Delivered {
     pub topic: Arc<str>,
     /// The partition.
     pub partition: i32,
-    /// The offset of the first record; the others follow it. `None` with `acks=0`, and when only an earlier attempt was
+    /// The offset of the first record; the others follow it, unless the batch was too large for the topic and had to be split: then
+    /// other producers' records may lie between. `None` with `acks=0`, and when only an earlier attempt was
     /// acknowledged without saying where.
     pub base_offset: Option<i64>,
     /// Records in the batch.
@@ -50,9 +51,22 @@ pub(super) struct Completion {
 }
 
 #[derive(Debug)]
-enum State {
-    Pending(Vec<Option<Waker>>),
-    Told(u32, Outcome),
+struct State {
+    wakers: Vec<Option<Waker>>,
+    /// Parts of the batch that are on their way: one, unless it had to be split.
+    open: u32,
+    told: Option<Part>,
+    /// Further parts, if there is more than one.
+    more: Vec<Part>,
+}
+
+/// What became of some of a batch's records.
+#[derive(Debug)]
+struct Part {
+    /// The first of them, counted from the batch's first.
+    first: u32,
+    count: u32,
+    outcome: Outcome,
 }
 
 impl Completion {
@@ -60,42 +74,107 @@ impl Completion {
         Arc::new(Self {
             topic,
             partition,
-            state: Mutex::new(State::Pending(Vec::new())),
+            state: Mutex::new(State {
+                wakers: Vec::new(),
+                open: 1,
+                told: None,
+                more: Vec::new(),
+            }),
         })
     }
 
     /// Tells the end of a batch of `count` records.
     pub(super) fn tell(&self, count: u32, outcome: Outcome) {
-        let told = State::Told(count, outcome);
-        let before = std::mem::replace(
-            &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner),
-            told,
-        );
-        if let State::Pending(wakers) = before {
-            wakers.into_iter().flatten().for_each(Waker::wake);
-        }
+        let first = 0;
+        self.tell_part(Part {
+            first,
+            count,
+            outcome,
+        });
     }
 
-    fn poll(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<Result<Delivered>> {
-        match &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Pending(wakers) => {
-                match *place {
-                    Some(place) => match &mut wakers[place] {
-                        Some(waker) => waker.clone_from(cx.waker()),
-                        empty @ None => *empty = Some(cx.waker().clone()),
-                    },
-                    None => {
-                        *place = Some(wakers.len());
-                        wakers.push(Some(cx.waker().clone()));
-                    }
-                }
-                Poll::Pending
+    fn tell_part(&self, part: Part) {
+        let mut state = self.lock();
+        match &state.told {
+            None => state.told = Some(part),
+            Some(_) => state.more.push(part),
+        }
+        state.open -= 1;
+        if state.open > 0 {
+            return;
+        }
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end, as `read` sees it, or a place among those who are woken then.
+    fn poll<T>(
+        &self,
+        place: &mut Option<usize>,
+        cx: &Context<'_>,
+        read: impl FnOnce(&Self, &State) -> Result<T>,
+    ) -> Poll<Result<T>> {
+        let mut state = self.lock();
+        if state.open == 0 {
+            return Poll::Ready(read(self, &state));
+        }
+        match *place {
+            Some(place) => match &mut state.wakers[place] {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty @ None => *empty = Some(cx.waker().clone()),
+            },
+            None => {
+                *place = Some(state.wakers.len());
+                state.wakers.push(Some(cx.waker().clone()));
             }
-            State::Told(count, outcome) => Poll::Ready(self.result(*count, outcome)),
+        }
+        Poll::Pending
+    }
+
+    /// Where the whole batch went: to its first record's offset, if all of it went.
+    fn delivered(&self, state: &State) -> Result<Delivered> {
+        let parts = || state.told.iter().chain(&state.more);
+        let failed = parts().find_map(|part| match &part.outcome {
+            Outcome::Failed(error) => Some(error.clone()),
+            Outcome::Acknowledged { .. } => None,
+        });
+        if let Some(mut error) = failed {
+            let other_went = parts().any(|p| matches!(p.outcome, Outcome::Acknowledged { .. }));
+            if let Error::Delivery { maybe_written, .. } = &mut error {
+                *maybe_written |= other_went;
+            }
+            return Err(error);
+        }
+        let record_count = parts().map(|part| part.count).sum();
+        match parts().min_by_key(|part| part.first) {
+            Some(first) => self.went(&first.outcome, record_count),
+            None => Err(Error::Closed { what: "producer" }),
         }
     }
 
-    fn result(&self, record_count: u32, outcome: &Outcome) -> Result<Delivered> {
+    /// Where one of its records went.
+    fn record(&self, state: &State, delta: u32) -> Result<RecordMetadata> {
+        let mut parts = state.told.iter().chain(&state.more);
+        let part = parts.find(|part| delta.wrapping_sub(part.first) < part.count);
+        let Some(part) = part else {
+            return Err(Error::Closed { what: "producer" });
+        };
+        let at = i64::from(delta - part.first);
+        self.went(&part.outcome, part.count)
+            .map(|went| RecordMetadata {
+                topic: went.topic,
+                partition: went.partition,
+                offset: went.base_offset.map(|base| base + at),
+                log_append_time: went.log_append_time,
+            })
+    }
+
+    fn went(&self, outcome: &Outcome, record_count: u32) -> Result<Delivered> {
         match outcome {
             Outcome::Acknowledged {
                 base_offset,
@@ -112,10 +191,8 @@ impl Completion {
     }
 
     fn leave(&self, place: usize) {
-        if let State::Pending(wakers) =
-            &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)
-        {
-            wakers[place] = None;
+        if let Some(waker) = self.lock().wakers.get_mut(place) {
+            *waker = None;
         }
     }
 }
@@ -124,6 +201,7 @@ impl Completion {
 #[derive(Debug)]
 pub(super) struct Ticket {
     completion: Arc<Completion>,
+    first: u32,
     pub(super) count: u32,
     /// The batch's size on the wire, and what it was before compression.
     pub(super) bytes: usize,
@@ -142,6 +220,7 @@ impl Ticket {
     ) -> Self {
         Self {
             completion,
+            first: 0,
             count,
             bytes,
             bytes_uncompressed,
@@ -150,14 +229,40 @@ impl Ticket {
         }
     }
 
+    /// Two tickets for the two parts of a batch that is split before its record number `at`, with the sizes of the parts.
+    pub(super) fn split(mut self, at: u32, sizes: [(usize, usize); 2]) -> [Self; 2] {
+        self.completion.lock().open += 1;
+        let second = Self {
+            completion: Arc::clone(&self.completion),
+            first: self.first + at,
+            count: self.count - at,
+            bytes: sizes[1].0,
+            bytes_uncompressed: sizes[1].1,
+            accepted: self.accepted,
+            is_told: false,
+        };
+        self.count = at;
+        (self.bytes, self.bytes_uncompressed) = sizes[0];
+        [self, second]
+    }
+
     /// Topic and partition.
-    pub(super) fn place(&self) -> (&str, i32) {
+    pub(super) fn place(&self) -> (&Arc<str>, i32) {
         (&self.completion.topic, self.completion.partition)
+    }
+
+    /// The end as those see it who watch all batches.
+    pub(super) fn result(&self, outcome: &Outcome) -> Result<Delivered> {
+        self.completion.went(outcome, self.count)
     }
 
     pub(super) fn tell(mut self, outcome: Outcome) {
         self.is_told = true;
-        self.completion.tell(self.count, outcome);
+        self.completion.tell_part(Part {
+            first: self.first,
+            count: self.count,
+            outcome,
+        });
     }
 }
 
@@ -170,7 +275,11 @@ impl Drop for Ticket {
                 maybe_written: true,
                 source: Box::new(Error::Closed { what: "producer" }),
             };
-            self.completion.tell(self.count, Outcome::Failed(error));
+            self.completion.tell_part(Part {
+                first: self.first,
+                count: self.count,
+                outcome: Outcome::Failed(error),
+            });
         }
     }
 }
@@ -197,7 +306,8 @@ impl Future for Delivery {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.completion.poll(&mut this.place, cx)
+        this.completion
+            .poll(&mut this.place, cx, Completion::delivered)
     }
 }
 
@@ -214,14 +324,14 @@ impl Drop for Delivery {
 #[must_use = "delivery goes on, but only this tells whether it succeeded"]
 pub struct RecordDelivery {
     batch: Delivery,
-    delta: i32,
+    delta: u32,
 }
 
 impl RecordDelivery {
     pub(super) fn new(completion: Arc<Completion>, delta: i32) -> Self {
         Self {
             batch: Delivery::new(completion),
-            delta,
+            delta: delta.unsigned_abs(),
         }
     }
 }
@@ -230,14 +340,9 @@ impl Future for RecordDelivery {
     type Output = Result<RecordMetadata>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let delta = i64::from(self.delta);
-        Pin::new(&mut self.batch)
-            .poll(cx)
-            .map_ok(|batch| RecordMetadata {
-                topic: batch.topic,
-                partition: batch.partition,
-                offset: batch.base_offset.map(|base| base + delta),
-                log_append_time: batch.log_append_time,
-            })
+        let delta = self.delta;
+        let batch = &mut self.batch;
+        let read = |completion: &Completion, state: &State| completion.record(state, delta);
+        batch.completion.poll(&mut batch.place, cx, read)
     }
 }

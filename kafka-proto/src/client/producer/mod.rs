@@ -7,30 +7,35 @@
 
 mod batch;
 mod delivery;
+mod memory;
+mod options;
+mod partitioner;
 mod request;
+mod shared;
 mod state;
 mod task;
 
-use std::collections::HashMap;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 pub use batch::OpenBatch;
 pub use delivery::{Delivered, Delivery, RecordDelivery, RecordMetadata};
+pub use options::{AddedHeaders, Interceptor, Options};
+pub use partitioner::Partitioner;
 
-use self::batch::{Accumulator, Filling, Pool};
+use self::batch::{Accumulator, Filling};
 use self::delivery::{Completion, Ticket};
+use self::memory::{BATCH_OVERHEAD, Share};
+use self::shared::{Shared, TopicBuffers};
 use self::task::{Event, Submission};
-use super::backoff::Jitter;
 use super::cluster::Cluster;
-use super::config::{Config, PartitionerChoice};
+use super::config::Config;
 use super::error::{Error, Result};
-use crate::partition::partition_for_key;
 use crate::records::{Batch, BuildError, NotRelayable, Stamp, relay};
 use crate::wire::Records;
 
@@ -69,28 +74,6 @@ pub struct Producer {
     events: mpsc::UnboundedSender<Event>,
 }
 
-/// What handles and the task share.
-#[derive(Debug)]
-struct Shared {
-    cluster: Cluster,
-    config: Arc<Config>,
-    pool: Pool,
-    /// The bytes of `buffer.memory` that are free.
-    memory: Arc<Semaphore>,
-    memory_max: usize,
-    topics: RwLock<HashMap<Arc<str>, Arc<TopicBuffers>>>,
-    serial: AtomicU64,
-    is_closed: AtomicBool,
-}
-
-/// The open batches of a topic, by partition.
-#[derive(Debug)]
-struct TopicBuffers {
-    partitions: Vec<Arc<Accumulator>>,
-    /// Where records without a key go for now.
-    sticky: Arc<AtomicU32>,
-}
-
 impl Producer {
     /// A producer with its own connections to the cluster that `config` names.
     ///
@@ -105,29 +88,7 @@ impl Producer {
     /// # Errors
     /// A `compression.type` that this build lacks.
     pub fn new(cluster: &Cluster) -> Result<Self> {
-        let config = Arc::clone(cluster.config());
-        let memory_max = usize::try_from(config.buffer_memory)
-            .unwrap_or(usize::MAX)
-            .min(Semaphore::MAX_PERMITS);
-        let shared = Arc::new(Shared {
-            pool: Pool::new(config.compression()?, config.batch_size, memory_max / 4),
-            cluster: cluster.clone(),
-            memory: Arc::new(Semaphore::new(memory_max)),
-            memory_max,
-            topics: RwLock::default(),
-            serial: AtomicU64::default(),
-            is_closed: AtomicBool::default(),
-            config,
-        });
-        let memory = Arc::downgrade(&shared.memory);
-        let budgets = &cluster.counters().budgets;
-        budgets.watch("buffer.memory", memory_max as u64, move || {
-            let free = memory.upgrade()?.available_permits();
-            Some(memory_max.saturating_sub(free) as u64)
-        });
-        let (events, receiver) = mpsc::unbounded_channel();
-        task::spawn(&shared, receiver);
-        Ok(Self { shared, events })
+        Self::with(cluster, Options::default())
     }
 
     /// The cluster it produces to.
@@ -154,6 +115,24 @@ impl Producer {
     /// # Errors
     /// A topic or partition that is not there; a record larger than `max.request.size` or `buffer.memory`; a producer that was closed.
     pub async fn enqueue(&self, record: ProducerRecord<'_>) -> Result<RecordDelivery> {
+        if self.shared.interceptors.is_empty() {
+            return self.accept(record).await;
+        }
+        let mut added = AddedHeaders::default();
+        for interceptor in &self.shared.interceptors {
+            interceptor.on_send(&record, &mut added);
+        }
+        let mut headers = Cow::Borrowed(record.headers);
+        if !added.0.is_empty() {
+            let added = added.0.iter();
+            let added = added.map(|(name, value)| (name.as_str(), value.as_deref()));
+            headers.to_mut().extend(added);
+        }
+        let headers = &*headers;
+        self.accept(ProducerRecord { headers, ..record }).await
+    }
+
+    async fn accept(&self, record: ProducerRecord<'_>) -> Result<RecordDelivery> {
         let size = self.check_size(&record)?;
         // The clock is read only by those who have to wait: most records find their batch open.
         let mut waiting = None;
@@ -166,22 +145,24 @@ impl Producer {
             None => self.shared.load_buffers(record.topic, wait()).await?,
         };
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
-        let mut reserved: Option<OwnedSemaphorePermit> = None;
+        let mut reserved: Option<Share> = None;
         let (mut accumulator, is_sticky) = self.shared.choose(&topic, &record)?;
         loop {
             self.check_open()?;
             let sticky_of = is_sticky.then_some(&*topic);
-            if let Some(delivery) =
-                self.append(accumulator, timestamp, &record, &mut reserved, sticky_of)?
-            {
+            if let Some(delivery) = self.append(
+                accumulator,
+                timestamp,
+                &record,
+                &mut reserved,
+                (sticky_of, size),
+            )? {
                 return Ok(delivery);
             }
             if reserved.is_none() {
                 // A new batch is needed, and room for it. Not under the lock: others may go on meanwhile, the producer's task among them.
                 tokio::task::yield_now().await;
-                let wanted = size
-                    .max(self.shared.config.batch_size)
-                    .min(self.shared.memory_max);
+                let wanted = (size + BATCH_OVERHEAD).max(self.shared.pool.batch_bytes());
                 reserved = Some(self.reserve(wanted, wait()).await?);
             }
             if is_sticky {
@@ -198,24 +179,25 @@ impl Producer {
         accumulator: &Arc<Accumulator>,
         timestamp: i64,
         record: &ProducerRecord<'_>,
-        reserved: &mut Option<OwnedSemaphorePermit>,
-        sticky_of: Option<&TopicBuffers>,
+        reserved: &mut Option<Share>,
+        (sticky_of, size): (Option<&TopicBuffers>, usize),
     ) -> Result<Option<RecordDelivery>> {
         let batch_size = self.shared.config.batch_size;
         let mut open = accumulator.lock();
         loop {
             let is_new = open.is_none();
             if is_new {
-                let Some(permit) = reserved.take() else {
+                let Some(share) = reserved.take() else {
                     return Ok(None);
                 };
+                let compression = self.shared.compression(&accumulator.topic);
                 *open = Some(Filling {
-                    builder: self.shared.pool.builder(batch_size),
+                    builder: self.shared.pool.builder(compression, batch_size),
                     completion: Completion::new(
                         Arc::clone(&accumulator.topic),
                         accumulator.partition,
                     ),
-                    permit,
+                    share,
                     serial: self.shared.serial.fetch_add(1, Relaxed),
                     opened: Instant::now(),
                 });
@@ -229,12 +211,17 @@ impl Producer {
             {
                 Ok(delta) => {
                     let delivery = RecordDelivery::new(Arc::clone(&filling.completion), delta);
-                    if filling.builder.size_bytes() >= batch_size {
+                    let is_full = filling.builder.size_bytes() >= batch_size;
+                    if is_full {
                         self.seal(accumulator, &mut open)?;
-                        sticky_of.inspect(|topic| topic.move_on());
                     } else if is_new {
                         let serial = filling.serial;
                         self.tell(Event::Opened(Arc::clone(accumulator), serial))?;
+                    }
+                    if let Some(topic) = sticky_of
+                        && topic.sticky.count(size, is_full, batch_size)
+                    {
+                        self.shared.move_on(&accumulator.topic, topic);
                     }
                     return Ok(Some(delivery));
                 }
@@ -250,7 +237,7 @@ impl Producer {
                 Err(_) => {
                     self.seal(accumulator, &mut open)?;
                     if let Some(topic) = sticky_of {
-                        topic.move_on();
+                        self.shared.move_on(&accumulator.topic, topic);
                         return Ok(None);
                     }
                 }
@@ -271,12 +258,12 @@ impl Producer {
     /// The topic is not looked up: whether it is there shows at [`Producer::submit`] or at its delivery.
     #[must_use]
     pub fn open_batch(&self, topic: impl Into<Arc<str>>, partition: i32) -> OpenBatch {
+        let topic = topic.into();
+        let compression = self.shared.compression(&topic);
+        let limit = self.shared.config.max_request_size;
         OpenBatch {
-            builder: self
-                .shared
-                .pool
-                .builder(self.shared.config.max_request_size),
-            topic: topic.into(),
+            builder: self.shared.pool.builder(compression, limit),
+            topic,
             partition,
         }
     }
@@ -290,16 +277,13 @@ impl Producer {
     /// An empty batch; one larger than `max.request.size` or `buffer.memory`; a partition that its topic does not have; a producer that
     /// was closed.
     pub async fn submit(&self, batch: OpenBatch) -> Result<Delivery> {
-        let size = batch.builder.size_bytes();
+        let size = batch.memory_bytes();
         self.check_batch(&batch)?;
         // Once a batch, so that on a runtime of one thread the batches before it are on their way while the next one is filled.
         tokio::task::yield_now().await;
         let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
-        let permit = match self.shared.try_reserve(size) {
-            Some(permit) => permit,
-            None => self.reserve(size, deadline).await?,
-        };
-        self.hand_over(batch, permit)
+        let share = self.reserve(size, deadline).await?;
+        self.hand_over(batch, share)
     }
 
     /// As [`Producer::submit`] without waiting, for threads that have other work meanwhile.
@@ -317,13 +301,13 @@ impl Producer {
                 error: Some(error),
             });
         }
-        let Some(permit) = self.shared.try_reserve(batch.builder.size_bytes()) else {
+        let Some(share) = self.shared.memory.try_reserve(batch.memory_bytes()) else {
             return Err(NotSubmitted {
                 batch: Some(batch),
                 error: None,
             });
         };
-        self.hand_over(batch, permit).map_err(|error| NotSubmitted {
+        self.hand_over(batch, share).map_err(|error| NotSubmitted {
             batch: None,
             error: Some(error),
         })
@@ -331,32 +315,26 @@ impl Producer {
 
     /// Waits until `buffer.memory` has room for `bytes`: then [`Producer::try_submit`] is worth another try. Safe to drop.
     pub async fn ready(&self, bytes: usize) {
-        let wanted = permits(bytes.min(self.shared.memory_max));
-        // The semaphore is never closed; the permit is given back at once.
-        drop(self.shared.memory.acquire_many(wanted).await);
+        self.shared.memory.ready(bytes).await;
     }
 
     /// Waits for room in `buffer.memory`. If none comes soon, batches that linger are sent: they may be what holds it.
-    async fn reserve(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit> {
+    async fn reserve(&self, bytes: usize, deadline: Instant) -> Result<Share> {
         let shared = &self.shared;
-        let wanted = permits(bytes.min(shared.memory_max));
-        let mut acquire = pin!(Arc::clone(&shared.memory).acquire_many_owned(wanted));
+        if let Some(share) = shared.memory.try_reserve(bytes) {
+            return Ok(share);
+        }
         shared.cluster.counters().buffer_waits.add(1);
-        let soon = deadline.min(Instant::now() + LINGER_UNDER_PRESSURE);
-        let mut result = timeout_at(soon, acquire.as_mut()).await;
-        if result.is_err() {
-            shared.seal_all(|submission| self.tell(Event::Submit(submission)))?;
-            result = timeout_at(deadline, acquire).await;
-        }
-        match result {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(Error::Timeout {
-                what: format!("{bytes} bytes of `buffer.memory` ({})", shared.memory_max).into(),
-                after: Duration::from_millis(shared.config.max_block_ms),
-                setting: "`max.block.ms`",
-            }),
-        }
+        let urge = || {
+            // If the task is gone, the waiting ends with its time.
+            drop(shared.seal_all(|submission| self.tell(Event::Submit(submission))));
+        };
+        let reserved = shared.memory.reserve(bytes, deadline, urge).await;
+        reserved.ok_or_else(|| Error::Timeout {
+            what: format!("{bytes} bytes of `buffer.memory` ({})", shared.memory.max()).into(),
+            after: Duration::from_millis(shared.config.max_block_ms),
+            setting: "`max.block.ms`",
+        })
     }
 
     fn check_batch(&self, batch: &OpenBatch) -> Result<()> {
@@ -387,18 +365,19 @@ impl Producer {
         })
     }
 
-    fn hand_over(&self, batch: OpenBatch, mut permit: OwnedSemaphorePermit) -> Result<Delivery> {
+    fn hand_over(&self, batch: OpenBatch, share: Share) -> Result<Delivery> {
         let OpenBatch {
-            mut builder,
+            builder,
             topic,
             partition,
         } = batch;
         let count = builder.record_count();
         let uncompressed = builder.size_bytes();
-        let bytes = builder
-            .finish(Stamp::NONE)
+        let (bytes, taken) = self
+            .shared
+            .pool
+            .finish(builder)
             .map_err(|error| build_error(&topic, partition, &error))?;
-        self.shared.pool.give_builder(builder);
         if bytes.len() > self.shared.config.max_request_size {
             return Err(Error::RecordTooLarge {
                 topic,
@@ -407,10 +386,8 @@ impl Producer {
                 setting: "`max.request.size`",
             });
         }
-        // What compression saved is free again.
-        let surplus = permit.num_permits().saturating_sub(bytes.len());
-        drop(permit.split(surplus));
-        self.submit_records(topic, partition, count, bytes.into(), uncompressed, permit)
+        let share = share.send(taken);
+        self.submit_records(topic, partition, count, bytes.into(), uncompressed, share)
     }
 
     /// Sends a fetched batch on whole: its records are neither decompressed nor read nor copied. `position` is where the reader stood.
@@ -446,18 +423,12 @@ impl Producer {
             tail: relayed.tail,
         };
         // The broker's limit counts, not ours: the batch was taken by a broker once.
-        let size = records.len().min(self.shared.memory_max);
-        let permit = match self.shared.try_reserve(size) {
-            Some(permit) => permit,
-            None => {
-                let deadline =
-                    Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
-                self.reserve(size, deadline).await?
-            }
-        };
+        let size = records.len() + BATCH_OVERHEAD;
+        let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
+        let share = self.reserve(size, deadline).await?.send(size);
         let uncompressed = records.len();
         let count = batch.record_count();
-        self.submit_records(topic, partition, count, records, uncompressed, permit)
+        self.submit_records(topic, partition, count, records, uncompressed, share)
     }
 
     /// Whether [`Producer::submit_relay`] would take a batch, and if not, why.
@@ -475,7 +446,7 @@ impl Producer {
         count: u32,
         records: Records,
         uncompressed: usize,
-        permit: OwnedSemaphorePermit,
+        share: Share,
     ) -> Result<Delivery> {
         let completion = Completion::new(Arc::clone(&topic), partition);
         let delivery = Delivery::new(Arc::clone(&completion));
@@ -484,7 +455,7 @@ impl Producer {
             topic,
             partition,
             records,
-            permit,
+            share,
             ticket: Ticket::new(completion, count, sizes, Instant::now()),
         }))?;
         Ok(delivery)
@@ -555,8 +526,8 @@ impl Producer {
         let config = &self.shared.config;
         let (limit, setting) = if size > config.max_request_size {
             (config.max_request_size, "`max.request.size`")
-        } else if size > self.shared.memory_max {
-            (self.shared.memory_max, "`buffer.memory`")
+        } else if size + BATCH_OVERHEAD > self.shared.memory.max() {
+            (self.shared.memory.max(), "`buffer.memory`")
         } else {
             return Ok(size);
         };
@@ -573,143 +544,8 @@ impl Producer {
     }
 }
 
-/// How long batches go on lingering while somebody waits for memory.
-const LINGER_UNDER_PRESSURE: Duration = Duration::from_millis(20);
-
 /// The header of a batch and the fields of a record other than key, value and headers, at their longest.
 const RECORD_OVERHEAD: usize = 61 + 5 + 1 + 10 + 5 + 5 + 5 + 5;
-
-impl Shared {
-    /// Permits for `bytes`, if they are free now and nobody waits for them.
-    fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let wanted = permits(bytes.min(self.memory_max));
-        Arc::clone(&self.memory).try_acquire_many_owned(wanted).ok()
-    }
-
-    fn buffers(&self, topic: &str) -> Option<Arc<TopicBuffers>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.get(topic).map(Arc::clone)
-    }
-
-    async fn load_buffers(&self, topic: &str, deadline: Instant) -> Result<Arc<TopicBuffers>> {
-        let timeout = deadline.saturating_duration_since(Instant::now());
-        let known = self.cluster.topic(topic, timeout).await?;
-        Ok(self.grow_buffers(&known.name, known.partitions.len()))
-    }
-
-    /// The buffers of a topic with at least `count` partitions: those that are there already stay.
-    fn grow_buffers(&self, topic: &Arc<str>, count: usize) -> Arc<TopicBuffers> {
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        let known = topics.get(topic);
-        if let Some(known) = known.filter(|known| known.partitions.len() >= count) {
-            return Arc::clone(known);
-        }
-        let mut partitions = known
-            .map(|known| known.partitions.clone())
-            .unwrap_or_default();
-        for partition in partitions.len()..count {
-            partitions.push(Arc::new(Accumulator::new(
-                Arc::clone(topic),
-                partition as i32,
-            )));
-        }
-        // Producers of one process start at different partitions.
-        let sticky = known.map_or_else(
-            || Arc::new(AtomicU32::new(Jitter::default().bits() as u32)),
-            |known| Arc::clone(&known.sticky),
-        );
-        let buffers = Arc::new(TopicBuffers { partitions, sticky });
-        topics.insert(Arc::clone(topic), Arc::clone(&buffers));
-        buffers
-    }
-
-    /// Where a record goes, and whether that is because it has no key.
-    fn choose<'a>(
-        &self,
-        topic: &'a TopicBuffers,
-        record: &ProducerRecord<'_>,
-    ) -> Result<(&'a Arc<Accumulator>, bool)> {
-        let count = topic.partitions.len();
-        let key = record.key.filter(|_| !self.config.partitioner_ignore_keys);
-        let (partition, is_sticky) = match (record.partition, key, self.config.partitioner) {
-            (Some(partition), ..) => (partition, false),
-            (None, _, PartitionerChoice::RoundRobin) => {
-                (topic.sticky.fetch_add(1, Relaxed) as i32 & i32::MAX, false)
-            }
-            (None, Some(key), PartitionerChoice::Murmur2) => (partition_for_key(key, count), false),
-            (None, None, PartitionerChoice::Murmur2) => {
-                (topic.sticky.load(Relaxed) as i32 & i32::MAX, true)
-            }
-        };
-        let index = usize::try_from(partition).unwrap_or(usize::MAX);
-        let index = if record.partition.is_none() {
-            index % count
-        } else {
-            index
-        };
-        match topic.partitions.get(index) {
-            Some(accumulator) => Ok((accumulator, is_sticky)),
-            None => Err(Error::NoSuchPartition {
-                topic: record.topic.into(),
-                partition,
-                count,
-            }),
-        }
-    }
-
-    /// Ends the open batch of a partition, if there is one.
-    fn seal(&self, accumulator: &Accumulator, open: &mut Option<Filling>) -> Option<Submission> {
-        let Filling {
-            mut builder,
-            completion,
-            mut permit,
-            opened,
-            ..
-        } = open.take()?;
-        let (count, uncompressed) = (builder.record_count(), builder.size_bytes());
-        let bytes = match builder.finish(Stamp::NONE) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let error = build_error(&accumulator.topic, accumulator.partition, &error);
-                completion.tell(count, state::Outcome::Failed(error));
-                return None;
-            }
-        };
-        let ticket = Ticket::new(completion, count, (bytes.len(), uncompressed), opened);
-        self.pool.give_builder(builder);
-        let surplus = permit.num_permits().saturating_sub(bytes.len());
-        drop(permit.split(surplus));
-        Some(Submission {
-            topic: Arc::clone(&accumulator.topic),
-            partition: accumulator.partition,
-            records: bytes.into(),
-            permit,
-            ticket,
-        })
-    }
-
-    /// Ends all open batches.
-    fn seal_all(&self, mut give: impl FnMut(Submission) -> Result<()>) -> Result<()> {
-        let topics: Vec<Arc<TopicBuffers>> = {
-            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-            topics.values().map(Arc::clone).collect()
-        };
-        for accumulator in topics.iter().flat_map(|topic| &topic.partitions) {
-            let mut open = accumulator.lock();
-            if let Some(submission) = self.seal(accumulator, &mut open) {
-                give(submission)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl TopicBuffers {
-    /// Chooses the next partition for records without a key (KIP-480: one batch, one partition).
-    fn move_on(&self) {
-        self.sticky.fetch_add(1, Relaxed);
-    }
-}
 
 fn closed() -> Error {
     Error::Closed { what: "producer" }
@@ -720,10 +556,6 @@ fn build_error(topic: &str, partition: i32, error: &BuildError) -> Error {
         what: format!("building a batch for {topic}-{partition}").into(),
         reason: error.to_string().into(),
     }
-}
-
-fn permits(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 fn now_ms() -> i64 {

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::batch::Loaded;
 use super::delivery::Ticket;
+use super::memory::Share;
 use super::state::{Answer, Plan, Sender};
 use crate::client::cluster::{BrokerId, Cluster, Metadata};
 use crate::client::connection::Connection;
 use crate::client::error::{Error, Result};
 use crate::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
 use crate::messages::{ErrorCode, ProduceRequest, ProduceResponse};
-use crate::records::{HEADER_BYTES, Stamp, restamp};
+use crate::records::{
+    Batch, BatchBuilder, Compression, Decompressor, HEADER_BYTES, Stamp, restamp,
+};
 use crate::wire::{Records, Text, Uuid};
 
 /// What the producer's state carries for each batch.
@@ -25,7 +28,9 @@ pub(super) struct Load {
     /// What the bytes carry now.
     pub(super) stamp: Option<Stamp>,
     /// The share of `buffer.memory`; free again when this is dropped.
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) share: Option<Share>,
+    /// Counts in its partition's load, if records are sent there one at a time.
+    pub(super) loaded: Option<Loaded>,
 }
 
 impl Load {
@@ -40,6 +45,40 @@ impl Load {
         self.records.clone()
     }
 }
+
+/// A batch that was too large, as two: each with its records, their count and their size before compression. `None` if it holds only one
+/// record, or cannot be read.
+pub(super) fn halves(records: &Records) -> Option<[(Records, u32, usize); 2]> {
+    let whole = if records.tail.is_empty() {
+        records.head.clone()
+    } else {
+        [&records.head[..], &records.tail[..]].concat().into()
+    };
+    let batch = Batch::new(whole).ok()?;
+    let first_count = batch.record_count() / 2;
+    if first_count == 0 {
+        return None;
+    }
+    let mut decompressor = Decompressor::new(UNCOMPRESSED_MAX);
+    let body = batch.uncompressed(&mut decompressor).ok()?;
+    let compression = Compression::new(batch.compression(), None).ok()?;
+    let mut all = batch.records(body);
+    let mut half = |count: u32| {
+        let mut builder = BatchBuilder::new(compression, records.len() / 2);
+        for _ in 0..count {
+            builder.append_record(&all.next()?.ok()?).ok()?;
+        }
+        let uncompressed = builder.size_bytes();
+        let bytes = builder.finish(Stamp::NONE).ok()?;
+        Some((Records::from(bytes), count, uncompressed))
+    };
+    let first = half(first_count)?;
+    let second = half(batch.record_count() - first_count)?;
+    Some([first, second])
+}
+
+/// What a batch may inflate to when it is split.
+const UNCOMPRESSED_MAX: usize = 64 << 20;
 
 /// The highest version that names topics instead of giving their ids.
 const LAST_WITH_NAMES: i16 = 12;

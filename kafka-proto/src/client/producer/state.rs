@@ -9,10 +9,13 @@
 //! - the first batch under an id goes alone: a leader that has never heard of the producer takes any sequence, so that the second
 //!   batch would be written before a first one that has to be sent again.
 
+mod split;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(super) use self::split::TooLarge;
 use crate::client::backoff::Backoff;
 use crate::client::cluster::BrokerId;
 use crate::client::error::Error;
@@ -123,7 +126,12 @@ pub(super) struct Effects<R, T> {
     pub(super) refresh: bool,
     pub(super) retries: u64,
     pub(super) bumps: u64,
+    /// Batches that are too large as they are: to be given to [`Sender::split`] or [`Sender::refuse`].
+    pub(super) too_large: Vec<TooLarge<R, T>>,
 }
+
+/// Orders of batches lie so far apart that parts of a batch find their places between: each record could be a part.
+const ORDER_STEP: u64 = 1 << 32;
 
 impl<R, T> Default for Effects<R, T> {
     fn default() -> Self {
@@ -133,6 +141,7 @@ impl<R, T> Default for Effects<R, T> {
             refresh: false,
             retries: 0,
             bumps: 0,
+            too_large: Vec::new(),
         }
     }
 }
@@ -224,7 +233,7 @@ impl<R, T> Sender<R, T> {
             maybe_written: false,
             last_error: None,
         });
-        self.next_order += 1;
+        self.next_order += ORDER_STEP;
         self.outstanding += 1;
         self.next_expiry = Some(self.next_expiry.map_or(deadline, |next| next.min(deadline)));
         self.make_ready(at);
@@ -402,7 +411,11 @@ impl<R, T> Sender<R, T> {
                         self.end(batch, outcome, effects);
                         return;
                     }
-                    Verdict::Fail => {
+                    Verdict::Split if batch.count > 1 && batch.ticket.is_some() => {
+                        effects.too_large.push(TooLarge { at, batch, error });
+                        return;
+                    }
+                    Verdict::Fail | Verdict::Split => {
                         self.fail(at, batch, error, effects);
                         return;
                     }
@@ -435,6 +448,12 @@ impl<R, T> Sender<R, T> {
             }
         };
         self.retry(at, batch, error, now, random, effects);
+    }
+
+    /// Whether batches of a partition wait to be sent: then another one would only wait with them.
+    pub(super) fn is_backed_up(&self, topic: &str, partition: i32) -> bool {
+        let known = self.index.get(topic).and_then(|all| all.get(&partition));
+        known.is_some_and(|at| !self.partitions[*at].queue.is_empty())
     }
 
     /// Puts a batch back to be sent again, or gives it up.
@@ -699,6 +718,8 @@ enum Verdict {
         refresh: bool,
         maybe_written: bool,
     },
+    /// It is larger than the topic allows, and was not written.
+    Split,
     Fail,
 }
 
@@ -709,6 +730,7 @@ fn verdict(code: ErrorCode, idempotent: bool) -> Verdict {
             Verdict::Gap
         }
         ErrorCode::INVALID_PRODUCER_EPOCH if idempotent => Verdict::Stale,
+        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Verdict::Split,
         code if code.is_retriable() => Verdict::Retry {
             refresh: code.refreshes_metadata(),
             // The leader has it, only the others do not.

@@ -162,6 +162,13 @@ impl Bench {
         }
         self.spent.extend(effects.spent);
         self.bumps += effects.bumps;
+        for too_large in effects.too_large {
+            // Ten records become four and six; parts are named by the letters that follow.
+            let (whole, name, _) = too_large.take();
+            let part = |by: u8| char::from(name as u8 + by);
+            let halves = [(part(1), part(1), 4, 40), (part(2), part(2), 6, 60)];
+            self.sender.split(&whole, halves);
+        }
     }
 }
 
@@ -282,7 +289,7 @@ fn a_gap_behind_a_batch_given_up_bumps_the_epoch_once_and_renumbers_the_rest() {
     let mut bench = Bench::new(5).warm();
     bench.submit("abcd");
     bench.sent();
-    bench.refuse(0, ErrorCode::MESSAGE_TOO_LARGE);
+    bench.refuse(0, ErrorCode::INVALID_RECORD);
     for request in 1..4 {
         bench.refuse(request, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
     }
@@ -499,4 +506,64 @@ fn an_answer_to_an_unknown_request_changes_nothing() {
     bench.acknowledge(99);
     assert!(bench.told.is_empty());
     assert_eq!(bench.sender.outstanding(), 1);
+}
+
+#[test]
+fn a_batch_too_large_goes_on_as_two_in_its_place_and_under_its_sequences() {
+    let mut bench = Bench::new(5).warm();
+    bench.submit("Aab");
+    assert_eq!(bench.sent(), ["0>1 0A@0.0", "1>1 0a@0.10", "2>1 0b@0.20"]);
+    bench.refuse(0, ErrorCode::MESSAGE_TOO_LARGE);
+    // What was behind it is not there either, and waits.
+    bench.refuse(1, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.refuse(2, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(bench.bumps, 0);
+    bench.at = 1000;
+    assert_eq!(bench.sent(), ["3>1 0B@0.0"]);
+    bench.acknowledge(3);
+    assert_eq!(bench.sent(), ["4>1 0C@0.4"]);
+    bench.acknowledge(4);
+    assert_eq!(bench.sent(), ["5>1 0a@0.10"]);
+    bench.acknowledge(5);
+    assert_eq!(bench.sent(), ["6>1 0b@0.20"]);
+    bench.acknowledge(6);
+    assert_eq!(bench.told, ["B ok", "C ok", "a ok", "b ok"]);
+    assert_eq!(bench.sender.outstanding(), 0);
+}
+
+#[test]
+fn halves_may_be_too_large_again_and_expire_with_their_batch() {
+    let mut bench = Bench::new(5);
+    bench.submit("A");
+    bench.sent();
+    bench.refuse(0, ErrorCode::MESSAGE_TOO_LARGE);
+    assert_eq!(bench.sent(), ["1>1 0B@0.0"]);
+    bench.refuse(1, ErrorCode::MESSAGE_TOO_LARGE);
+    // The first half's halves come before the second half.
+    assert_eq!(bench.sent(), ["2>1 0C@0.0"]);
+    bench.at = 10_000;
+    bench.expire();
+    assert_eq!(bench.told, ["D no", "C no", "C maybe"]);
+}
+
+#[test]
+fn sequences_wrap_to_0_and_so_does_a_split_across_the_end() {
+    let mut bench = Bench::new(5).warm();
+    bench.sender.partitions[0].next_sequence = i32::MAX - 4;
+    bench.warm_sequence = 0;
+    bench.submit("Aa");
+    let end = i32::MAX - 4;
+    assert_eq!(
+        bench.sent(),
+        [format!("0>1 0A@0.{end}"), "1>1 0a@0.5".to_owned()]
+    );
+    bench.refuse(0, ErrorCode::MESSAGE_TOO_LARGE);
+    bench.refuse(1, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.at = 1000;
+    assert_eq!(bench.sent(), [format!("2>1 0B@0.{end}")]);
+    bench.acknowledge(2);
+    // Four records from 2³¹ − 5 on: the next is 2³¹ − 1.
+    assert_eq!(bench.sent(), [format!("3>1 0C@0.{}", i32::MAX)]);
+    bench.acknowledge(3);
+    assert_eq!(bench.sent(), ["4>1 0a@0.5"]);
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Shared;
-use super::batch::Accumulator;
+use super::batch::{Accumulator, Loaded};
 use super::delivery::Ticket;
+use super::memory::Share;
 use super::request::{self, Load};
-use super::state::{Answer, Effects, Identity, Outcome, Plan, Sender, Settings};
+use super::shared::Shared;
+use super::state::{Answer, Effects, Identity, Outcome, Plan, Sender, Settings, TooLarge};
 use crate::client::backoff::{Backoff, Jitter};
 use crate::client::cluster::{BrokerId, Cluster, Metadata, Purpose};
 use crate::client::config::Acks;
@@ -38,7 +39,7 @@ pub(super) struct Submission {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
     pub(super) records: Records,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) share: Share,
     pub(super) ticket: Ticket,
 }
 
@@ -73,6 +74,8 @@ struct Task {
     links: HashMap<BrokerId, Link>,
     reports: mpsc::UnboundedSender<Report>,
     lingering: VecDeque<(Instant, Arc<Accumulator>, u64)>,
+    /// Batches whose linger is over, of partitions where others wait already: they go on being filled meanwhile.
+    held: Vec<(Arc<Accumulator>, u64)>,
     flushes: Flushes,
     jitter: Jitter,
     is_identifying: bool,
@@ -103,6 +106,7 @@ pub(super) fn spawn(shared: &Arc<Shared>, events: mpsc::UnboundedReceiver<Event>
         links: HashMap::new(),
         reports,
         lingering: VecDeque::new(),
+        held: Vec::new(),
         flushes: Flushes::default(),
         jitter: Jitter::default(),
         is_identifying: false,
@@ -124,7 +128,8 @@ impl Task {
         self.identify();
         loop {
             let wake = self.work();
-            if !has_handles && self.sender.outstanding() == 0 && self.lingering.is_empty() {
+            let is_filling = !self.lingering.is_empty() || !self.held.is_empty();
+            if !has_handles && self.sender.outstanding() == 0 && !is_filling {
                 return;
             }
             if let Some(wake) = wake
@@ -168,19 +173,43 @@ impl Task {
             && *due <= now
         {
             if let Some((_, accumulator, serial)) = self.lingering.pop_front() {
-                self.end_linger(&accumulator, serial);
+                self.held.push((accumulator, serial));
             }
         }
         let mut effects = Effects::default();
         self.sender.expire(now.into_std(), &mut effects);
         self.apply(effects);
-        let retry = self.send_all(now);
+        self.release_held();
+        let mut retry = self.send_all(now);
+        // What was sent has made place for what was held.
+        while self.release_held() {
+            retry = self.send_all(now);
+        }
         let wake = self
             .sender
             .next_wakeup(now.into_std())
             .map(Instant::from_std);
         let linger = self.lingering.front().map(|(due, ..)| *due);
         [wake, linger, retry].into_iter().flatten().min()
+    }
+
+    /// Ends the batches that are held, where no other waits; returns whether there was one.
+    fn release_held(&mut self) -> bool {
+        let mut released = false;
+        let mut place = 0;
+        while let Some((accumulator, _)) = self.held.get(place) {
+            let Accumulator {
+                topic, partition, ..
+            } = &**accumulator;
+            if self.sender.is_backed_up(topic, *partition) {
+                place += 1;
+                continue;
+            }
+            let (accumulator, serial) = self.held.swap_remove(place);
+            self.end_linger(&accumulator, serial);
+            released = true;
+        }
+        released
     }
 
     /// Sends the batch of a partition whose linger is over, unless it went already because it was full.
@@ -202,7 +231,7 @@ impl Task {
             topic,
             partition,
             records,
-            permit,
+            share,
             ticket,
         } = submission;
         if let Some(error) = &self.fatal {
@@ -221,7 +250,8 @@ impl Task {
             records,
             waiting_since: Some(ticket.accepted),
             stamp: None,
-            _permit: permit,
+            share: Some(share),
+            loaded: self.loaded(&topic, partition),
         };
         let ticket = (ticket, self.flushes.submitted());
         self.sender.submit(
@@ -232,6 +262,13 @@ impl Task {
             bytes,
             deadline.into_std(),
         );
+    }
+
+    /// Counts a batch in its partition's load, if records are sent there one at a time.
+    fn loaded(&self, topic: &str, partition: i32) -> Option<Loaded> {
+        let buffers = self.shared.buffers(topic)?;
+        let index = usize::try_from(partition).ok()?;
+        Some(buffers.partitions.get(index)?.loaded())
     }
 
     fn told(&mut self, event: Event) -> std::ops::ControlFlow<()> {
@@ -453,12 +490,22 @@ impl Task {
         if effects.refresh {
             self.shared.cluster.request_refresh();
         }
-        for Load { records, .. } in effects.spent {
+        let Effects {
+            done,
+            spent,
+            too_large,
+            ..
+        } = effects;
+        for too_large in too_large {
+            self.split(too_large);
+        }
+        for Load { records, .. } in spent {
             if records.tail.is_empty() {
-                self.shared.pool.give_bytes(records.head);
+                self.shared.pool.recycle(records.head);
             }
         }
-        for ((ticket, generation), outcome) in effects.done {
+        let counters = self.shared.cluster.counters();
+        for ((ticket, generation), outcome) in done {
             let count = u64::from(ticket.count);
             match &outcome {
                 Outcome::Acknowledged { base_offset, .. } => {
@@ -472,7 +519,7 @@ impl Task {
                     counters.delivery_us.record_time(ticket.accepted.elapsed());
                     let (topic, partition) = ticket.place();
                     tracing::trace!(
-                        topic,
+                        %topic,
                         partition,
                         base_offset,
                         records = count,
@@ -484,9 +531,62 @@ impl Task {
                     tracing::warn!(%error, records = count, "batch not delivered");
                 }
             }
+            if !self.shared.interceptors.is_empty() {
+                let result = ticket.result(&outcome);
+                let interceptors = self.shared.interceptors.iter();
+                interceptors.for_each(|interceptor| interceptor.on_acknowledgement(&result));
+            }
             ticket.tell(outcome);
             self.flushes.ended(generation);
         }
+    }
+
+    /// Sends a batch that was too large as two.
+    fn split(&mut self, too_large: TooLarge<Load, (Ticket, u64)>) {
+        let Some(halves) = request::halves(&too_large.records().records) else {
+            let mut effects = Effects::default();
+            self.sender.refuse(too_large, &mut effects);
+            self.apply(effects);
+            return;
+        };
+        let (whole, load, Some((ticket, generation))) = too_large.take() else {
+            return;
+        };
+        tracing::debug!(topic = %ticket.place().0, partition = ticket.place().1, bytes = ticket.bytes, "batch too large; sent as two");
+        self.shared.cluster.counters().batch_splits.add(1);
+        self.flushes.split(generation);
+        let [(first, count, size), (second, second_count, second_size)] = halves;
+        let sizes = [(first.len(), size), (second.len(), second_size)];
+        let [ticket, second_ticket] = ticket.split(count, sizes);
+        let (share, second_share) = load.share.map_or((None, None), |share| {
+            let (one, other) = share.halves();
+            (Some(one), other)
+        });
+        let loaded = self.loaded(&ticket.place().0.clone(), ticket.place().1);
+        let part = |records, share, loaded| Load {
+            records,
+            waiting_since: None,
+            stamp: None,
+            share,
+            loaded,
+        };
+        self.sender.split(
+            &whole,
+            [
+                (
+                    part(first, share, load.loaded),
+                    (ticket, generation),
+                    count,
+                    sizes[0].0,
+                ),
+                (
+                    part(second, second_share, loaded),
+                    (second_ticket, generation),
+                    second_count,
+                    sizes[1].0,
+                ),
+            ],
+        );
     }
 
     /// Asks for a producer id, if none is there or on its way.
@@ -603,6 +703,14 @@ impl Flushes {
             last.outstanding += 1;
         }
         self.first + self.generations.len() as u64 - 1
+    }
+
+    /// A batch of a generation has become two.
+    fn split(&mut self, generation: u64) {
+        let place = usize::try_from(generation - self.first).unwrap_or(usize::MAX);
+        if let Some(generation) = self.generations.get_mut(place) {
+            generation.outstanding += 1;
+        }
     }
 
     fn ended(&mut self, generation: u64) {
