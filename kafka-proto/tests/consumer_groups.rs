@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kafka_proto::{
     client::{
         Cluster, Config, Consumer, TopicPartition,
-        consumer::Rebalance,
+        consumer::{ConsumerRecord, Rebalance},
         group::{
             Assignment, Assignor, CooperativeStickyAssignor, GroupEvent, GroupMember, GroupOffsets,
             GroupOptions, LastAssignment, MemberAssignment, Membership, OffsetToCommit,
@@ -629,4 +629,64 @@ async fn auto_commit_commits_what_the_poll_before_delivered() {
         mock.group_members("g").is_empty()
     })
     .await;
+}
+
+/// Behaviour 31: reading goes on through a cooperative rebalance.
+#[tokio::test]
+async fn a_consumer_reads_on_what_it_keeps_while_the_group_rebalances() {
+    let mock = start().await;
+    for partition in 0..4 {
+        for _ in 0..50 {
+            mock.append("t", partition, [(None, Some(b"v".as_slice()))])
+                .unwrap();
+        }
+    }
+    let properties = [("max.poll.records", "1"), ("enable.auto.commit", "false")];
+    let cluster = cluster(&mock, &properties).await;
+    let mut first = Consumer::new(&cluster);
+    first
+        .subscribe_with(cooperative(CooperativeStickyAssignor))
+        .unwrap();
+    let mut delivered = BTreeSet::new();
+    let mut double = Vec::new();
+    let mut note = |records: Vec<ConsumerRecord>| {
+        for record in records {
+            let of = (record.topic().clone(), record.partition(), record.offset());
+            if !delivered.insert(of.clone()) {
+                double.push(of);
+            }
+        }
+        delivered.len()
+    };
+    while note(first.poll(LIMIT).await.unwrap()) < 20 {}
+    let mut second = Consumer::new(&cluster);
+    second
+        .subscribe_with(cooperative(CooperativeStickyAssignor))
+        .unwrap();
+    let rebalancing = async {
+        let (mut revoked, mut kept_on) = (Vec::new(), 0);
+        while second.assignment().len() < 2 {
+            note(second.poll(Duration::ZERO).await.unwrap());
+            let records = first.poll(SHORT).await.unwrap();
+            kept_on += records.len();
+            note(records);
+            while let Some(rebalance) = first.next_rebalance() {
+                if let Rebalance::Revoked(partitions) = rebalance {
+                    first.commit().await.unwrap();
+                    revoked.extend(partitions);
+                }
+            }
+        }
+        (revoked, kept_on)
+    };
+    let (revoked, kept_on) = tokio::time::timeout(LIMIT, rebalancing).await.unwrap();
+    assert_eq!((revoked.len(), first.assignment().len()), (2, 2));
+    assert!(kept_on > 0, "it read on");
+    let reading = async {
+        while note(first.poll(SHORT).await.unwrap()) < 200 {
+            note(second.poll(SHORT).await.unwrap());
+        }
+    };
+    tokio::time::timeout(LIMIT, reading).await.unwrap();
+    assert_eq!(double, [], "committed before it was given up");
 }

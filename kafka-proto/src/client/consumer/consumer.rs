@@ -30,7 +30,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rebalance {
-    /// These partitions are read from now on.
+    /// These partitions are read from now on, beside those that were kept.
     Assigned(Vec<TopicPartition>),
     /// These partitions will be given up when the next poll begins. Until then they can be committed.
     Revoked(Vec<TopicPartition>),

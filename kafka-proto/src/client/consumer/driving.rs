@@ -89,8 +89,8 @@ impl Consumer {
         if let Some(membership) = &self.membership {
             membership.polled();
         }
-        if !self.last_commit.is_running() && self.revocation.take().is_some() {
-            self.drop_all();
+        if !self.last_commit.is_running() {
+            self.give_up();
         }
         self.commit_by_itself();
     }
@@ -152,8 +152,7 @@ impl Consumer {
                 if let Err(error) = committed {
                     tracing::warn!(%error, "the commit before a rebalance failed; records will be read again");
                 }
-                self.revocation = None;
-                self.drop_all();
+                self.give_up();
                 continue;
             }
             if let Some(membership) = &mut self.membership
@@ -214,10 +213,11 @@ impl Consumer {
     /// Whether the poll has to return, so that the application may commit.
     fn group_event(&mut self, event: GroupEvent) -> bool {
         match event {
-            GroupEvent::Assigned(Assignment { partitions, .. }) => {
-                self.drop_all();
-                self.unplaced.clone_from(&partitions);
-                self.note(Rebalance::Assigned(partitions));
+            GroupEvent::Assigned(Assignment { added, .. }) => {
+                // A question under way does not know of the new ones.
+                self.lookup = Kept::none();
+                self.unplaced.extend(added.iter().cloned());
+                self.note(Rebalance::Assigned(added));
                 false
             }
             GroupEvent::Revoked(revocation) => {
@@ -240,7 +240,7 @@ impl Consumer {
                 tracing::warn!(reason = %loss.reason, "partitions are lost");
                 self.revocation = None;
                 self.last_commit = Kept::none();
-                self.drop_all();
+                self.drop_these(&loss.partitions);
                 self.note(Rebalance::Lost(loss.partitions, loss.reason));
                 false
             }
@@ -275,6 +275,25 @@ impl Consumer {
                 Start::OffsetInEpoch(at.offset, at.leader_epoch)
             });
             self.fetcher.assign(&of.topic, of.partition, start);
+        }
+    }
+
+    /// What was revoked is read no more, and the group may have it.
+    fn give_up(&mut self) {
+        if let Some(revocation) = self.revocation.take() {
+            self.drop_these(revocation.partitions());
+        }
+    }
+
+    fn drop_these(&mut self, partitions: &[TopicPartition]) {
+        self.lookup = Kept::none();
+        for of in partitions {
+            self.unplaced.retain(|unplaced| unplaced != of);
+            self.queue.remove(&of.topic, of.partition);
+            self.fetcher.unassign(&of.topic, of.partition);
+            if let Some(auto) = &mut self.auto_commit {
+                auto.committed.remove(of);
+            }
         }
     }
 
