@@ -12,5 +12,7 @@ mod interfaces;
 mod limits;
 #[path = "consumer_reading/log.rs"]
 mod log;
+#[path = "consumer_reading/patterns.rs"]
+mod patterns;
 #[path = "support/rig.rs"]
 mod rig;

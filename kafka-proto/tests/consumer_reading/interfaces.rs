@@ -1,5 +1,5 @@
 //! The ways to read: records in portions, one by one, as a stream, batches; mixed, paused, sought.
-use std::{future::poll_fn, pin::Pin};
+use std::{future::poll_fn, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use kafka_proto::{
@@ -7,7 +7,7 @@ use kafka_proto::{
         Consumer, Error, Result, TopicPartition,
         consumer::{ConsumerRecord, Start},
     },
-    messages::ApiKey,
+    messages::{ApiKey, ErrorCode},
     records::{BatchBuilder, Codec, Compression, Stamp},
 };
 
@@ -204,28 +204,21 @@ async fn what_was_fetched_of_a_paused_partition_is_neither_lost_nor_fetched_agai
 #[tokio::test]
 async fn a_paused_partition_gives_its_room_up_when_others_need_it() {
     let limits = [
-        ("fetch.buffer.bytes", "6000"),
-        ("max.partition.fetch.bytes", "2000"),
+        ("fetch.buffer.bytes", "3000"),
+        ("max.partition.fetch.bytes", "1000"),
     ];
     let rig = rig(2, &limits).await;
-    let value = "x".repeat(1900);
+    let value = "x".repeat(950);
+    let two = [(None, Some(value.as_bytes())); 2];
     for partition in [0, 1] {
-        for _ in 0..20 {
-            rig.mock
-                .append("t", partition, [(None, Some(value.as_bytes()))])
-                .unwrap();
+        for _ in 0..10 {
+            rig.mock.append("t", partition, two).unwrap();
         }
     }
-    let mut consumer = rig.consumer(0..1);
-    // Fetched, perhaps not delivered, and the next on its way.
-    consumer.recv().await.unwrap();
-    let mut consumer = {
-        let mut both = rig.consumer(0..2);
-        both.seek("t", 1, Start::Latest).unwrap();
-        both.poll(LIMIT).await.unwrap();
-        drop(consumer);
-        both
-    };
+    let mut consumer = rig.consumer(0..2);
+    consumer.seek("t", 1, Start::Latest).unwrap();
+    // Half of a batch is taken, the next batch is on its way: together they are more than the buffer.
+    assert_eq!(consumer.recv().await.unwrap().offset(), 0);
     consumer.pause("t", 0).unwrap();
     consumer.seek("t", 1, Start::Earliest).unwrap();
     let mut others = 0;
@@ -237,9 +230,9 @@ async fn a_paused_partition_gives_its_room_up_when_others_need_it() {
         }
     };
     tokio::time::timeout(LIMIT, reading).await.unwrap();
+    assert_eq!(consumer.position("t", 0), Some(1));
     consumer.resume("t", 0).unwrap();
-    let from = consumer.position("t", 0).unwrap();
-    for offset in from..20 {
+    for offset in 1..20 {
         assert_eq!(consumer.recv().await.unwrap().offset(), offset);
     }
 }
@@ -307,4 +300,41 @@ async fn offsets_are_listed_by_place_and_by_time_and_lag_is_known() {
     assert_eq!(consumer.lag("t", 0), None, "nothing is known before a poll");
     assert_eq!(consumer.recv().await.unwrap().offset(), 2);
     assert_eq!(consumer.lag("t", 0), Some(7));
+}
+
+#[tokio::test]
+async fn metrics_tell_records_lag_budget_errors_and_the_time_of_fetches() {
+    let rig = rig(2, &[("max.poll.records", "10")]).await;
+    append_batch(&rig, 0, 30, Compression::NONE);
+    let fault = rig.mock.faults().on(ApiKey::FETCH).partition("t", 1);
+    let fault = fault.times(2).error(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    let mut consumer = rig.consumer(0..2);
+    consumer.poll(LIMIT).await.unwrap();
+    append_batch(&rig, 1, 5, Compression::NONE);
+    let mut left = 25;
+    while left > 0 {
+        left -= consumer.poll(LIMIT).await.unwrap().len();
+    }
+    let seen = rig.cluster.metrics();
+    assert_eq!((seen.records_fetched, seen.batches_fetched), (35, 2));
+    let of = |partition| &seen.partitions[&(Arc::from("t"), partition)];
+    assert_eq!((of(0).records_fetched, of(0).lag()), (30, Some(0)));
+    assert_eq!((of(1).records_fetched, of(1).lag()), (5, Some(0)));
+    assert_eq!(
+        seen.errors[&ErrorCode::NOT_LEADER_OR_FOLLOWER],
+        fault.hits()
+    );
+    let budget = &seen.budgets[0];
+    assert_eq!(
+        (budget.property, budget.limit),
+        ("fetch.buffer.bytes", 64 << 20)
+    );
+    assert!(
+        seen.brokers
+            .values()
+            .any(|broker| broker.fetch_us.count() >= 2)
+    );
+    drop(consumer);
+    let seen = rig.cluster.metrics();
+    assert!(seen.partitions.is_empty() && seen.budgets.is_empty());
 }

@@ -22,6 +22,7 @@ use super::{
     batches::FetchedBatches,
     driving::{AutoCommit, Kept},
     fetcher::{Fetcher, Progress, Start},
+    pattern::PatternSubscription,
     queue::Queue,
     records::ConsumerRecord,
 };
@@ -47,6 +48,7 @@ pub struct Consumer {
     pub(super) fetcher: Fetcher,
     pub(super) membership: Option<Membership>,
     pub(super) offsets: Option<GroupOffsets>,
+    pub(super) pattern: Option<PatternSubscription>,
     /// Assigned, and their start is not known yet.
     pub(super) unplaced: Vec<TopicPartition>,
     /// The question for committed offsets.
@@ -85,6 +87,7 @@ impl Consumer {
         Self {
             offsets: None,
             membership: None,
+            pattern: None,
             unplaced: Vec::new(),
             lookup: Kept::none(),
             rebalances: VecDeque::new(),
@@ -114,6 +117,11 @@ impl Consumer {
     /// # Errors
     /// [`Error::Config`] without a `group.id`; [`Error::Usage`] if partitions are assigned by hand.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
+        if self.pattern.is_some() {
+            return Err(Error::usage(
+                "the consumer is subscribed to a pattern; unsubscribe first",
+            ));
+        }
         if let Some(membership) = &self.membership {
             membership.subscribe(topics);
             return Ok(());
@@ -131,8 +139,13 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Error::Usage`] if it is subscribed already, or partitions are assigned by hand.
-    pub fn subscribe_with(&mut self, mut options: GroupOptions) -> Result<()> {
-        if self.membership.is_some() {
+    pub fn subscribe_with(&mut self, options: GroupOptions) -> Result<()> {
+        self.may_subscribe()?;
+        self.join(options)
+    }
+
+    pub(super) fn may_subscribe(&self) -> Result<()> {
+        if self.membership.is_some() || self.pattern.is_some() {
             return Err(Error::usage("the consumer is subscribed already"));
         }
         if self.fetcher.assignment().next().is_some() || !self.unplaced.is_empty() {
@@ -140,6 +153,10 @@ impl Consumer {
                 "a consumer is either assigned partitions by hand or subscribed to topics, not both",
             ));
         }
+        Ok(())
+    }
+
+    pub(super) fn join(&mut self, mut options: GroupOptions) -> Result<()> {
         let interval = Duration::from_millis(self.cluster.config().max_poll_interval_ms);
         options.poll_interval_max.get_or_insert(interval);
         let membership = Membership::join(&self.cluster, options)?;
@@ -154,7 +171,7 @@ impl Consumer {
     /// # Errors
     /// [`Error::Usage`] if the consumer is subscribed.
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        if self.membership.is_some() {
+        if self.membership.is_some() || self.pattern.is_some() {
             return Err(Error::usage(
                 "a consumer is either assigned partitions by hand or subscribed to topics, not both",
             ));
@@ -342,26 +359,53 @@ impl Consumer {
         Some((membership.member_id()?, membership.generation()?))
     }
 
-    /// Commits what was delivered (`enable.auto.commit`), and leaves the group.
+    /// Commits what was delivered (`enable.auto.commit`), leaves the group, and gives up all partitions; afterwards the consumer may be
+    /// subscribed or assigned anew.
     ///
     /// Dropped before it has ended, it leaves all the same; the last commit may be missing.
     ///
     /// # Errors
     /// If the last commit failed; the group is left in any case.
-    pub async fn close(mut self) -> Result<()> {
-        let committed = match (&self.auto_commit, &self.offsets) {
-            (Some(_), Some(offsets)) => offsets.commit(&self.positions()).await,
-            _ => Ok(()),
+    pub async fn unsubscribe(&mut self) -> Result<()> {
+        let commit = match (&self.auto_commit, &self.offsets) {
+            (Some(_), Some(offsets)) => Some(offsets.commit(&self.positions_of_known())),
+            _ => None,
         };
-        self.revocation = None;
-        if let Some(membership) = self.membership.take() {
+        // What was announced is given up with everything else.
+        (self.pattern, self.revocation) = (None, None);
+        self.last_commit = Kept::none();
+        self.drop_all();
+        let (membership, _offsets) = (self.membership.take(), self.offsets.take());
+        let committed = match commit {
+            Some(commit) => commit.await,
+            None => Ok(()),
+        };
+        if let Some(membership) = membership {
             membership.leave().await;
         }
         committed
     }
 
+    /// [`Consumer::unsubscribe`], for good.
+    ///
+    /// Dropped before it has ended, it leaves all the same; the last commit may be missing.
+    ///
+    /// # Errors
+    /// As [`Consumer::unsubscribe`].
+    pub async fn close(mut self) -> Result<()> {
+        self.unsubscribe().await
+    }
+
     pub(super) fn require_stable(&self) -> bool {
         self.cluster.config().isolation_level == IsolationLevel::ReadCommitted
+    }
+
+    /// What is to be committed by itself: a commit for a deleted topic would be tried until its time is over, and hold a rebalance up.
+    pub(super) fn positions_of_known(&self) -> Vec<OffsetToCommit> {
+        let metadata = self.cluster.metadata();
+        let mut positions = self.positions();
+        positions.retain(|of| metadata.topic(&of.partition.topic).is_some());
+        positions
     }
 
     /// What was delivered of every partition.

@@ -38,7 +38,7 @@ impl<T> Kept<T> {
         Self(None)
     }
 
-    fn of(future: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(super) fn of(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(Some(Box::pin(future)))
     }
 
@@ -47,7 +47,7 @@ impl<T> Kept<T> {
     }
 
     /// What came of it, once; pending if there is none.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let Some(future) = &mut self.0 else {
             return Poll::Pending;
         };
@@ -103,7 +103,7 @@ impl Consumer {
         if auto.next > now || auto.running.is_running() {
             return;
         }
-        let (mut positions, offsets) = (self.positions(), offsets.clone());
+        let (mut positions, offsets) = (self.positions_of_known(), offsets.clone());
         let Some(auto) = &mut self.auto_commit else {
             return;
         };
@@ -153,6 +153,10 @@ impl Consumer {
                     tracing::warn!(%error, "the commit before a rebalance failed; records will be read again");
                 }
                 self.give_up();
+                continue;
+            }
+            if let Poll::Ready(looked) = self.poll_pattern(cx) {
+                looked?;
                 continue;
             }
             if let Some(membership) = &mut self.membership
@@ -230,7 +234,7 @@ impl Consumer {
                 self.revocation = Some(revocation);
                 match (&self.auto_commit, &self.offsets) {
                     (Some(_), Some(offsets)) => {
-                        self.last_commit = Kept::of(offsets.commit(&self.positions()));
+                        self.last_commit = Kept::of(offsets.commit(&self.positions_of_known()));
                         false
                     }
                     _ => true,

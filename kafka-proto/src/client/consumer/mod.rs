@@ -14,6 +14,7 @@ mod driving;
 mod fetcher;
 mod link;
 mod listing;
+mod pattern;
 mod queue;
 mod records;
 mod room;

@@ -3,10 +3,12 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::sync::Notify;
+
+use crate::client::metrics::Metrics;
 
 /// A budget of bytes, shared by the fetchers of a process.
 ///
@@ -22,6 +24,8 @@ struct Budget {
     /// Part of `used`: inflated copies that records are held of.
     inflated: AtomicUsize,
     readers: AtomicUsize,
+    /// It stands among the metrics.
+    shown: AtomicBool,
     freed: Notify,
 }
 
@@ -33,6 +37,7 @@ impl FetchBudget {
             used: AtomicUsize::new(0),
             inflated: AtomicUsize::new(0),
             readers: AtomicUsize::new(0),
+            shown: AtomicBool::new(false),
             freed: Notify::new(),
         }))
     }
@@ -45,6 +50,20 @@ impl FetchBudget {
     /// Bytes asked for or held now.
     pub fn used(&self) -> usize {
         self.0.used.load(Ordering::Acquire)
+    }
+
+    /// Puts it among the metrics of the first client that uses it.
+    pub(super) fn show(&self, metrics: &Metrics) {
+        if self.0.shown.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let budget = Arc::downgrade(&self.0);
+        let taken = move || {
+            let used = budget.upgrade()?.used.load(Ordering::Acquire);
+            Some(used as u64)
+        };
+        let limit = self.0.limit as u64;
+        metrics.budgets.watch("fetch.buffer.bytes", limit, taken);
     }
 
     /// Counts one more who fetches; the count goes down when it is dropped.

@@ -65,13 +65,14 @@ impl Fetcher {
                 else {
                     continue;
                 };
-                self.accept(key, &ask, data, &room, now);
+                self.accept(broker, key, &ask, data, &room, now);
             }
         }
     }
 
     fn accept(
         &mut self,
+        broker: i32,
         key: Key,
         ask: &Ask,
         mut data: PartitionData,
@@ -84,6 +85,7 @@ impl Fetcher {
         if std::mem::replace(&mut assigned.answer, self.answers) == self.answers {
             return;
         }
+        self.cluster.counters().error(data.error_code);
         let state = &mut assigned.state;
         let before = (
             state.high_watermark,
@@ -118,6 +120,10 @@ impl Fetcher {
                 }
             }
             Outcome::Retry { refresh } => {
+                tracing::debug!(
+                    broker, topic = %state.topic, partition = key.partition, offset = ask.offset,
+                    code = %data.error_code, preferred_read_replica = data.preferred_read_replica, "to be fetched again"
+                );
                 let leader = &data.current_leader;
                 let learnt = leader.leader_id >= 0
                     && self.cluster.learn_leader(
@@ -184,6 +190,18 @@ impl Fetcher {
         metrics.records_fetched.add(found.record_count);
         metrics.batches_fetched.add(found.batches.len() as u64);
         metrics.batch_bytes_fetched.add(found.whole_bytes as u64);
+        assigned.metrics.records_fetched.add(found.record_count);
+        let bytes = found.whole_bytes as u64;
+        assigned.metrics.batch_bytes_fetched.add(bytes);
+        tracing::trace!(
+            topic = %assigned.state.topic,
+            partition = key.partition,
+            offset = ask.offset,
+            next_offset = found.position,
+            records = found.record_count,
+            bytes,
+            "fetched"
+        );
         let state = &assigned.state;
         let fetched = FetchedPartition {
             origin: Arc::new(Origin {

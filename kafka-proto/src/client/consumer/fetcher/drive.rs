@@ -233,6 +233,10 @@ impl Fetcher {
                 assigned.resetting = false;
                 match answer {
                     Ok(listed) => {
+                        tracing::debug!(
+                            topic = %assigned.state.topic, partition = key.partition, ?to,
+                            offset = ?listed.offset, "a start is known"
+                        );
                         assigned.state.reset_answered(
                             to,
                             listed.offset.unwrap_or(-1),
@@ -272,6 +276,7 @@ impl Fetcher {
         match event {
             Event::Fetched(response, room) => self.fetched(broker, response, room, now),
             Event::SessionLost(code) => {
+                self.cluster.counters().error(code);
                 tracing::debug!(broker, %code, "the fetch session is lost; a full fetch opens another");
                 link.session_lost(&self.cluster, now);
                 if code == ErrorCode::FETCH_SESSION_TOPIC_ID_ERROR
@@ -395,6 +400,15 @@ impl Fetcher {
             link.send_failed();
             return Poll::Ready(Some(Event::Failed(error)));
         }
+        tracing::trace!(
+            broker,
+            session = plan.session_id,
+            epoch = plan.session_epoch,
+            partitions = self.wanted.len(),
+            changed = plan.asks.len(),
+            forgotten = plan.forgotten.len(),
+            "fetch sent"
+        );
         self.sent = true;
         // Registers for the answer.
         link.poll(cx).map(Some)

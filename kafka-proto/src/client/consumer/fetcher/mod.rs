@@ -28,6 +28,7 @@ use crate::{
         Cluster, Config, IsolationLevel, OffsetReset, Purpose,
         cluster::{ListedOffset, Metadata, OffsetSpec},
         error::{Error, Result},
+        metrics::PartitionMetrics,
     },
     messages::ErrorCode,
     records::Decompressor,
@@ -141,6 +142,7 @@ struct Assigned {
     delivery: u64,
     /// More than the settings say, once a batch came cut off.
     partition_max_bytes: i32,
+    metrics: Arc<PartitionMetrics>,
 }
 
 /// A question to one broker for the starts of its partitions.
@@ -163,6 +165,7 @@ impl Fetcher {
 
     /// A fetcher that shares a budget with others.
     pub fn with_budget(cluster: &Cluster, budget: &FetchBudget) -> Self {
+        budget.show(cluster.counters());
         Self {
             settings: Settings::new(cluster.config()),
             budget: budget.clone(),
@@ -220,7 +223,14 @@ impl Fetcher {
             answer: 0,
             delivery: 0,
             partition_max_bytes: self.settings.partition_max_bytes,
+            metrics: self
+                .cluster
+                .counters()
+                .partitions
+                .entry(&(topic.into(), partition)),
         };
+        assigned.metrics.position.set(-1);
+        assigned.metrics.end_offset.set(-1);
         self.partitions.insert(key, assigned);
         self.observe = true;
         self.start(key, start);
@@ -350,6 +360,8 @@ impl Fetcher {
                 continue;
             }
             assigned.delivered = Some((fetched.position, fetched.leader_epoch));
+            assigned.metrics.position.set(fetched.position);
+            assigned.metrics.end_offset.set(fetched.end);
             partitions.push(fetched);
         }
         self.ready = again;
@@ -404,6 +416,7 @@ impl Fetcher {
         let Some(assigned) = self.partitions.get_mut(&key) else {
             return;
         };
+        tracing::debug!(topic = %assigned.state.topic, partition = key.partition, ?start, "reading from here");
         assigned.fault = Fault::new(&self.faults);
         assigned.told = false;
         assigned.delivered = None;

@@ -1,0 +1,181 @@
+//! Subscriptions by pattern: which topics match, looked up again and again, so that topics appear and vanish by themselves.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use regex::Regex;
+use tokio::time::sleep;
+
+use crate::client::{
+    Cluster,
+    cluster::Metadata,
+    error::{ConfigError, Error, Result},
+    group::GroupOptions,
+};
+
+use super::{consumer::Consumer, driving::Kept};
+
+/// Topic names to subscribe to.
+#[derive(Debug)]
+struct TopicPattern {
+    regex: Regex,
+    exclude_internal: bool,
+}
+
+impl TopicPattern {
+    fn new(pattern: &str, exclude_internal: bool) -> Result<Self> {
+        // The whole name has to match, as in Java.
+        let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+            Error::usage(format!(
+                "the pattern `{pattern}` is no regular expression: {error}"
+            ))
+        })?;
+        Ok(Self {
+            regex,
+            exclude_internal,
+        })
+    }
+
+    /// The names of the topics that match, sorted.
+    fn matching(&self, metadata: &Metadata) -> Vec<String> {
+        let wanted = metadata.topics().filter(|topic| {
+            self.regex.is_match(&topic.name) && !(self.exclude_internal && topic.is_internal)
+        });
+        let mut names: Vec<String> = wanted.map(|topic| topic.name.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// A subscription by pattern.
+pub(super) struct PatternSubscription {
+    pattern: TopicPattern,
+    /// What to join with, until it has joined.
+    options: Option<GroupOptions>,
+    matched: Vec<String>,
+    looking: Kept<Result<Arc<Metadata>>>,
+    failures: u32,
+}
+
+impl fmt::Debug for PatternSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PatternSubscription")
+            .field("regex", &self.pattern.regex.as_str())
+            .field("matched", &self.matched)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PatternSubscription {
+    fn look(&mut self, cluster: &Cluster, after: Duration) {
+        let cluster = cluster.clone();
+        self.looking = Kept::of(async move {
+            sleep(after).await;
+            cluster.refresh_all().await
+        });
+    }
+}
+
+impl Consumer {
+    /// Joins the group of `group.id` for all topics whose whole name matches a regular expression (the syntax of the `regex` crate; no
+    /// look-around, no back references). Topics that appear later are joined to it, deleted ones leave it, within
+    /// `metadata.max.age.ms`. Kafka's internal topics do not match unless `exclude.internal.topics` is off.
+    ///
+    /// The topics are matched in this process, so it works with every broker; the next poll begins to look for them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a pattern that is none, if the consumer is subscribed already, or partitions are assigned by hand;
+    /// [`Error::Config`] without a `group.id`.
+    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<()> {
+        let group = self.cluster.config().group_id.clone();
+        let group = group.ok_or(ConfigError::Missing("group.id"))?;
+        self.subscribe_pattern_with(pattern, GroupOptions::new(&group, &[]))
+    }
+
+    /// As [`Consumer::subscribe_pattern`], with assignors and member id as `options` say; their topics are replaced.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe_pattern_with(&mut self, pattern: &str, options: GroupOptions) -> Result<()> {
+        self.may_subscribe()?;
+        let exclude_internal = self.cluster.config().exclude_internal_topics;
+        let mut subscription = PatternSubscription {
+            pattern: TopicPattern::new(pattern, exclude_internal)?,
+            options: Some(options),
+            matched: Vec::new(),
+            looking: Kept::none(),
+            failures: 0,
+        };
+        subscription.look(&self.cluster, Duration::ZERO);
+        self.pattern = Some(subscription);
+        Ok(())
+    }
+
+    /// The topics that a pattern matches now; none without a pattern, or before they were looked up.
+    pub fn matched_topics(&self) -> &[String] {
+        self.pattern
+            .as_ref()
+            .map_or(&[], |pattern| &pattern.matched)
+    }
+
+    /// Ready when the topics were looked up again.
+    pub(super) fn poll_pattern(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some(pattern) = &mut self.pattern else {
+            return Poll::Pending;
+        };
+        let metadata = match ready!(pattern.looking.poll(cx)) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for topics that match; trying again");
+                pattern.failures += 1;
+                let after = self.cluster.retry_delay(pattern.failures);
+                pattern.look(&self.cluster, after);
+                return Poll::Ready(Ok(()));
+            }
+        };
+        pattern.failures = 0;
+        let age = Duration::from_millis(self.cluster.config().metadata_max_age_ms);
+        pattern.look(&self.cluster, age);
+        let matched = pattern.pattern.matching(&metadata);
+        if let Some(mut options) = pattern.options.take() {
+            options.topics.clone_from(&matched);
+            pattern.matched = matched;
+            tracing::info!(topics = ?options.topics, "topics match the pattern");
+            return Poll::Ready(self.join(options));
+        }
+        if matched != pattern.matched {
+            tracing::info!(topics = ?matched, "other topics match the pattern");
+            if let Some(membership) = &self.membership {
+                let names: Vec<&str> = matched.iter().map(String::as_str).collect();
+                membership.subscribe(&names);
+            }
+            pattern.matched = matched;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_name_has_to_match() {
+        let pattern = TopicPattern::new("orders|a.*", true).unwrap();
+        for (name, matches) in [
+            ("orders", true),
+            ("orders2", false),
+            ("my-orders", false),
+            ("abc", true),
+            ("ba", false),
+        ] {
+            assert_eq!(pattern.regex.is_match(name), matches, "{name}");
+        }
+        let error = TopicPattern::new("(", true).unwrap_err().to_string();
+        assert!(error.contains("`(`"), "{error}");
+    }
+}

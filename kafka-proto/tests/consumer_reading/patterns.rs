@@ -1,0 +1,90 @@
+//! Subscriptions by pattern: topics appear and vanish by themselves.
+use std::collections::BTreeSet;
+
+use kafka_proto::{
+    client::{Consumer, Error},
+    mock,
+};
+
+use super::rig::{LIMIT, Rig};
+
+async fn subscribed(pattern: &str) -> (Rig, Consumer) {
+    let mut builder = mock::Cluster::builder().auto_create_topics(false);
+    for topic in ["orders-1", "orders-2", "other-orders-3", "__internal"] {
+        builder = builder.topic(topic, 2);
+    }
+    let properties = [("group.id", "g"), ("metadata.max.age.ms", "20")];
+    let rig = Rig::of(builder, &properties).await;
+    let mut consumer = Consumer::new(&rig.cluster);
+    consumer.subscribe_pattern(pattern).unwrap();
+    (rig, consumer)
+}
+
+fn write(rig: &Rig, topic: &str) {
+    for partition in [0, 1] {
+        rig.mock
+            .append(topic, partition, [(None, Some(topic.as_bytes()))])
+            .unwrap();
+    }
+}
+
+/// Reads so many records, and says which topics they were of.
+async fn topics_of(consumer: &mut Consumer, count: usize) -> BTreeSet<String> {
+    let mut topics = Vec::new();
+    let reading = async {
+        while topics.len() < count {
+            let record = consumer.recv().await.unwrap();
+            topics.push(record.topic().as_str().to_owned());
+        }
+    };
+    tokio::time::timeout(LIMIT, reading).await.unwrap();
+    topics.into_iter().collect()
+}
+
+fn set(topics: &[&str]) -> BTreeSet<String> {
+    topics.iter().map(|topic| (*topic).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_pattern_matches_whole_names_and_topics_made_later_join() {
+    let (rig, mut consumer) = subscribed(r"orders-\d").await;
+    write(&rig, "other-orders-3");
+    write(&rig, "orders-1");
+    write(&rig, "orders-2");
+    let read = topics_of(&mut consumer, 4).await;
+    assert_eq!(read, set(&["orders-1", "orders-2"]));
+    assert_eq!(consumer.matched_topics(), ["orders-1", "orders-2"]);
+    rig.mock.create_topic("orders-7", 2).unwrap();
+    write(&rig, "orders-7");
+    assert_eq!(topics_of(&mut consumer, 2).await, set(&["orders-7"]));
+    consumer.unsubscribe().await.unwrap();
+    assert!(consumer.matched_topics().is_empty() && consumer.assignment().is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_topic_leaves_the_subscription_without_an_error() {
+    let (rig, mut consumer) = subscribed("orders.*").await;
+    write(&rig, "orders-1");
+    topics_of(&mut consumer, 2).await;
+    rig.mock.delete_topic("orders-2").unwrap();
+    let leaving = async {
+        while consumer.assignment().len() != 2 || consumer.matched_topics().len() != 1 {
+            let records = consumer.poll(std::time::Duration::from_millis(20)).await;
+            assert!(records.unwrap().is_empty());
+        }
+    };
+    tokio::time::timeout(LIMIT, leaving).await.unwrap();
+    write(&rig, "orders-1");
+    assert_eq!(topics_of(&mut consumer, 2).await, set(&["orders-1"]));
+}
+
+#[tokio::test]
+async fn a_pattern_that_is_none_is_refused_and_excludes_other_subscriptions() {
+    let (_rig, mut consumer) = subscribed(".*").await;
+    let again = consumer.subscribe(&["orders-1"]).unwrap_err();
+    assert!(matches!(again, Error::Usage { .. }), "{again}");
+    consumer.unsubscribe().await.unwrap();
+    let error = consumer.subscribe_pattern("orders-(").unwrap_err();
+    assert!(error.to_string().contains("orders-("), "{error}");
+    consumer.subscribe(&["orders-1"]).unwrap();
+}
