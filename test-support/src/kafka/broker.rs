@@ -345,11 +345,11 @@ impl Broker {
     /// When that does not come.
     pub fn wait_in_sync(&self, topic: &str) {
         let deadline = Instant::now() + START_LIMIT;
-        while !self
-            .partitions(topic)
-            .iter()
-            .all(|of| of.in_sync == of.replicas)
-        {
+        loop {
+            let known = wire::partitions(self.any_address(), topic);
+            if known.is_ok_and(|all| all.iter().all(|of| of.in_sync == of.replicas)) {
+                return;
+            }
             assert!(
                 Instant::now() < deadline,
                 "the replicas of {topic} do not catch up"

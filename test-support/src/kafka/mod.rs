@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use broker::{Broker, Options};
-pub use tools::{ToolOutput, java_tool};
+pub use tools::{ToolOutput, java_command, java_tool};
 
 /// Whether a real broker can be had here: the folder of its jars, or why not.
 ///

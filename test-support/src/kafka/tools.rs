@@ -139,11 +139,22 @@ pub fn java_tool(class: &str, arguments: &[&str], input: &[u8]) -> ToolOutput {
     run(java, input)
 }
 
+/// A class of Kafka's jars as a command to be started: for programs that run beside the test.
+///
+/// # Panics
+/// Without Java, or without the jars.
+#[must_use]
+pub fn java_command(class: &str) -> Command {
+    let mut java = java();
+    java.arg(class);
+    java
+}
+
 fn java() -> Command {
     let libs = available().unwrap_or_else(|reason| panic!("{reason}"));
     let mut java = Command::new("java");
     java.args([
-        "-Xmx256m",
+        "-Xmx192m",
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-cp",
