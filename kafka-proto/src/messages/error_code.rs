@@ -256,16 +256,6 @@ impl Typed for ErrorCode {
 
 impl Wire for ErrorCode {
     #[inline]
-    fn initial() -> Self {
-        Self::NONE
-    }
-
-    #[inline]
-    fn is_initial(&self) -> bool {
-        *self == Self::NONE
-    }
-
-    #[inline]
     fn read(r: &mut Cursor<'_>, _: Layout) -> Self {
         Self(r.i16())
     }

@@ -73,14 +73,6 @@ const fn plain(name: &'static str, since: i16, kind: Kind) -> Field {
 }
 
 impl Wire for RequestHeader {
-    fn initial() -> Self {
-        Self::default()
-    }
-
-    fn is_initial(&self) -> bool {
-        *self == Self::default()
-    }
-
     fn read(r: &mut Cursor<'_>, l: Layout) -> Self {
         let header = Self {
             request_api_key: r.i16(),
@@ -110,14 +102,6 @@ impl Wire for RequestHeader {
 }
 
 impl Wire for ResponseHeader {
-    fn initial() -> Self {
-        Self::default()
-    }
-
-    fn is_initial(&self) -> bool {
-        *self == Self::default()
-    }
-
     fn read(r: &mut Cursor<'_>, l: Layout) -> Self {
         let header = Self {
             correlation_id: r.i32(),

@@ -5,36 +5,21 @@ use std::{any::Any, fmt};
 #[cfg(feature = "json")]
 use super::json::JsonError;
 use super::{ApiKey, Message, Schema, request_header_version, response_header_version};
-use crate::wire::{DecodeError, EncodeError, Reader, Writer};
+use crate::wire::{
+    Cursor, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Layout, Reader, Writer,
+};
 
 /// A message whose type is chosen at run time.
-pub trait AnyMessage: fmt::Debug + Any + Send + Sync {
+pub trait AnyMessage: Any + Send + Sync {
     /// Its declaration as data.
     fn schema(&self) -> &'static Schema;
-
-    /// Writes the body.
-    ///
-    /// # Errors
-    /// As [`Message::encode`].
-    fn encode_any(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
-
-    /// Whether `other` is the same type with the same value.
-    fn equals(&self, other: &dyn AnyMessage) -> bool;
 
     /// For downcasts.
     fn as_any(&self) -> &dyn Any;
 
-    /// As JSON, in the shape of Kafka's own converter.
-    ///
-    /// # Errors
-    /// As [`Message::to_json`].
-    #[cfg(feature = "json")]
-    fn json(&self, version: i16) -> Result<serde_json::Value, EncodeError> {
-        let mut w = Writer::new();
-        self.encode_any(&mut w, version)?;
-        let value = self.schema().to_json(&w.finish().into_bytes(), version);
-        Ok(value.expect("what was written can be read"))
-    }
+    /// Writes the fields; what cannot be written is noted by the writer.
+    #[doc(hidden)]
+    fn write_fields(&self, w: &mut Writer, layout: Layout);
 }
 
 impl<M: Message + Send + Sync + 'static> AnyMessage for M {
@@ -42,20 +27,69 @@ impl<M: Message + Send + Sync + 'static> AnyMessage for M {
         M::SCHEMA
     }
 
-    fn encode_any(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
-        self.encode(w, version)
-    }
-
-    fn equals(&self, other: &dyn AnyMessage) -> bool {
-        other.as_any().downcast_ref::<M>() == Some(self)
-    }
-
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn write_fields(&self, w: &mut Writer, layout: Layout) {
+        self.write(w, layout);
+    }
 }
 
-type Decode = fn(&mut Reader, i16) -> Result<Box<dyn AnyMessage>, DecodeError>;
+impl dyn AnyMessage {
+    /// Writes the body.
+    ///
+    /// # Errors
+    /// As [`Message::encode`].
+    pub fn encode_any(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        let schema = self.schema();
+        if !schema.versions.contains(version) {
+            return Err(EncodeError::new(EncodeErrorKind::Version(version)));
+        }
+        self.write_fields(w, schema.layout(version));
+        w.take_fault().map_or(Ok(()), Err)
+    }
+
+    /// Whether `other` is of the same type and has the same bytes in every version.
+    pub fn equals(&self, other: &Self) -> bool {
+        let bytes = |message: &Self, version| {
+            let mut w = Writer::new();
+            message
+                .encode_any(&mut w, version)
+                .map(|()| w.finish().into_bytes())
+        };
+        let versions = self.schema().versions;
+        self.as_any().type_id() == other.as_any().type_id()
+            && (versions.min..=versions.max)
+                .all(|version| bytes(self, version) == bytes(other, version))
+    }
+
+    /// As JSON, in the shape of Kafka's own converter.
+    ///
+    /// # Errors
+    /// As [`Message::to_json`].
+    #[cfg(feature = "json")]
+    pub fn json(&self, version: i16) -> Result<serde_json::Value, EncodeError> {
+        let mut w = Writer::new();
+        self.encode_any(&mut w, version)?;
+        let value = self.schema().to_json(&w.finish().into_bytes(), version);
+        Ok(value.expect("what was written can be read"))
+    }
+}
+
+/// Its name; with the feature `json` also its value, in the latest version that can carry it.
+impl fmt::Debug for dyn AnyMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.schema();
+        #[cfg(feature = "json")]
+        for version in (schema.versions.min..=schema.versions.max).rev() {
+            if let Ok(value) = self.json(version) {
+                return write!(f, "{} v{version} {value}", schema.name);
+            }
+        }
+        f.debug_struct(schema.name).finish_non_exhaustive()
+    }
+}
 
 /// A message type chosen at run time: its declaration, and how to make values of it.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +97,18 @@ pub struct MessageType {
     /// The declaration as data.
     pub schema: &'static Schema,
     default: fn() -> Box<dyn AnyMessage>,
-    decode: Decode,
+    read: fn(&mut Cursor<'_>, Layout) -> Box<dyn AnyMessage>,
+}
+
+fn default_of<M: Message + Send + Sync + 'static>() -> Box<dyn AnyMessage> {
+    Box::new(M::default())
+}
+
+fn read_of<M: Message + Send + Sync + 'static>(
+    r: &mut Cursor<'_>,
+    l: Layout,
+) -> Box<dyn AnyMessage> {
+    Box::new(M::read(r, l))
 }
 
 impl MessageType {
@@ -71,10 +116,8 @@ impl MessageType {
     pub const fn of<M: Message + Send + Sync + 'static>() -> Self {
         Self {
             schema: M::SCHEMA,
-            default: || Box::new(M::default()),
-            decode: |r, version| {
-                M::decode(r, version).map(|message| Box::new(message) as Box<dyn AnyMessage>)
-            },
+            default: default_of::<M>,
+            read: read_of::<M>,
         }
     }
 
@@ -83,12 +126,15 @@ impl MessageType {
         (self.default)()
     }
 
-    /// Reads one body at the cursor.
+    /// Reads one body at the reader's position.
     ///
     /// # Errors
     /// As [`Message::decode`].
     pub fn decode(&self, r: &mut Reader, version: i16) -> Result<Box<dyn AnyMessage>, DecodeError> {
-        (self.decode)(r, version)
+        if !self.schema.versions.contains(version) {
+            return Err(r.fail(DecodeErrorKind::Version(version)));
+        }
+        r.read(|cursor| (self.read)(cursor, self.schema.layout(version)))
     }
 
     /// A value from JSON in the shape of Kafka's own converter.

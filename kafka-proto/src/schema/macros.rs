@@ -257,14 +257,6 @@ macro_rules! message {
         }
 
         impl $crate::wire::Wire for $name {
-            fn initial() -> Self {
-                Self::default()
-            }
-
-            fn is_initial(&self) -> bool {
-                *self == Self::default()
-            }
-
             #[allow(unused_mut, reason = "only tagged fields are set twice")]
             fn read(r: &mut $crate::wire::Cursor<'_>, l: $crate::wire::Layout) -> Self {
                 let mut message = Self {

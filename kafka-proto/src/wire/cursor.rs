@@ -207,6 +207,39 @@ impl<'a> Cursor<'a> {
         Some(count)
     }
 
+    /// As [`bytes`](Self::bytes), where null is a fault.
+    #[inline(never)]
+    pub fn required_bytes(&mut self, compact: bool) -> Bytes {
+        let start = self.offset();
+        let bytes = self.bytes(compact);
+        bytes.unwrap_or_else(|| {
+            self.null(start);
+            Bytes::new()
+        })
+    }
+
+    /// As [`text`](Self::text), where null is a fault.
+    #[inline(never)]
+    pub fn required_text(&mut self, compact: bool) -> Text {
+        let start = self.offset();
+        let text = self.text(compact);
+        text.unwrap_or_else(|| {
+            self.null(start);
+            Text::EMPTY
+        })
+    }
+
+    /// As [`count`](Self::count), where null is a fault.
+    #[inline(never)]
+    pub fn required_count(&mut self, compact: bool) -> usize {
+        let start = self.offset();
+        let count = self.count(compact);
+        count.unwrap_or_else(|| {
+            self.null(start);
+            0
+        })
+    }
+
     /// Reads the marker before a struct that may be null: whether there is one.
     pub fn present(&mut self) -> bool {
         let start = self.offset();

@@ -19,15 +19,21 @@ pub struct Layout {
 /// at the end.
 ///
 /// [`Message`]: crate::schema::Message
-pub trait Wire: Sized {
+pub trait Wire: Sized + Default + PartialEq {
     /// Whether writing one can fail by itself, so that the writer must know in which field it is.
     const CAN_FAIL: bool = false;
 
     /// What a field of this type holds where nothing else is said: zero or empty. Never null, as in Kafka.
-    fn initial() -> Self;
+    #[inline]
+    fn initial() -> Self {
+        Self::default()
+    }
 
     /// Whether it is [`initial`](Self::initial).
-    fn is_initial(&self) -> bool;
+    #[inline]
+    fn is_initial(&self) -> bool {
+        *self == Self::initial()
+    }
 
     /// Reads one; something of no meaning once the cursor has failed.
     fn read(r: &mut Cursor<'_>, layout: Layout) -> Self;
@@ -71,16 +77,6 @@ macro_rules! fixed {
     ($($ty:ident)*) => {$(
         impl Wire for $ty {
             #[inline]
-            fn initial() -> Self {
-                Self::default()
-            }
-
-            #[inline]
-            fn is_initial(&self) -> bool {
-                *self == Self::default()
-            }
-
-            #[inline]
             fn read(r: &mut Cursor<'_>, _: Layout) -> Self {
                 r.$ty()
             }
@@ -97,16 +93,6 @@ fixed! { i8 i16 u16 i32 i64 f64 }
 
 impl Wire for bool {
     #[inline]
-    fn initial() -> Self {
-        false
-    }
-
-    #[inline]
-    fn is_initial(&self) -> bool {
-        !*self
-    }
-
-    #[inline]
     fn read(r: &mut Cursor<'_>, _: Layout) -> Self {
         r.i8() != 0
     }
@@ -119,16 +105,6 @@ impl Wire for bool {
 
 impl Wire for Uuid {
     #[inline]
-    fn initial() -> Self {
-        Self::ZERO
-    }
-
-    #[inline]
-    fn is_initial(&self) -> bool {
-        self.is_zero()
-    }
-
-    #[inline]
     fn read(r: &mut Cursor<'_>, _: Layout) -> Self {
         Self(r.u128().to_be_bytes())
     }
@@ -139,34 +115,18 @@ impl Wire for Uuid {
     }
 }
 
-/// Implements `read` of a type that may be null elsewhere: null is a fault, at the byte where it stands.
-macro_rules! refuse_null {
-    () => {
-        #[inline]
-        fn read(r: &mut Cursor<'_>, layout: Layout) -> Self {
-            let start = r.offset();
-            Self::read_nullable(r, layout).unwrap_or_else(|| {
-                r.null(start);
-                Self::initial()
-            })
-        }
-    };
-}
-
 impl Wire for Text {
     const CAN_FAIL: bool = true;
-
-    #[inline]
-    fn initial() -> Self {
-        Self::EMPTY
-    }
 
     #[inline]
     fn is_initial(&self) -> bool {
         self.as_utf8().is_empty()
     }
 
-    refuse_null!();
+    #[inline]
+    fn read(r: &mut Cursor<'_>, layout: Layout) -> Self {
+        r.required_text(layout.flexible)
+    }
 
     #[inline]
     fn write(&self, w: &mut Writer, layout: Layout) {
@@ -195,16 +155,14 @@ impl Wire for Bytes {
     const CAN_FAIL: bool = true;
 
     #[inline]
-    fn initial() -> Self {
-        Self::new()
-    }
-
-    #[inline]
     fn is_initial(&self) -> bool {
         self.is_empty()
     }
 
-    refuse_null!();
+    #[inline]
+    fn read(r: &mut Cursor<'_>, layout: Layout) -> Self {
+        r.required_bytes(layout.flexible)
+    }
 
     #[inline]
     fn write(&self, w: &mut Writer, layout: Layout) {
@@ -234,16 +192,14 @@ impl Wire for Records {
     const CAN_FAIL: bool = true;
 
     #[inline]
-    fn initial() -> Self {
-        Self::default()
-    }
-
-    #[inline]
     fn is_initial(&self) -> bool {
         self.is_empty()
     }
 
-    refuse_null!();
+    #[inline]
+    fn read(r: &mut Cursor<'_>, layout: Layout) -> Self {
+        Self::from(r.required_bytes(layout.flexible))
+    }
 
     #[inline]
     fn write(&self, w: &mut Writer, layout: Layout) {
@@ -285,21 +241,23 @@ impl<T: Wire> Wire for Vec<T> {
     const CAN_FAIL: bool = true;
 
     #[inline]
-    fn initial() -> Self {
-        Self::new()
-    }
-
-    #[inline]
     fn is_initial(&self) -> bool {
         self.is_empty()
     }
 
-    refuse_null!();
+    #[inline]
+    fn read(r: &mut Cursor<'_>, layout: Layout) -> Self {
+        let count = r.required_count(layout.flexible);
+        elements(r, layout, count)
+    }
 
     fn write(&self, w: &mut Writer, layout: Layout) {
         w.count(self.len(), layout.flexible);
-        for element in self {
+        // Less code than an iterator, once for each type of element.
+        let mut left = self.as_slice();
+        while let [element, rest @ ..] = left {
             element.write(w, layout);
+            left = rest;
         }
     }
 }
