@@ -11,6 +11,7 @@
 
 mod broker;
 mod jars;
+mod python;
 mod tools;
 mod wire;
 
@@ -20,7 +21,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use broker::{Broker, Options};
-pub use tools::{ToolOutput, java_command, java_tool};
+pub use python::confluent_kafka;
+pub use tools::{ToolOutput, java_command, java_tool, run};
 
 /// Whether a real broker can be had here: the folder of its jars, or why not.
 ///

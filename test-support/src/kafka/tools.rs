@@ -114,10 +114,18 @@ impl Broker {
     /// # Panics
     /// When it fails; the text holds all it printed.
     pub fn java_source(&self, file: &Path, arguments: &[&str]) -> String {
+        self.java_source_with_input(file, arguments, b"")
+    }
+
+    /// The same with something on the program's standard input.
+    ///
+    /// # Panics
+    /// When it fails; the text holds all it printed.
+    pub fn java_source_with_input(&self, file: &Path, arguments: &[&str], input: &[u8]) -> String {
         let servers = self.bootstrap_servers();
         let mut java = java();
         java.arg(file).arg(&servers).args(arguments);
-        let output = run(java, b"");
+        let output = run(java, input);
         assert!(
             output.success,
             "{} {arguments:?} failed:\n{}{}",
@@ -163,13 +171,17 @@ fn java() -> Command {
     java
 }
 
-fn run(mut command: Command, input: &[u8]) -> ToolOutput {
+/// Runs a command to its end, with `input` on its standard input.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(mut command: Command, input: &[u8]) -> ToolOutput {
     let child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("running java: {error}"));
+    let mut child = child.unwrap_or_else(|error| panic!("running {command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("piped above");
     // Written beside the reading: a tool that prints while it reads would stand still otherwise.
     let output = thread::scope(|scope| {
