@@ -1,6 +1,8 @@
-//! Administration: topics and their settings, and what the cluster consists of.
+//! Administration: topics, partitions, settings and groups, and what the cluster consists of.
 
 mod configs;
+mod groups;
+mod partitions;
 mod topics;
 
 use std::sync::Arc;
@@ -8,7 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use configs::ConfigEntry;
+pub use configs::{ConfigEntry, ConfigResource};
+pub use groups::{GroupDescription, GroupListing, MemberDescription};
 pub use topics::NewTopic;
 
 use super::cluster::{Broker, BrokerId, Cluster, Purpose};
@@ -88,6 +91,36 @@ impl Admin {
         .await
     }
 
+    /// As [`Admin::retried`], at one broker.
+    async fn retried_at<T>(
+        &self,
+        broker: BrokerId,
+        operation: impl AsyncFn(Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.persist(async |_| {
+            let connection = self.cluster.connection(broker, Purpose::Metadata).await?;
+            operation(connection).await
+        })
+        .await
+    }
+
+    /// As [`Admin::retried`], at a group's coordinator, wherever it is.
+    async fn retried_at_coordinator<T>(
+        &self,
+        group: &str,
+        operation: impl AsyncFn(BrokerId, Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.persist(async |_| {
+            let (coordinator, connection) = self.cluster.coordinator(group).await?;
+            let result = operation(coordinator, connection).await;
+            if result.as_ref().is_err_and(Error::is_retriable) {
+                self.cluster.forget_coordinator(group);
+            }
+            result
+        })
+        .await
+    }
+
     /// How long one request may take.
     fn timeout(&self) -> Duration {
         self.cluster.config().request_timeout()
@@ -96,26 +129,33 @@ impl Admin {
     /// Runs an operation until it succeeds, fails for good, or the time is over. It goes to any broker (with KRaft each of them
     /// passes it on), and to the controller once a broker insists on that.
     async fn retried<T>(&self, operation: impl AsyncFn(Connection) -> Result<T>) -> Result<T> {
+        self.persist(async |to_controller| {
+            let controller = self.cluster.metadata().controller;
+            let connection = match controller.filter(|_| to_controller) {
+                Some(controller) => {
+                    let purpose = Purpose::Metadata;
+                    self.cluster.connection(controller, purpose).await?
+                }
+                None => self.cluster.any_connection().await?,
+            };
+            operation(connection).await
+        })
+        .await
+    }
+
+    /// Tries until it succeeds, fails for good, or the time is over. Tells the attempt whether a broker has insisted on the controller.
+    async fn persist<T>(&self, attempt: impl AsyncFn(bool) -> Result<T>) -> Result<T> {
         let timeout = Duration::from_millis(self.cluster.config().default_api_timeout_ms);
         let begin = Instant::now();
         let mut failures = 0;
         let mut to_controller = false;
         loop {
-            let attempt = async {
-                let controller = self.cluster.metadata().controller;
-                let connection = match controller.filter(|_| to_controller) {
-                    Some(controller) => {
-                        self.cluster
-                            .connection(controller, Purpose::Metadata)
-                            .await?
-                    }
-                    None => self.cluster.any_connection().await?,
-                };
-                operation(connection).await
-            };
-            match attempt.await {
+            match attempt(to_controller).await {
                 Err(error) if error.is_retriable() => {
                     failures += 1;
+                    if let Some(code) = error.code() {
+                        self.cluster.counters().error(code);
+                    }
                     let is_unknown = error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
                     let patience = if is_unknown { PROPAGATION } else { timeout };
                     let deadline = begin + patience;
@@ -142,4 +182,17 @@ fn outcome(what: impl FnOnce() -> Arc<str>, code: ErrorCode, message: Option<&st
     } else {
         Err(Error::broker(what(), code, message))
     }
+}
+
+/// What was found for each thing that was asked about, in its order.
+fn collect_results<Q, A>(asked: &[Q], find: impl Fn(&Q) -> Result<A>) -> Vec<Result<A>> {
+    asked.iter().map(find).collect()
+}
+
+fn no_answer(kind: &str, name: &str) -> Error {
+    Error::broker(
+        format!("administering {kind} {name}"),
+        ErrorCode::UNKNOWN_SERVER_ERROR,
+        Some("the answer does not mention it"),
+    )
 }

@@ -1,8 +1,8 @@
 //! Creating and deleting topics.
 
-use super::{Admin, outcome};
+use super::{Admin, no_answer, outcome};
 use crate::client::connection::Connection;
-use crate::client::error::{Error, Result};
+use crate::client::error::Result;
 use crate::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use crate::messages::delete_topics::DeleteTopicState;
 use crate::messages::{CreateTopicsRequest, DeleteTopicsRequest, ErrorCode};
@@ -72,10 +72,12 @@ impl Admin {
     /// Creates a topic. It may take a moment until each broker knows it: [`Cluster::topic`](crate::client::Cluster::topic) waits for that.
     ///
     /// # Errors
-    /// [`Error::Broker`]: `TOPIC_ALREADY_EXISTS` (also after a lost answer to our own request), `INVALID_REPLICATION_FACTOR`, …
+    /// [`Error::Broker`](crate::client::Error::Broker): `TOPIC_ALREADY_EXISTS` (also after a lost answer to our own request), `INVALID_REPLICATION_FACTOR`, …
     pub async fn create_topic(&self, topic: &NewTopic) -> Result<()> {
         let mut results = self.create_topics(std::slice::from_ref(topic)).await?;
-        results.pop().unwrap_or_else(|| Err(no_answer(&topic.name)))
+        results
+            .pop()
+            .unwrap_or_else(|| Err(no_answer("topic", &topic.name)))
     }
 
     /// Creates topics; the results stand in the order of the topics.
@@ -98,7 +100,7 @@ impl Admin {
                         .iter()
                         .find(|answer| answer.name == *topic.name);
                     found.map_or_else(
-                        || Err(no_answer(&topic.name)),
+                        || Err(no_answer("topic", &topic.name)),
                         |answer| {
                             outcome(
                                 || format!("creating topic {}", topic.name).into(),
@@ -150,7 +152,7 @@ impl Admin {
                         .iter()
                         .find(|answer| answer.name.as_deref() == Some(*name));
                     found.map_or_else(
-                        || Err(no_answer(name)),
+                        || Err(no_answer("topic", name)),
                         |answer| {
                             outcome(
                                 || format!("deleting topic {name}").into(),
@@ -184,12 +186,4 @@ fn again_if_all_may_pass(mut results: Vec<Result<()>>) -> Result<Vec<Result<()>>
         return Err(error);
     }
     Ok(results)
-}
-
-fn no_answer(name: &str) -> Error {
-    Error::broker(
-        format!("administering topic {name}"),
-        ErrorCode::UNKNOWN_SERVER_ERROR,
-        Some("the answer does not mention the topic"),
-    )
 }

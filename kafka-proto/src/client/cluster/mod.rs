@@ -131,7 +131,12 @@ impl Cluster {
     pub async fn refresh(&self, topics: &[&str]) -> Result<Arc<Metadata>> {
         let names: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
         lock(&self.inner.wanted).extend(names.iter().map(Arc::clone));
-        self.ask(Some(names)).await
+        self.ask(Some(names), true).await
+    }
+
+    /// Asks for the brokers and a topic now, without creating it or wanting it from now on.
+    pub(crate) async fn look_at(&self, topic: &str) -> Result<Arc<Metadata>> {
+        self.ask(Some(vec![topic.into()]), false).await
     }
 
     /// Asks for the brokers and for every topic that there is.
@@ -139,7 +144,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::refresh`].
     pub async fn refresh_all(&self) -> Result<Arc<Metadata>> {
-        self.ask(None).await
+        self.ask(None, true).await
     }
 
     /// Has the metadata refreshed soon: for when a broker answered that it is no longer the one to ask.
@@ -288,9 +293,9 @@ impl Cluster {
     }
 
     /// One question for metadata and what its answer changes. `None` asks for all topics.
-    async fn ask(&self, topics: Option<Vec<Arc<str>>>) -> Result<Arc<Metadata>> {
+    async fn ask(&self, topics: Option<Vec<Arc<str>>>, may_create: bool) -> Result<Arc<Metadata>> {
         let mut answered = self.inner.asking.lock().await;
-        let result = self.ask_once(topics.as_deref()).await;
+        let result = self.ask_once(topics.as_deref(), may_create).await;
         let config = &self.inner.config;
         let trigger = Duration::from_millis(config.metadata_recovery_rebootstrap_trigger_ms);
         let is_demanded = result
@@ -308,13 +313,17 @@ impl Cluster {
             self.inner.connections.forget_any();
             *answered = Instant::now();
             if is_demanded {
-                return self.ask_once(topics.as_deref()).await;
+                return self.ask_once(topics.as_deref(), may_create).await;
             }
         }
         result
     }
 
-    async fn ask_once(&self, topics: Option<&[Arc<str>]>) -> Result<Arc<Metadata>> {
+    async fn ask_once(
+        &self,
+        topics: Option<&[Arc<str>]>,
+        may_create: bool,
+    ) -> Result<Arc<Metadata>> {
         let connection = self.any_connection().await?;
         let request = MetadataRequest {
             topics: topics.map(|names| {
@@ -326,7 +335,7 @@ impl Cluster {
                     })
                     .collect()
             }),
-            allow_auto_topic_creation: self.inner.config.allow_auto_create_topics,
+            allow_auto_topic_creation: may_create && self.inner.config.allow_auto_create_topics,
             ..Default::default()
         };
         let response: MetadataResponse = connection

@@ -1,6 +1,6 @@
 //! Where partitions begin and end, and which offset a time stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,11 +111,17 @@ impl Cluster {
         answers: &mut [Option<Result<ListedOffset>>],
     ) {
         let metadata = self.metadata();
-        let mut by_leader: BTreeMap<BrokerId, Vec<usize>> = BTreeMap::new();
+        // A partition may stand in a request only once: its second question goes into another one.
+        let mut asked: HashMap<(&str, i32), usize> = HashMap::new();
+        let mut by_leader: BTreeMap<(BrokerId, usize), Vec<usize>> = BTreeMap::new();
         for index in open {
             let (topic, partition, _) = questions[*index];
             match metadata.leader(topic, partition) {
-                Some((leader, _)) => by_leader.entry(leader).or_default().push(*index),
+                Some((leader, _)) => {
+                    let times = asked.entry((topic, partition)).or_default();
+                    by_leader.entry((leader, *times)).or_default().push(*index);
+                    *times += 1;
+                }
                 None => {
                     let known = metadata.topic(topic).map(|topic| topic.partitions.len());
                     let outside = known.filter(|count| {
@@ -133,7 +139,7 @@ impl Cluster {
             }
         }
         let mut pending = Vec::new();
-        for (leader, indexes) in by_leader {
+        for ((leader, _), indexes) in by_leader {
             let sent = match self.connection(leader, purpose).await {
                 Ok(connection) => {
                     let request = request(questions, &indexes, isolation, &metadata);

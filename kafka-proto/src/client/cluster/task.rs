@@ -20,7 +20,7 @@ pub(super) async fn keep_young(inner: Weak<Inner>, wanted: Arc<Notify>, max_age:
         let Some(inner) = inner.upgrade() else { return };
         let cluster = Cluster { inner };
         let topics: Vec<Arc<str>> = lock(&cluster.inner.wanted).iter().map(Arc::clone).collect();
-        let result = cluster.ask(Some(topics)).await;
+        let result = cluster.ask(Some(topics), true).await;
         let missing = match &result {
             Ok(metadata) => lock(&cluster.inner.wanted)
                 .iter()

@@ -5,7 +5,7 @@
 
 mod assignor;
 mod offsets;
-mod protocol;
+pub(super) mod protocol;
 mod state;
 mod task;
 
