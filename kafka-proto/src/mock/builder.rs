@@ -21,6 +21,7 @@ use super::state::{Broker, Settings, State};
 #[must_use = "nothing runs before start()"]
 pub struct Builder {
     brokers: i32,
+    racks: Vec<String>,
     topics: Vec<NewTopic>,
     settings: Settings,
     replication_factor: Option<i16>,
@@ -39,6 +40,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             brokers: 1,
+            racks: Vec::new(),
             topics: Vec::new(),
             settings: Settings {
                 cluster_id: String::from("mock-cluster-in-memory"),
@@ -100,6 +102,12 @@ impl Builder {
     /// `num.partitions`: of topics made without a number. 1 by default.
     pub fn default_partitions(mut self, count: i32) -> Self {
         self.settings.partitions_default = count.max(1);
+        self
+    }
+
+    /// The brokers' racks, in the order of their ids. Clients with a `client.rack` are sent to a replica there (KIP-392).
+    pub fn racks(mut self, racks: &[&str]) -> Self {
+        self.racks = racks.iter().map(|rack| (*rack).to_owned()).collect();
         self
     }
 
@@ -260,6 +268,7 @@ impl Builder {
                 id,
                 host,
                 port,
+                rack: self.racks.get(id as usize - 1).cloned(),
                 up: true,
             });
             listeners.push((id, listener));

@@ -39,6 +39,7 @@ pub(crate) struct Broker {
     pub(crate) id: i32,
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) rack: Option<String>,
     pub(crate) up: bool,
 }
 

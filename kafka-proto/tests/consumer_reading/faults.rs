@@ -214,3 +214,88 @@ async fn records_deleted_under_the_position_follow_the_reset_policy() {
         "{error}"
     );
 }
+
+/// Three brokers, each in a rack of its own; the client sits where broker 3 is, broker 1 leads.
+async fn racks(properties: &[(&str, &str)]) -> Rig {
+    let builder = mock::Cluster::builder()
+        .brokers(3)
+        .racks(&["a", "b", "c"])
+        .topic("t", 1);
+    let properties = [&[("client.rack", "c")], properties].concat();
+    let rig = Rig::of(builder, &properties).await;
+    assert_eq!(rig.mock.leader("t", 0).unwrap(), 1);
+    rig
+}
+
+fn fetches(mock: &mock::Cluster, broker: i32) -> usize {
+    let received = mock.received();
+    let fetch = |request: &&mock::Received| request.api == ApiKey::FETCH;
+    received
+        .iter()
+        .filter(fetch)
+        .filter(|request| request.broker == broker)
+        .count()
+}
+
+#[tokio::test]
+async fn a_client_with_a_rack_reads_from_the_replica_there_until_it_is_time_to_ask_the_leader_again()
+ {
+    let rig = racks(&[]).await;
+    append(&rig.mock, 0, 0..100);
+    let mut fetcher = rig.fetcher();
+    let mut read = read_to(&mut fetcher, 0, 100).await;
+    append(&rig.mock, 0, 100..200);
+    read.extend(read_to(&mut fetcher, 0, 200).await);
+    assert_eq!(read, (0..200).collect::<Vec<_>>());
+    assert_eq!(
+        fetches(&rig.mock, 1),
+        1,
+        "the leader names the replica once"
+    );
+    assert!(fetches(&rig.mock, 3) >= 2 && fetches(&rig.mock, 2) == 0);
+    // What the leader said holds for `metadata.max.age.ms`.
+    let rig = racks(&[("metadata.max.age.ms", "5")]).await;
+    let mut fetcher = rig.fetcher();
+    let mut end = 0;
+    while fetches(&rig.mock, 1) < 4 {
+        append(&rig.mock, 0, end..end + 1);
+        end += 1;
+        assert_eq!(read_to(&mut fetcher, 0, end).await, [end - 1]);
+    }
+    assert!(fetches(&rig.mock, 3) >= 3);
+}
+
+#[tokio::test]
+async fn a_replica_that_lags_vanishes_or_refuses_sends_reading_back_to_the_leader() {
+    let rig = racks(&[]).await;
+    append(&rig.mock, 0, 0..10);
+    let mut fetcher = Fetcher::new(&rig.cluster).with_reset(OffsetReset::None);
+    fetcher.assign("t", 0, Start::Offset(0));
+    let mut read = read_to(&mut fetcher, 0, 10).await;
+    for (round, code) in [
+        ErrorCode::OFFSET_OUT_OF_RANGE,
+        ErrorCode::OFFSET_NOT_AVAILABLE,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let faults = rig.mock.faults();
+        let fault = faults.on(ApiKey::FETCH).broker(3).partition("t", 0);
+        let fault = fault.times(1).error(code);
+        let (before, end) = (fetches(&rig.mock, 1), 10 + round as i64 * 10);
+        append(&rig.mock, 0, end..end + 10);
+        // The position is not lost, though there is no reset policy.
+        read.extend(read_to(&mut fetcher, 0, end + 10).await);
+        while fault.hits() == 0 {
+            assert!(fetcher.poll_batches(SHORT).await.unwrap().is_empty());
+        }
+        while fetches(&rig.mock, 1) == before {
+            assert!(fetcher.poll_batches(SHORT).await.unwrap().is_empty());
+        }
+    }
+    rig.mock.stop_broker(3).await.unwrap();
+    append(&rig.mock, 0, 40..50);
+    read.extend(read_to(&mut fetcher, 0, 50).await);
+    assert_eq!(read, (0..50).collect::<Vec<_>>());
+}

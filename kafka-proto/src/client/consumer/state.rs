@@ -314,6 +314,12 @@ impl PartitionState {
                     // A follower may lag: only the leader's word counts.
                     return Outcome::Retry { refresh: false };
                 }
+                if ask.last_fetched_epoch >= 0 {
+                    // A leader that does not know the epoch says the same as one that does not have the offset. That it does not
+                    // know the epoch is no proof of loss: ask without.
+                    self.position_epoch = -1;
+                    return Outcome::Retry { refresh: false };
+                }
                 self.back_off(now, patience);
                 Outcome::Lost(Lost::OutOfRange {
                     position: ask.offset,
@@ -446,7 +452,7 @@ mod tests {
         let ask = Ask {
             offset: state.position().unwrap(),
             current_leader_epoch: 4,
-            last_fetched_epoch: 2,
+            last_fetched_epoch: state.position_epoch(),
             partition_max_bytes: 1000,
         };
         state.answered(&ask, data, now, &PATIENCE)
@@ -502,11 +508,6 @@ mod tests {
     #[test]
     fn errors_are_sorted_into_waiting_and_telling() {
         let now = Instant::now();
-        let lost = Lost::OutOfRange {
-            position: 17,
-            log_start: 3,
-            high_watermark: 100,
-        };
         let table = [
             (
                 ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -536,7 +537,6 @@ mod tests {
                 ErrorCode::UNKNOWN_SERVER_ERROR,
                 Outcome::Retry { refresh: true },
             ),
-            (ErrorCode::OFFSET_OUT_OF_RANGE, Outcome::Lost(lost)),
             (
                 ErrorCode::TOPIC_AUTHORIZATION_FAILED,
                 Outcome::Failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
@@ -650,6 +650,26 @@ mod tests {
             Outcome::Retry { refresh: false }
         );
         assert_eq!((state.position(), state.position_epoch()), (Some(17), -1));
+    }
+
+    #[test]
+    fn an_epoch_that_the_leader_does_not_know_is_no_loss_and_a_range_without_an_epoch_is() {
+        let now = Instant::now();
+        let mut state = at(17);
+        let refused = data(ErrorCode::OFFSET_OUT_OF_RANGE);
+        assert_eq!(
+            answer(&mut state, &refused, now),
+            Outcome::Retry { refresh: false }
+        );
+        assert_eq!((state.position(), state.position_epoch()), (Some(17), -1));
+        assert!(state.ask(now, 1000).is_some(), "asked again at once");
+        let lost = Lost::OutOfRange {
+            position: 17,
+            log_start: 3,
+            high_watermark: 100,
+        };
+        assert_eq!(answer(&mut state, &refused, now), Outcome::Lost(lost));
+        assert_eq!(state.ask(now, 1000), None, "not at once again");
     }
 
     #[test]

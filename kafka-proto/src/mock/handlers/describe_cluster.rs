@@ -42,7 +42,7 @@ pub(super) fn handle(
             broker_id: broker.id,
             host: Text::from(&broker.host),
             port: broker.port.into(),
-            rack: None,
+            rack: broker.rack.as_ref().map(Text::from),
             is_fenced: !broker.up,
         })
         .collect();

@@ -4,10 +4,12 @@
 //! * Waits until `min_bytes` are there, something fails, or `max_wait_ms` is over (by tokio's time).
 //! * Whole batches only, as slices of the log; the first batch of a response always fits, whatever the limits say.
 //! * read_committed ends at the last stable offset and brings the aborted transactions.
+//! * A client with a rack is sent from the leader to a replica there, which serves it (KIP-392); replicas never lag.
 //! * Sessions: see [`fetch_session`](super::fetch_session).
 //!
 //! Version notes:
 //! * v4: isolation levels; v7: sessions; v9: the client's leader epoch is checked (KIP-320)
+//! * v11: the client's rack
 //! * v12: a diverging epoch instead of records where the log was truncated (KIP-595)
 //! * v13: topic ids; v16: endpoints of new leaders (KIP-951)
 use std::time::Duration;
@@ -45,12 +47,15 @@ pub(super) async fn handle(context: &Context<'_>, request: FetchRequest) -> Fetc
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + wait;
     let bytes_min = u64::try_from(request.min_bytes).unwrap_or(0);
-    let committed_only = request.isolation_level == 1;
+    let terms = Terms {
+        committed_only: request.isolation_level == 1,
+        rack: &request.rack_id,
+    };
     let mut changes = context.shared.changes();
     loop {
         let ready = {
             let mut state = context.state();
-            is_ready(context, &mut state, &plan, bytes_min, committed_only)
+            is_ready(context, &mut state, &plan, bytes_min, terms)
         };
         if ready {
             break;
@@ -61,7 +66,14 @@ pub(super) async fn handle(context: &Context<'_>, request: FetchRequest) -> Fetc
         }
     }
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0);
-    respond(context, plan, bytes_max, committed_only)
+    respond(context, plan, bytes_max, terms)
+}
+
+/// What a request says of all its partitions.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    committed_only: bool,
+    rack: &'a str,
 }
 
 fn bound(partition: &Partition, committed_only: bool) -> i64 {
@@ -86,19 +98,22 @@ fn is_ready(
     state: &mut State,
     plan: &Plan,
     bytes_min: u64,
-    committed_only: bool,
+    terms: Terms<'_>,
 ) -> bool {
     let mut bytes = 0;
     if bytes_min == 0 || (plan.wanted.is_empty() && !plan.incremental) {
         return true;
     }
     for wanted in &plan.wanted {
-        match check(context, state, wanted) {
+        if preferred(context, state, wanted, terms).is_some() {
+            return true;
+        }
+        match check(context, state, wanted, terms) {
             Ok(partition) => {
                 if diverges(partition, wanted).is_some() {
                     return true;
                 }
-                let up_to = bound(partition, committed_only);
+                let up_to = bound(partition, terms.committed_only);
                 bytes += partition
                     .log
                     .bytes_between(wanted.offset, up_to)
@@ -118,13 +133,21 @@ fn check<'a>(
     context: &Context<'_>,
     state: &'a mut State,
     wanted: &Wanted,
+    terms: Terms<'_>,
 ) -> Result<&'a mut Partition, ErrorCode> {
     let name = topic_name(state, context.version, wanted).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?;
     if let Some(injected) = context.injected_for(&name, wanted.partition) {
         return Err(injected.error);
     }
+    let is_near = is_in(state, context.broker, terms.rack);
     let partition = state.topics.partition(&name, wanted.partition)?;
-    partition.check_leader(context.broker, wanted.leader_epoch)?;
+    let serves = partition.replicas.contains(&context.broker) && is_near;
+    let asked = if serves {
+        partition.leader
+    } else {
+        context.broker
+    };
+    partition.check_leader(asked, wanted.leader_epoch)?;
     let log = &partition.log;
     if wanted.offset < log.start_offset() || wanted.offset > log.end_offset() {
         // A client behind a truncation is told where its log parted from ours.
@@ -133,6 +156,32 @@ fn check<'a>(
         }
     }
     Ok(partition)
+}
+
+fn is_in(state: &State, broker: i32, rack: &str) -> bool {
+    let of = state
+        .broker(broker)
+        .and_then(|broker| broker.rack.as_deref());
+    !rack.is_empty() && of == Some(rack)
+}
+
+/// The replica that the leader sends this client to (KIP-392), if there is a nearer one.
+fn preferred(
+    context: &Context<'_>,
+    state: &mut State,
+    wanted: &Wanted,
+    terms: Terms<'_>,
+) -> Option<i32> {
+    if context.version < 11 || is_in(state, context.broker, terms.rack) {
+        return None;
+    }
+    let partition = check(context, state, wanted, terms).ok()?;
+    let replicas = partition.replicas.clone();
+    let is_up = |id: &i32| state.broker(*id).is_some_and(|broker| broker.up);
+    let mut near = replicas
+        .into_iter()
+        .filter(|id| is_up(id) && is_in(state, *id, terms.rack));
+    near.next()
 }
 
 /// Where the client's log and this one part, if they do.
@@ -145,18 +194,13 @@ fn diverges(partition: &Partition, wanted: &Wanted) -> Option<EpochEndOffset> {
         .then_some(EpochEndOffset { epoch, end_offset })
 }
 
-fn respond(
-    context: &Context<'_>,
-    plan: Plan,
-    bytes_max: usize,
-    committed_only: bool,
-) -> FetchResponse {
+fn respond(context: &Context<'_>, plan: Plan, bytes_max: usize, terms: Terms<'_>) -> FetchResponse {
     let mut state = context.state();
     let mut left = bytes_max.min(state.settings.fetch_bytes_max);
     let mut empty = true;
     let mut answers = Vec::with_capacity(plan.wanted.len());
     for wanted in plan.wanted {
-        let data = read(context, &mut state, &wanted, left, empty, committed_only);
+        let data = read(context, &mut state, &wanted, left, empty, terms);
         let bytes = data.records.as_ref().map_or(0, Records::len);
         left = left.saturating_sub(bytes);
         empty &= bytes == 0;
@@ -197,7 +241,7 @@ fn read(
     wanted: &Wanted,
     bytes_left: usize,
     first: bool,
-    committed_only: bool,
+    terms: Terms<'_>,
 ) -> PartitionData {
     let mut data = PartitionData {
         partition_index: wanted.partition,
@@ -208,7 +252,8 @@ fn read(
     };
     let corrupts = topic_name(state, context.version, wanted)
         .is_some_and(|name| context.corrupts(&name, wanted.partition));
-    let partition = match check(context, state, wanted) {
+    let preferred = preferred(context, state, wanted, terms);
+    let partition = match check(context, state, wanted, terms) {
         Ok(partition) => partition,
         Err(error) => {
             data.error_code = error;
@@ -216,7 +261,7 @@ fn read(
             return data;
         }
     };
-    let up_to = bound(partition, committed_only);
+    let up_to = bound(partition, terms.committed_only);
     let log = &mut partition.log;
     data.high_watermark = log.high_watermark();
     data.last_stable_offset = log.last_stable_offset();
@@ -225,10 +270,14 @@ fn read(
         data.diverging_epoch = parted;
         return data;
     }
+    if let Some(replica) = preferred {
+        data.preferred_read_replica = replica;
+        return data;
+    }
     let bytes_max = wanted.bytes_max.min(bytes_left);
     let log = &mut partition.log;
     let slice = log.read(wanted.offset, up_to, bytes_max, first);
-    if committed_only {
+    if terms.committed_only {
         let aborted = log.aborted_between(wanted.offset, slice.end_offset);
         let aborted = aborted.iter().map(|aborted| AbortedTransaction {
             producer_id: aborted.producer_id,
@@ -286,7 +335,7 @@ fn add_endpoint(state: &State, leader: i32, response: &mut FetchResponse) {
             node_id: broker.id,
             host: Text::from(&broker.host),
             port: broker.port.into(),
-            rack: None,
+            rack: broker.rack.as_ref().map(Text::from),
         });
     }
 }

@@ -191,7 +191,8 @@ impl FetchSessions {
                 continue;
             };
             let failed = !data.error_code.is_ok();
-            let diverging = data.diverging_epoch.end_offset >= 0;
+            let diverging =
+                data.diverging_epoch.end_offset >= 0 || data.preferred_read_replica >= 0;
             let news = (data.high_watermark, data.log_start_offset);
             let has_records = data
                 .records

@@ -59,7 +59,7 @@ pub(super) fn handle(context: &Context<'_>, request: MetadataRequest) -> Metadat
             node_id: broker.id,
             host: Text::from(&broker.host),
             port: broker.port.into(),
-            rack: None,
+            rack: broker.rack.as_ref().map(Text::from),
         })
         .collect();
     let (cluster_id, controller_id) = (Text::from(&state.settings.cluster_id), state.controller());
