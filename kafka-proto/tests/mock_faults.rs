@@ -184,3 +184,61 @@ async fn what_was_received_can_be_looked_at() {
     assert_eq!(received[0].client_id, "raw");
     assert_eq!(received[0].connection, received[1].connection);
 }
+
+#[tokio::test]
+async fn a_response_comes_behind_the_next_one() {
+    let cluster = cluster().await;
+    let mut client = Raw::connect(&cluster).await;
+    cluster.faults().on(ApiKey::PRODUCE).reorder();
+    client.send(&one("lines", 0), 9).await;
+    client.send(&fetch("others", 0, 0), 12).await;
+    let ids = [client.frame().await, client.frame().await]
+        .map(|frame| i32::from_be_bytes(*frame.unwrap().first_chunk().unwrap()));
+    assert_eq!(ids[0], ids[1] + 1, "the second request is answered first");
+    assert_eq!(cluster.end_offset("lines", 0).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_response_carries_another_requests_id() {
+    let cluster = cluster().await;
+    let mut client = Raw::connect(&cluster).await;
+    cluster.faults().on(ApiKey::PRODUCE).wrong_correlation_id();
+    client.send(&one("lines", 0), 9).await;
+    let wrong = client.frame().await.unwrap();
+    client.send(&one("lines", 0), 9).await;
+    let right = client.frame().await.unwrap();
+    assert!(i32::from_be_bytes(*wrong.first_chunk().unwrap()) < 0);
+    assert!(i32::from_be_bytes(*right.first_chunk().unwrap()) > 0);
+    assert_eq!(wrong.len(), right.len());
+}
+
+#[tokio::test]
+async fn any_bytes_may_stand_for_a_response() {
+    let cluster = cluster().await;
+    let mut client = Raw::connect(&cluster).await;
+    let garbage = [0, 0, 0, 6, 1, 2, 3, 4, 5, 6];
+    let faults = cluster.faults();
+    faults.on(ApiKey::PRODUCE).answer_bytes(garbage.to_vec());
+    client.send(&one("lines", 0), 9).await;
+    assert_eq!(client.frame().await.unwrap(), garbage[4..]);
+    assert!(produced(&client.call(one("lines", 0), 9).await).0.is_ok());
+}
+
+#[tokio::test]
+async fn a_broker_that_comes_back_has_its_log_and_its_port() {
+    let cluster = cluster().await;
+    let mut client = Raw::connect(&cluster).await;
+    client.call(one("lines", 0), 9).await;
+    let servers = cluster.bootstrap_servers();
+    cluster.stop_broker(1).await.unwrap();
+    assert!(client.is_closed().await);
+    cluster.start_broker(1).await.unwrap();
+    assert_eq!(cluster.bootstrap_servers(), servers);
+    let mut client = Raw::connect(&cluster).await;
+    let response = client.call(fetch("lines", 0, 0), 12).await;
+    assert_eq!(values(&response.responses[0].partitions[0]), ["a"]);
+    assert_eq!(
+        produced(&client.call(one("lines", 0), 9).await),
+        (ErrorCode::NONE, 1)
+    );
+}

@@ -39,12 +39,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    let mut held = Vec::new();
     while let Some(frame) = read_frame(stream, &mut buffer).await? {
         shared.unpaused(peer.broker).await;
         let answer = handlers::answer(shared, peer, frame).await?;
         shared.unpaused(peer.broker).await;
         match answer {
-            Answer::Response(chunks) => write(stream, chunks.into_parts()).await?,
+            Answer::Response(chunks) => {
+                let mut parts = chunks.into_parts();
+                parts.append(&mut held);
+                write(stream, parts).await?;
+            }
+            Answer::Held(chunks) => held.extend(chunks.into_parts()),
+            Answer::Bytes(bytes) => write(stream, vec![bytes]).await?,
             Answer::Nothing => {}
             Answer::Close => return Ok(()),
             Answer::Cut(chunks, bytes) => {

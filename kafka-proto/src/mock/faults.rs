@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::messages::{ApiKey, ErrorCode};
 
 /// The faults of a cluster. Each rule is written as a sentence and holds from its last word on:
@@ -45,7 +47,7 @@ struct Rule {
     action: Action,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Action {
     Error(ErrorCode),
     CorruptRecords,
@@ -54,6 +56,9 @@ enum Action {
     DropConnection,
     CutResponse(usize),
     NeverAnswer,
+    Reorder,
+    WrongCorrelation,
+    Bytes(Bytes),
 }
 
 impl Faults {
@@ -128,7 +133,7 @@ impl Faults {
                 at += 1;
                 continue;
             }
-            let (action, applied) = (rule.action, rule.applied);
+            let (action, applied) = (rule.action.clone(), rule.applied);
             request.note(action, applied);
             let before = rules.len();
             Self::take_one(&mut rules, at);
@@ -178,7 +183,7 @@ impl Default for RequestFaults {
 }
 
 /// What goes wrong with the connection and the answer as a whole.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Connection {
     pub(crate) delay: Duration,
     pub(crate) throttle: Duration,
@@ -187,6 +192,9 @@ pub(crate) struct Connection {
     pub(crate) ignore: bool,
     pub(crate) swallow_answer: bool,
     pub(crate) cut: Option<usize>,
+    pub(crate) reorder: bool,
+    pub(crate) wrong_correlation: bool,
+    pub(crate) instead: Option<Bytes>,
 }
 
 impl Connection {
@@ -200,6 +208,9 @@ impl Connection {
             Action::CutResponse(bytes) => self.cut = Some(bytes),
             Action::NeverAnswer if applied => self.swallow_answer = true,
             Action::NeverAnswer => self.ignore = true,
+            Action::Reorder => self.reorder = true,
+            Action::WrongCorrelation => self.wrong_correlation = true,
+            Action::Bytes(bytes) => self.instead = Some(bytes),
         }
     }
 }
@@ -220,7 +231,7 @@ impl RequestFaults {
 
     /// Everything, once the handler is through.
     pub(crate) fn last(&self) -> Connection {
-        let late = *locked(&self.late);
+        let late = locked(&self.late).clone();
         Connection {
             delay: late.delay,
             throttle: self.first.throttle + late.throttle,
@@ -229,6 +240,9 @@ impl RequestFaults {
             ignore: false,
             swallow_answer: self.first.swallow_answer || late.swallow_answer || late.ignore,
             cut: self.first.cut.or(late.cut),
+            reorder: self.first.reorder || late.reorder,
+            wrong_correlation: self.first.wrong_correlation || late.wrong_correlation,
+            instead: self.first.instead.clone().or(late.instead),
         }
     }
 
@@ -291,7 +305,7 @@ impl RequestFaults {
                 at = next;
                 continue;
             }
-            match rule.action {
+            match rule.action.clone() {
                 Action::Error(code) => {
                     error = error.or(Some(Injected {
                         error: code,
@@ -410,6 +424,22 @@ impl FaultBuilder {
     /// Never answers this request nor any later one of its connection, and leaves the connection open.
     pub fn never_answer(self) -> Fault {
         self.add(Action::NeverAnswer)
+    }
+
+    /// Does what was asked, and sends the response behind the next one of its connection, as no broker does; without a next one it stays away.
+    pub fn reorder(self) -> Fault {
+        self.add(Action::Reorder)
+    }
+
+    /// Does what was asked, and answers with the correlation id of another request.
+    pub fn wrong_correlation_id(self) -> Fault {
+        self.add(Action::WrongCorrelation)
+    }
+
+    /// Does what was asked, and sends these bytes instead of the response, as they are: its length prefix is theirs. So a test makes up
+    /// garbage, absurd lengths, or a response of its own.
+    pub fn answer_bytes(self, bytes: impl Into<Bytes>) -> Fault {
+        self.add(Action::Bytes(bytes.into()))
     }
 
     fn add(mut self, action: Action) -> Fault {

@@ -21,7 +21,7 @@ use crate::schema::Api;
 use crate::wire::{Chunks, Reader, Text};
 
 use super::Received;
-use super::faults::{Injected, RequestFaults};
+use super::faults::{Connection as Faulty, Injected, RequestFaults};
 use super::server::Shared;
 use super::state::{Settings, State};
 
@@ -74,6 +74,10 @@ pub(crate) enum Answer {
     Close,
     /// So many bytes of the response, then the end of the connection.
     Cut(Chunks, usize),
+    /// Behind the next response.
+    Held(Chunks),
+    /// No response at all.
+    Bytes(Bytes),
     /// Neither an answer nor an end.
     Silence,
 }
@@ -226,7 +230,7 @@ pub(crate) async fn answer(shared: &Shared, peer: &Peer, frame: Bytes) -> io::Re
         size_bytes,
     });
     let faults = shared.faults.begin(key, peer.broker);
-    let first = *faults.first();
+    let first = faults.first().clone();
     if !first.delay.is_zero() {
         tokio::time::sleep(first.delay).await;
     }
@@ -252,12 +256,31 @@ pub(crate) async fn answer(shared: &Shared, peer: &Peer, frame: Bytes) -> io::Re
     Ok(match answer {
         _ if last.drop_after => Answer::Close,
         _ if last.swallow_answer => Answer::Silence,
-        Answer::Response(chunks) => match last.cut {
-            Some(bytes) => Answer::Cut(chunks, bytes),
-            None => Answer::Response(chunks),
-        },
+        Answer::Response(chunks) => spoilt(chunks, last),
         other => other,
     })
+}
+
+/// The response, with what was to go wrong with it.
+fn spoilt(chunks: Chunks, faults: Faulty) -> Answer {
+    if let Some(bytes) = faults.cut {
+        return Answer::Cut(chunks, bytes);
+    }
+    if let Some(bytes) = faults.instead {
+        return Answer::Bytes(bytes);
+    }
+    if faults.reorder {
+        return Answer::Held(chunks);
+    }
+    if faults.wrong_correlation {
+        // Behind the size.
+        let mut bytes = chunks.into_bytes().to_vec();
+        if let Some(id) = bytes.get_mut(4..8) {
+            id.iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        return Answer::Bytes(bytes.into());
+    }
+    Answer::Response(chunks)
 }
 
 fn encoded<R: Request>(
