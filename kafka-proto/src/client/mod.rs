@@ -17,8 +17,8 @@ pub use admin::Admin;
 pub use backoff::{Backoff, Jitter};
 pub use cluster::{BrokerId, Cluster, Purpose};
 pub use config::{
-    Acks, CompressionType, Config, IsolationLevel, MetadataRecovery, OffsetReset, PROPERTIES,
-    PartitionerChoice, Property, SecurityProtocol, Setting,
+    Acks, CompressionType, Config, GroupProtocol, IsolationLevel, MetadataRecovery, OffsetReset,
+    PROPERTIES, PartitionerChoice, Property, SecurityProtocol, Setting,
 };
 pub use connection::{Connection, Pending};
 pub use consumer::{Consumer, Fetcher};

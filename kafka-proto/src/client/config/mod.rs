@@ -14,8 +14,8 @@ use std::time::Duration;
 
 pub use table::{Config, PROPERTIES, Property};
 pub use value::{
-    Acks, CompressionType, IsolationLevel, MetadataRecovery, OffsetReset, PartitionerChoice,
-    SecurityProtocol, Setting,
+    Acks, CompressionType, GroupProtocol, IsolationLevel, MetadataRecovery, OffsetReset,
+    PartitionerChoice, SecurityProtocol, Setting,
 };
 
 use super::error::ConfigError;

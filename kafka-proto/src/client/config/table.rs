@@ -2,8 +2,8 @@
 
 use super::value::{Setting, Value};
 use super::{
-    Acks, CompressionType, IsolationLevel, MetadataRecovery, OffsetReset, PartitionerChoice,
-    SecurityProtocol,
+    Acks, CompressionType, GroupProtocol, IsolationLevel, MetadataRecovery, OffsetReset,
+    PartitionerChoice, SecurityProtocol,
 };
 use crate::client::error::ConfigError;
 
@@ -235,6 +235,14 @@ properties! {
     "group.id" group_id: Option<String> = None;
     /// Makes the consumer a static member of its group (KIP-345).
     "group.instance.id" group_instance_id: Option<String> = None;
+    /// Who divides the partitions of a group: its members (`classic`), or its coordinator (`consumer`, KIP-848). Brokers that lack the second are
+    /// spoken to by the first.
+    "group.protocol" group_protocol: GroupProtocol = GroupProtocol::Classic;
+    /// With `group.protocol=consumer` the coordinator's assignor (`uniform`, `range`); without it the coordinator chooses.
+    "group.remote.assignor" group_remote_assignor: Option<String> = None;
+    /// How the members of a classic group may divide partitions, the preferred way first; all members need one in common. Partitions are kept
+    /// during a rebalance (KIP-429) if all that are named allow it.
+    "partition.assignment.strategy" partition_assignment_strategy: Vec<String> = vec!["range".to_owned(), "cooperative-sticky".to_owned()];
     /// How long the coordinator waits for a heartbeat before it takes the member for dead, in milliseconds.
     "session.timeout.ms" session_timeout_ms: u64 = 45_000, in 1..=INT;
     /// The time between heartbeats, in milliseconds.

@@ -203,6 +203,16 @@ choice! {
 }
 
 choice! {
+    /// By which protocol a consumer is a member of its group.
+    GroupProtocol: "classic or consumer" {
+        /// The members join together, and one of them divides the partitions.
+        Classic = "classic",
+        /// The coordinator divides the partitions, and members change one by one (KIP-848).
+        Consumer = "consumer",
+    }
+}
+
+choice! {
     /// Whether a consumer sees records of transactions that are open or aborted.
     IsolationLevel: "read_uncommitted or read_committed" {
         /// It does.

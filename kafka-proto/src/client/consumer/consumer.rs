@@ -112,10 +112,12 @@ impl Consumer {
         &self.cluster
     }
 
-    /// Joins the group of `group.id` for these topics, with Kafka's range assignor; called again, it changes the topics.
+    /// Joins the group of `group.id` for these topics, as `group.protocol` and `partition.assignment.strategy` say; called again, it changes the
+    /// topics.
     ///
     /// # Errors
-    /// [`Error::Config`] without a `group.id`; [`Error::Usage`] if partitions are assigned by hand.
+    /// [`Error::Config`] without a `group.id` or with an assignor that is not one of Kafka's; [`Error::Usage`] if partitions are assigned by
+    /// hand.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
         if self.pattern.is_some() {
             return Err(Error::usage(
@@ -126,13 +128,7 @@ impl Consumer {
             membership.subscribe(topics);
             return Ok(());
         }
-        let group = self
-            .cluster
-            .config()
-            .group_id
-            .clone()
-            .ok_or(ConfigError::Missing("group.id"))?;
-        self.subscribe_with(GroupOptions::new(&group, topics))
+        self.subscribe_with(GroupOptions::configured(self.cluster.config(), topics)?)
     }
 
     /// Joins a group with assignors, member id and topics as `options` say. `max.poll.interval.ms` applies.

@@ -1,9 +1,10 @@
-//! Consumer groups: membership by the classic protocol, assignors, committed offsets.
+//! Consumer groups: membership by the classic protocol and by the newer one (KIP-848), assignors, committed offsets.
 //!
 //! [`Membership`] is one per process; what reads the partitions it is given ([`Fetcher`](super::Fetcher)) is apart from it, so that several
 //! threads may read for one member.
 
 mod assignor;
+mod modern;
 mod offsets;
 pub(super) mod protocol;
 mod state;
@@ -33,10 +34,10 @@ pub use offsets::{CommittedOffset, GroupOffsets, OffsetToCommit};
 
 use crate::{
     client::{
-        Cluster,
+        Cluster, Config, GroupProtocol, Jitter,
         error::{ConfigError, Error, Result},
     },
-    wire::Text,
+    wire::{Text, Uuid},
 };
 
 use state::{Identity, Member, Settings};
@@ -79,6 +80,14 @@ pub struct GroupOptions {
     pub member_id: Option<String>,
     /// How seldom [`Membership::polled`] may be called before the member leaves; `None`: it never leaves by itself.
     pub poll_interval_max: Option<Duration>,
+    /// Who divides partitions: the members, or the coordinator (KIP-848). Where the coordinator does not speak the newer protocol
+    /// the classic one is used, with `assignors`.
+    pub protocol: GroupProtocol,
+    /// Under [`GroupProtocol::Consumer`] the coordinator's assignor, `uniform` or `range`; `None` leaves it to the coordinator.
+    pub remote_assignor: Option<String>,
+    /// Under [`GroupProtocol::Consumer`] a pattern in RE2's syntax, beside `topics`: the coordinator matches it with whole names of topics,
+    /// also with those that are made later.
+    pub pattern: Option<String>,
 }
 
 impl GroupOptions {
@@ -90,8 +99,48 @@ impl GroupOptions {
             assignors: vec![Arc::new(RangeAssignor)],
             member_id: None,
             poll_interval_max: None,
+            protocol: GroupProtocol::Classic,
+            remote_assignor: None,
+            pattern: None,
         }
     }
+
+    /// A member as the settings say: `group.id`, `group.protocol`, `group.remote.assignor`, `partition.assignment.strategy` and
+    /// `max.poll.interval.ms`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] without a `group.id`, or when `partition.assignment.strategy` names an assignor that is not one of Kafka's.
+    pub fn configured(config: &Config, topics: &[&str]) -> Result<Self, ConfigError> {
+        let group = config.group_id.as_deref();
+        let group = group.ok_or(ConfigError::Missing("group.id"))?;
+        let assignor = |name: &String| {
+            assignor_named(name).ok_or_else(|| ConfigError::Invalid {
+                name: "partition.assignment.strategy",
+                value: name.clone(),
+                expected: "`range`, `roundrobin`, `sticky`, `cooperative-sticky`, or the names of their Java classes".to_owned(),
+            })
+        };
+        let names = &config.partition_assignment_strategy;
+        Ok(Self {
+            assignors: names.iter().map(assignor).collect::<Result<_, _>>()?,
+            poll_interval_max: Some(Duration::from_millis(config.max_poll_interval_ms)),
+            protocol: config.group_protocol,
+            remote_assignor: config.group_remote_assignor.clone(),
+            ..Self::new(group, topics)
+        })
+    }
+}
+
+/// Whether a member that goes leaves its group (KIP-1092).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GroupMembershipOperation {
+    /// Dynamic members leave; static ones (`group.instance.id`) stay until their session ends, so that they may return.
+    #[default]
+    Default,
+    /// Leaves, also as a static member: its partitions go to others at once.
+    Leave,
+    /// Stays until the session ends: a member that comes back soon under the same id spares the group two rebalances.
+    Remain,
 }
 
 impl fmt::Debug for GroupOptions {
@@ -107,6 +156,9 @@ impl fmt::Debug for GroupOptions {
             .field("assignors", &assignors)
             .field("member_id", &self.member_id)
             .field("poll_interval_max", &self.poll_interval_max)
+            .field("protocol", &self.protocol)
+            .field("remote_assignor", &self.remote_assignor)
+            .field("pattern", &self.pattern)
             .finish()
     }
 }
@@ -170,10 +222,10 @@ pub struct Loss {
 
 /// What the handle asks of the task.
 enum Command {
-    Subscribe(Vec<Text>),
+    Subscribe(Vec<Text>, Option<Text>),
     /// Polled again after the interval had passed.
     Polled,
-    Leave(oneshot::Sender<()>),
+    Leave(GroupMembershipOperation, oneshot::Sender<()>),
 }
 
 /// A member of a group. Heartbeats, joining and leaving are a task's business, on the coordinator's own connection.
@@ -225,20 +277,27 @@ impl Membership {
         if options.assignors.is_empty() {
             return Err(Error::usage("a group needs at least one assignor"));
         }
+        if options.protocol == GroupProtocol::Classic && options.pattern.is_some() {
+            return Err(Error::usage(
+                "a pattern is matched by the coordinator with `group.protocol=consumer` only; subscribe to names",
+            ));
+        }
         let config = cluster.config();
         let instance_id = config.group_instance_id.as_deref().map(Text::from);
+        let rebalance_timeout = Duration::from_millis(config.max_poll_interval_ms);
+        let retry_backoff = Duration::from_millis(config.retry_backoff_ms.max(1));
         let settings = Settings {
             group_id: Text::from(&options.group),
             instance_id: instance_id.clone(),
             session_timeout: Duration::from_millis(config.session_timeout_ms),
-            rebalance_timeout: Duration::from_millis(config.max_poll_interval_ms),
+            rebalance_timeout,
             heartbeat_interval: Duration::from_millis(config.heartbeat_interval_ms),
-            retry_backoff: Duration::from_millis(config.retry_backoff_ms.max(1)),
+            retry_backoff,
             cooperative: options.assignors.iter().all(|of| of.is_cooperative()),
         };
-        let (commands, received) = mpsc::unbounded_channel();
+        let (commands, mut received) = mpsc::unbounded_channel();
         let (told, events) = mpsc::unbounded_channel();
-        let (refusals, refused) = mpsc::unbounded_channel();
+        let (refusals, mut refused) = mpsc::unbounded_channel();
         let (identities, identity) = watch::channel(None);
         let polls = Arc::new(Polls {
             start: Instant::now(),
@@ -246,16 +305,50 @@ impl Membership {
             lapsed: AtomicU64::new(0),
         });
         let group: Arc<str> = options.group.as_str().into();
+        let modern = (options.protocol == GroupProtocol::Consumer).then(|| {
+            let settings = modern::Settings {
+                group_id: Text::from(&options.group),
+                instance_id: instance_id.clone(),
+                rack: Some(Text::from(&config.client_rack)).filter(|rack| !rack.is_empty()),
+                assignor: options.remote_assignor.as_deref().map(Text::from),
+                rebalance_timeout,
+                retry_backoff,
+            };
+            let subscription = modern::Subscription {
+                topics: options.topics.iter().map(Text::from).collect(),
+                pattern: options.pattern.as_deref().map(Text::from),
+            };
+            let member_id = options.member_id.as_deref().map(Text::from);
+            modern::Task::new(
+                cluster,
+                &group,
+                settings,
+                member_id.unwrap_or_else(new_member_id),
+                subscription,
+                &polls,
+                options.poll_interval_max,
+            )
+        });
         let member = Member::new(settings, options.member_id.as_deref().map(Text::from));
-        let task = task::Task::new(
+        let classic = task::Task::new(
             cluster.clone(),
             Arc::clone(&group),
             member,
             options,
-            identities,
+            identities.clone(),
             Arc::clone(&polls),
         );
-        tokio::spawn(task.run(received, told, refused));
+        let name = Arc::clone(&group);
+        tokio::spawn(async move {
+            if let Some(modern) = modern {
+                let ended = modern.run(&identities, &mut received, &told, &mut refused);
+                if ended.await == modern::Ended::Over {
+                    return;
+                }
+                tracing::warn!(group = %name, "the coordinator does not speak the protocol of `group.protocol=consumer`; joining by the classic one");
+            }
+            classic.run(&mut received, &told, &mut refused).await;
+        });
         let offsets =
             GroupOffsets::of_member(cluster, &group, instance_id, identity.clone(), refusals);
         Ok(Self {
@@ -315,7 +408,14 @@ impl Membership {
     /// Subscribes to other topics; the group rebalances.
     pub fn subscribe(&self, topics: &[&str]) {
         let topics = topics.iter().map(|topic| Text::from(*topic)).collect();
-        drop(self.commands.send(Command::Subscribe(topics)));
+        drop(self.commands.send(Command::Subscribe(topics, None)));
+    }
+
+    /// Subscribes to the topics whose whole names match a pattern in RE2's syntax, which the coordinator does
+    /// ([`GroupProtocol::Consumer`] only; under the classic protocol it changes nothing).
+    pub fn subscribe_pattern(&self, pattern: &str) {
+        let pattern = Some(Text::from(pattern));
+        drop(self.commands.send(Command::Subscribe(Vec::new(), pattern)));
     }
 
     /// Says that the application is alive ([`GroupOptions::poll_interval_max`]); after it had been silent for too long, joins again.
@@ -354,10 +454,23 @@ impl Membership {
     ///
     /// Safe to drop: the member leaves all the same.
     pub async fn leave(self) {
+        self.leave_with(GroupMembershipOperation::Default).await;
+    }
+
+    /// As [`Membership::leave`], and says whether the group is left (KIP-1092).
+    pub async fn leave_with(self, how: GroupMembershipOperation) {
         self.offsets.settled().await;
         let (done, left) = oneshot::channel();
-        drop(self.commands.send(Command::Leave(done)));
+        drop(self.commands.send(Command::Leave(how, done)));
         // An ended task has left already.
         drop(left.await);
     }
+}
+
+/// A member of the newer protocol makes its id itself (KIP-848): a random UUID of version 4.
+fn new_member_id() -> Text {
+    let (mut high, mut low) = (Jitter::default(), Jitter::default());
+    let bits = (u128::from(high.bits()) << 64) | u128::from(low.bits());
+    let bits = bits & !(0xf000 << 64) & !(0xc << 60) | (0x4000 << 64) | (0x8 << 60);
+    Text::from(Uuid(bits.to_be_bytes()).to_string())
 }

@@ -22,13 +22,16 @@ use crate::{
             OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
         },
     },
-    wire::Text,
+    wire::{Text, Uuid},
 };
 
 use super::{TopicPartition, state::Identity};
 
-/// The last versions that name topics by name: they need no ids, and tell the same.
+/// The last versions that name topics by name. Later ones name them by id, all of a request's topics or none: where the metadata
+/// lacks an id, the last of these is spoken.
 const LAST_BY_NAME: i16 = 9;
+/// From here on the members of the newer protocol can ask (KIP-848).
+const FIRST_WITH_EPOCH: i16 = 9;
 /// From here on several groups are asked at once.
 const FIRST_WITH_GROUPS: i16 = 8;
 /// From here on a broker can wait for transactions to be decided (KIP-447).
@@ -127,12 +130,13 @@ impl GroupOffsets {
         let (jobs, queue) = mpsc::unbounded_channel();
         let group: Arc<str> = group.into();
         let is_member = refusals.is_some();
-        tokio::spawn(commit_in_order(
-            cluster.clone(),
-            Arc::clone(&group),
-            queue,
+        let committing = Committing {
+            cluster: cluster.clone(),
+            group: Arc::clone(&group),
+            identity: identity.clone(),
             refusals,
-        ));
+        };
+        tokio::spawn(committing.in_order(queue));
         Self {
             cluster: cluster.clone(),
             group,
@@ -258,10 +262,41 @@ impl GroupOffsets {
         require_stable: bool,
     ) -> Result<Vec<Option<CommittedOffset>>> {
         let (_, connection) = self.cluster.coordinator(&self.group).await?;
-        let version = connection.version_at_most::<OffsetFetchRequest>(LAST_BY_NAME)?;
-        let request = self.fetch_request(partitions, require_stable, version);
+        let metadata = self.cluster.metadata();
+        let id = |of: &TopicPartition| metadata.topic(&of.topic).map(|topic| topic.id);
+        let ids_known = partitions
+            .iter()
+            .all(|of| id(of).is_some_and(|id| !id.is_zero()));
+        let highest = if ids_known { i16::MAX } else { LAST_BY_NAME };
+        let version = connection.version_at_most::<OffsetFetchRequest>(highest)?;
+        let mut request = self.fetch_request(partitions, require_stable, version);
+        for group in &mut request.groups {
+            for topic in group.topics.iter_mut().flatten() {
+                let known = metadata
+                    .topic(&topic.name)
+                    .filter(|_| version > LAST_BY_NAME);
+                topic.topic_id = known.map_or(Uuid::ZERO, |topic| topic.id);
+            }
+        }
         let timeout = self.cluster.config().request_timeout();
-        let response = connection.call_at_most(&request, version, timeout).await?;
+        let mut response = connection.call_at_most(&request, version, timeout).await?;
+        if version > LAST_BY_NAME {
+            let asked = request
+                .groups
+                .first()
+                .and_then(|group| group.topics.as_deref());
+            for topic in response
+                .groups
+                .iter_mut()
+                .flat_map(|group| &mut group.topics)
+            {
+                let asked = asked.into_iter().flatten();
+                let asked = asked
+                    .into_iter()
+                    .find(|asked| asked.topic_id == topic.topic_id);
+                topic.name = asked.map(|asked| asked.name.clone()).unwrap_or_default();
+            }
+        }
         self.read(response, partitions, version)
     }
 
@@ -299,10 +334,14 @@ impl GroupOffsets {
             ..OffsetFetchRequestTopics::default()
         };
         let topics = Some(by_topic.map(topic).collect());
+        let identity = self.identity.borrow().clone();
+        let member = identity
+            .filter(|of| version >= FIRST_WITH_EPOCH && of.owned.is_some() && of.generation >= 0);
         let group = OffsetFetchRequestGroup {
             group_id,
+            member_epoch: member.as_ref().map_or(-1, |of| of.generation),
+            member_id: member.map(|of| of.member_id),
             topics,
-            ..OffsetFetchRequestGroup::default()
         };
         OffsetFetchRequest {
             groups: vec![group],
@@ -412,6 +451,9 @@ impl<'a> Attempts<'a> {
             ) => {
                 self.cluster.forget_coordinator(self.group);
             }
+            Some(ErrorCode::UNKNOWN_TOPIC_ID) => self.cluster.request_refresh(),
+            // The member's epoch has moved on, or is about to be learnt.
+            Some(ErrorCode::STALE_MEMBER_EPOCH) => {}
             _ if error.is_retriable() => {}
             _ => return Err(error),
         }
@@ -423,66 +465,124 @@ impl<'a> Attempts<'a> {
 }
 
 /// The task that commits, until the last handle is gone and the queue is empty.
-async fn commit_in_order(
+struct Committing {
     cluster: Cluster,
     group: Arc<str>,
-    mut queue: mpsc::UnboundedReceiver<Job>,
+    identity: watch::Receiver<Option<Identity>>,
     refusals: Option<mpsc::UnboundedSender<Refusal>>,
-) {
-    while let Some(Job { request, done }) = queue.recv().await {
-        let Some(request) = request else {
-            let _ = done.send(Ok(()));
-            continue;
-        };
-        let mut attempts = Attempts::new(&cluster, &group);
-        let result = loop {
-            let Err(error) = try_commit(&cluster, &group, &request).await else {
-                break Ok(());
-            };
-            if let Err(error) = attempts.pause(error).await {
-                break Err(error);
-            }
-        };
-        if let (Some(refusals), Some(code)) =
-            (&refusals, result.as_ref().err().and_then(Error::code))
-        {
-            // Who is told may be gone already.
-            let _ = refusals.send((code, request.generation_id_or_member_epoch));
-        }
-        if let Err(error) = &result {
-            tracing::debug!(%group, %error, "a commit failed");
-        }
-        // Who started it may not want to know.
-        let _ = done.send(result);
-    }
 }
 
-async fn try_commit(cluster: &Cluster, group: &str, request: &OffsetCommitRequest) -> Result<()> {
-    let (_, connection) = cluster.coordinator(group).await?;
-    let timeout = cluster.config().request_timeout();
-    let response: OffsetCommitResponse = connection
-        .call_at_most(request, LAST_BY_NAME, timeout)
-        .await?;
-    let failed = response.topics.iter().find_map(|topic| {
-        let partition = topic
-            .partitions
-            .iter()
-            .find(|p| p.error_code != ErrorCode::NONE)?;
-        Some((topic, partition))
-    });
-    let Some((topic, partition)) = failed else {
-        return Ok(());
-    };
-    let hint = match partition.error_code {
-        ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID => Some(
-            "the group has rebalanced and given the partitions to others; the records since the last commit will be read again. If this \
-             happens often, poll more often or raise `max.poll.interval.ms`",
-        ),
-        _ => None,
-    };
-    let what = format!(
-        "committing offset of {}-{} for group {group}",
-        topic.name, partition.partition_index
-    );
-    Err(Error::broker(what, partition.error_code, hint))
+impl Committing {
+    async fn in_order(self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        while let Some(Job { request, done }) = queue.recv().await {
+            let Some(request) = request else {
+                let _ = done.send(Ok(()));
+                continue;
+            };
+            let result = self.commit(request).await;
+            if let Err(error) = &result {
+                tracing::debug!(group = %self.group, %error, "a commit failed");
+            }
+            // Who started it may not want to know.
+            let _ = done.send(result);
+        }
+    }
+
+    async fn commit(&self, mut request: OffsetCommitRequest) -> Result<()> {
+        let mut attempts = Attempts::new(&self.cluster, &self.group);
+        loop {
+            let Err(error) = self.try_once(&mut request).await else {
+                return Ok(());
+            };
+            let (code, generation) = (error.code(), request.generation_id_or_member_epoch);
+            let stale = code == Some(ErrorCode::STALE_MEMBER_EPOCH);
+            if stale {
+                self.refused(code, generation);
+            }
+            if let Err(error) = attempts.pause(error).await {
+                self.refused(code, generation);
+                return Err(error);
+            }
+            if stale {
+                self.restamp(&mut request)?;
+            }
+        }
+    }
+
+    /// Membership is told of what concerns it.
+    fn refused(&self, code: Option<ErrorCode>, generation: i32) {
+        if let (Some(refusals), Some(code)) = (&self.refusals, code) {
+            // Who is told may be gone already.
+            let _ = refusals.send((code, generation));
+        }
+    }
+
+    /// A commit whose epoch was not the member's any more goes out again with the present one, if all of its partitions are still the
+    /// member's: else it could overwrite what their new owner committed.
+    fn restamp(&self, request: &mut OffsetCommitRequest) -> Result<()> {
+        let identity = self.identity.borrow();
+        let present = identity.as_ref().filter(|of| {
+            let owned = of.owned.as_deref();
+            let is_owned = |topic: &OffsetCommitRequestTopic, partition: i32| {
+                let of = TopicPartition {
+                    topic: topic.name.clone(),
+                    partition,
+                };
+                owned.is_some_and(|owned| owned.contains(&of))
+            };
+            of.generation >= 0
+                && of.member_id == request.member_id
+                && request.topics.iter().all(|topic| {
+                    let mut partitions = topic.partitions.iter();
+                    partitions.all(|of| is_owned(topic, of.partition_index))
+                })
+        });
+        let Some(present) = present else {
+            let what = format!("committing offsets for group {}", self.group);
+            let hint =
+                Some("the group has moved on and the partitions are not this member's any more");
+            return Err(Error::broker(what, ErrorCode::STALE_MEMBER_EPOCH, hint));
+        };
+        request.generation_id_or_member_epoch = present.generation;
+        Ok(())
+    }
+
+    async fn try_once(&self, request: &mut OffsetCommitRequest) -> Result<()> {
+        let (_, connection) = self.cluster.coordinator(&self.group).await?;
+        let metadata = self.cluster.metadata();
+        for topic in &mut request.topics {
+            let known = metadata.topic(&topic.name);
+            topic.topic_id = known.map_or(Uuid::ZERO, |topic| topic.id);
+        }
+        let ids_known = request.topics.iter().all(|topic| !topic.topic_id.is_zero());
+        let highest = if ids_known { i16::MAX } else { LAST_BY_NAME };
+        let timeout = self.cluster.config().request_timeout();
+        let response: OffsetCommitResponse =
+            connection.call_at_most(&*request, highest, timeout).await?;
+        let failed = response.topics.iter().find_map(|topic| {
+            let mut partitions = topic.partitions.iter();
+            Some((topic, partitions.find(|p| p.error_code != ErrorCode::NONE)?))
+        });
+        let Some((topic, partition)) = failed else {
+            return Ok(());
+        };
+        let by_id = |asked: &&OffsetCommitRequestTopic| {
+            topic.name.is_empty() && asked.topic_id == topic.topic_id
+        };
+        let asked = request.topics.iter().find(by_id);
+        let hint = match partition.error_code {
+            ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID => Some(
+                "the group has rebalanced and given the partitions to others; the records since the last commit will be read again. If this \
+                 happens often, poll more often or raise `max.poll.interval.ms`",
+            ),
+            _ => None,
+        };
+        let what = format!(
+            "committing offset of {}-{} for group {}",
+            asked.map_or(&topic.name, |asked| &asked.name),
+            partition.partition_index,
+            self.group
+        );
+        Err(Error::broker(what, partition.error_code, hint))
+    }
 }

@@ -12,6 +12,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +30,7 @@ use crate::{
 };
 
 use super::{
-    Assignment, TopicPartition,
+    Assignment, GroupMembershipOperation, TopicPartition,
     assignor::LastAssignment,
     protocol::{self, ByTopic},
 };
@@ -130,10 +131,39 @@ pub(crate) enum Joined {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) member_id: Text,
+    /// The generation, under KIP-848 the member's epoch; −1 outside.
     pub(crate) generation: i32,
+    /// Under KIP-848 what the member has: a commit that was refused for its epoch is only repeated with a newer one for what is still the
+    /// member's.
+    pub(crate) owned: Option<Arc<BTreeSet<TopicPartition>>>,
 }
 
-const NO_GENERATION: i32 = -1;
+impl Identity {
+    fn of_classic(member_id: Text) -> Self {
+        Self {
+            member_id,
+            generation: NO_GENERATION,
+            owned: None,
+        }
+    }
+
+    pub(crate) fn of_modern(member_id: Text) -> Self {
+        Self {
+            owned: Some(Arc::default()),
+            ..Self::of_classic(member_id)
+        }
+    }
+
+    /// What the member has now.
+    pub(crate) fn owns(&mut self, partitions: impl Iterator<Item = TopicPartition>) {
+        let partitions = partitions.collect();
+        if self.owned.as_deref() != Some(&partitions) {
+            self.owned = Some(Arc::new(partitions));
+        }
+    }
+}
+
+pub(crate) const NO_GENERATION: i32 = -1;
 
 /// A member of a classic group.
 #[derive(Debug)]
@@ -166,10 +196,7 @@ impl Member {
         Self {
             settings,
             phase: Phase::Outside,
-            identity: Identity {
-                member_id: member_id.unwrap_or_default(),
-                generation: NO_GENERATION,
-            },
+            identity: Identity::of_classic(member_id.unwrap_or_default()),
             protocol: None,
             owned: BTreeSet::new(),
             told_assignment: false,
@@ -270,10 +297,8 @@ impl Member {
         }
         match answer.error_code {
             ErrorCode::NONE => {
-                self.identity = Identity {
-                    member_id: answer.member_id.detach(),
-                    generation: answer.generation_id,
-                };
+                self.identity.member_id = answer.member_id.detach();
+                self.identity.generation = answer.generation_id;
                 self.protocol = answer.protocol_name.as_ref().map(Text::detach);
                 self.phase = Phase::Syncing;
                 self.heartbeat_at = Some(now + self.settings.heartbeat_interval);
@@ -305,10 +330,7 @@ impl Member {
             ErrorCode::UNKNOWN_MEMBER_ID => {
                 self.lose(LostWhy::Refused(code));
                 let at_once = !self.identity.member_id.is_empty();
-                self.identity = Identity {
-                    member_id: Text::EMPTY,
-                    generation: NO_GENERATION,
-                };
+                self.identity = Identity::of_classic(Text::EMPTY);
                 self.outside(if at_once { None } else { later });
             }
             ErrorCode::ILLEGAL_GENERATION => {
@@ -522,7 +544,10 @@ impl Member {
         if !matches!(self.phase, Phase::Stable | Phase::Revoking) {
             return None;
         }
-        let leave = self.leave_request("max.poll.interval.ms passed without a poll");
+        let leave = self.leave_request(
+            GroupMembershipOperation::Default,
+            "max.poll.interval.ms passed without a poll",
+        );
         // Whatever stood in the queue is of the past; nobody has taken it.
         self.told.clear();
         self.lose(LostWhy::PolledTooSeldom);
@@ -542,14 +567,14 @@ impl Member {
         }
     }
 
-    /// Ends membership. The request to send, if there is a membership to end: static members stay (KIP-345).
-    pub(crate) fn leave(&mut self) -> Option<LeaveGroupRequest> {
+    /// Ends membership. The request to send, if there is a membership to end: by default static members stay (KIP-345).
+    pub(crate) fn leave(&mut self, how: GroupMembershipOperation) -> Option<LeaveGroupRequest> {
         let member = !matches!(self.phase, Phase::Ended | Phase::Lapsed);
         self.phase = Phase::Ended;
         self.owned.clear();
         self.told.clear();
         if member {
-            self.leave_request("the consumer was closed")
+            self.leave_request(how, "the consumer was closed")
         } else {
             None
         }
@@ -563,8 +588,17 @@ impl Member {
         owned.into_iter().collect()
     }
 
-    fn leave_request(&self, reason: &'static str) -> Option<LeaveGroupRequest> {
-        if self.settings.instance_id.is_some() || self.identity.member_id.is_empty() {
+    fn leave_request(
+        &self,
+        how: GroupMembershipOperation,
+        reason: &'static str,
+    ) -> Option<LeaveGroupRequest> {
+        let stays = match how {
+            GroupMembershipOperation::Default => self.settings.instance_id.is_some(),
+            GroupMembershipOperation::Leave => false,
+            GroupMembershipOperation::Remain => true,
+        };
+        if stays || self.identity.member_id.is_empty() {
             return None;
         }
         let member_id = self.identity.member_id.clone();
@@ -574,7 +608,7 @@ impl Member {
             member_id: member_id.clone(),
             members: vec![MemberIdentity {
                 member_id,
-                group_instance_id: None,
+                group_instance_id: self.settings.instance_id.clone(),
                 reason: Some(Text::from_static(reason)),
             }],
         })

@@ -434,15 +434,28 @@ fn static_members_do_not_leave() {
     member.join_request(Vec::new());
     member.joined(joined(ErrorCode::NONE, "m1", "x", 1), now);
     member.synced(synced(ErrorCode::NONE), now);
-    assert_eq!(member.leave(), None);
+    assert_eq!(member.leave(GroupMembershipOperation::Default), None);
     assert_eq!(member.phase(), Phase::Ended);
+}
+
+#[test]
+fn a_static_member_leaves_when_it_is_told_to_and_a_dynamic_one_stays() {
+    let now = Instant::now();
+    let mut member = Member::new(settings(Some("a")), None);
+    member.join_request(Vec::new());
+    member.joined(joined(ErrorCode::NONE, "m1", "x", 1), now);
+    let leave = member.leave(GroupMembershipOperation::Leave).unwrap();
+    let identity = &leave.members[0];
+    assert_eq!(&*identity.member_id, "m1");
+    assert_eq!(identity.group_instance_id.as_deref(), Some("a"));
+    assert_eq!(stable(now).leave(GroupMembershipOperation::Remain), None);
 }
 
 #[test]
 fn leaving_names_the_member_once() {
     let mut member = stable(Instant::now());
-    assert!(member.leave().is_some());
-    assert_eq!(member.leave(), None);
+    assert!(member.leave(GroupMembershipOperation::Default).is_some());
+    assert_eq!(member.leave(GroupMembershipOperation::Default), None);
     assert_eq!(member.next(Instant::now()), Step::Wait(None));
 }
 
@@ -451,7 +464,7 @@ fn an_answer_to_a_join_after_leaving_changes_nothing() {
     let now = Instant::now();
     let mut member = Member::new(settings(None), None);
     member.join_request(Vec::new());
-    member.leave();
+    member.leave(GroupMembershipOperation::Default);
     assert_eq!(
         member.joined(joined(ErrorCode::NONE, "m1", "m1", 1), now),
         Joined::Not

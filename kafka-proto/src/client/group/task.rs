@@ -27,23 +27,28 @@ use crate::{
 };
 
 use super::{
-    Assignor, Command, GroupEvent, GroupOptions, Loss, Polls, Revocation,
+    Assignor, Command, GroupEvent, GroupMembershipOperation, GroupOptions, Loss, Polls, Revocation,
     assignor::{GroupMember, MemberAssignment, TopicLayout},
     offsets::Refusal,
     protocol,
     state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
 };
 
-type Events = mpsc::UnboundedSender<Result<GroupEvent>>;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type Events = mpsc::UnboundedSender<Result<GroupEvent>>;
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What JoinGroup may take beyond the rebalance timeout, as in Java's client.
 const JOIN_LAPSE: Duration = Duration::from_secs(5);
 /// What leaving may take: the group gets over it without an answer, too.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Tells the members of a process apart: each has a connection of its own.
 static NUMBERS: AtomicU16 = AtomicU16::new(0);
+
+/// The next member's connection.
+pub(super) fn purpose() -> Purpose {
+    Purpose::Member(NUMBERS.fetch_add(1, Ordering::Relaxed))
+}
 
 /// The answer to the one request that is under way.
 enum Reply {
@@ -88,7 +93,7 @@ impl Task {
         Self {
             cluster,
             group,
-            purpose: Purpose::Member(NUMBERS.fetch_add(1, Ordering::Relaxed)),
+            purpose: purpose(),
             member,
             topics: options.topics.iter().map(Text::from).collect(),
             assignors: options.assignors,
@@ -104,14 +109,14 @@ impl Task {
 
     pub(super) async fn run(
         mut self,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-        events: Events,
-        mut refused: mpsc::UnboundedReceiver<Refusal>,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        events: &Events,
+        refused: &mut mpsc::UnboundedReceiver<Refusal>,
     ) {
         let mut changes = self.cluster.changes();
         self.want_topics();
         loop {
-            self.tell(&events);
+            self.tell(events);
             if self.member.phase() == Phase::Ended {
                 return self.disconnect();
             }
@@ -125,23 +130,26 @@ impl Task {
             };
             let wake = [wake, self.lapses_at()].into_iter().flatten().min();
             tokio::select! {
-                reply = wait(&mut self.pending) => self.replied(reply, &events),
+                reply = wait(&mut self.pending) => self.replied(reply, events),
                 () = acknowledged(&mut self.revoking) => self.member.revoked(),
                 command = commands.recv() => match command {
-                    Some(Command::Subscribe(topics)) => {
+                    Some(Command::Subscribe(_, Some(pattern))) => {
+                        tracing::error!(group = %self.group, %pattern, "the classic protocol knows no patterns; the subscription stays as it is");
+                    }
+                    Some(Command::Subscribe(topics, None)) => {
                         let mut before = std::mem::replace(&mut self.topics, topics);
                         before.retain(|topic| !self.topics.contains(topic));
                         self.want_topics();
                         self.member.rebalance(&before);
                     }
                     Some(Command::Polled) => self.member.polled(),
-                    Some(Command::Leave(done)) => {
-                        self.leave().await;
+                    Some(Command::Leave(how, done)) => {
+                        self.leave(how).await;
                         let _ = done.send(());
                         return;
                     }
                     // The handle was dropped.
-                    None => return self.leave().await,
+                    None => return self.leave(GroupMembershipOperation::Default).await,
                 },
                 Some((code, generation)) = refused.recv() => {
                     self.member.heard(code, generation, Instant::now().into_std());
@@ -423,20 +431,7 @@ impl Task {
     }
 
     fn reason(&self, why: LostWhy) -> String {
-        match why {
-            LostWhy::Refused(code) => {
-                format!(
-                    "the coordinator of group {} answered {code}: it took this member for dead or rebalanced without it",
-                    self.group
-                )
-            }
-            LostWhy::PolledTooSeldom => format!(
-                "the application did not poll for {} ms (`max.poll.interval.ms`), so it left group {}; poll more often, process less between \
-                 two polls, or raise the setting",
-                self.poll_interval_max.unwrap_or_default().as_millis(),
-                self.group
-            ),
-        }
+        reason(&self.group, why, self.poll_interval_max)
     }
 
     fn layout_changed(&self) -> bool {
@@ -476,26 +471,48 @@ impl Task {
         }
     }
 
-    /// Nobody else uses the member's connections.
     fn disconnect(&self) {
-        for broker in self.cluster.metadata().brokers() {
-            if let Some(connection) = self.cluster.open_connection(broker.id, self.purpose) {
-                connection.close();
-            }
-        }
+        disconnect(&self.cluster, self.purpose);
     }
 
-    async fn leave(&mut self) {
+    async fn leave(&mut self, how: GroupMembershipOperation) {
         self.pending = None;
-        if let Some(request) = self.member.leave() {
+        if let Some(request) = self.member.leave(how) {
             send_leave(&self.cluster, &self.group, request).await;
         }
         self.disconnect();
     }
 }
 
+/// Why partitions were lost, for a person.
+pub(super) fn reason(group: &str, why: LostWhy, poll_interval_max: Option<Duration>) -> String {
+    match why {
+        LostWhy::Refused(code) => format!(
+            "the coordinator of group {group} answered {code}: it took this member for dead or rebalanced without it"
+        ),
+        LostWhy::PolledTooSeldom => format!(
+            "the application did not poll for {} ms (`max.poll.interval.ms`), so it left group {group}; poll more often, process less between \
+             two polls, or raise the setting",
+            poll_interval_max.unwrap_or_default().as_millis(),
+        ),
+    }
+}
+
+/// Closes the member's connections: nobody else uses them.
+pub(super) fn disconnect(cluster: &Cluster, purpose: Purpose) {
+    for broker in cluster.metadata().brokers() {
+        if let Some(connection) = cluster.open_connection(broker.id, purpose) {
+            connection.close();
+        }
+    }
+}
+
 /// The member's own connection to the coordinator.
-async fn connection(cluster: &Cluster, group: &str, purpose: Purpose) -> Result<Connection> {
+pub(super) async fn connection(
+    cluster: &Cluster,
+    group: &str,
+    purpose: Purpose,
+) -> Result<Connection> {
     let (broker, _) = cluster.coordinator(group).await?;
     cluster.connection(broker, purpose).await
 }
@@ -582,7 +599,7 @@ fn layouts(cluster: &Cluster, topics: &BTreeSet<&Text>) -> Vec<TopicLayout> {
         .collect()
 }
 
-fn hint(code: ErrorCode) -> Option<&'static str> {
+pub(super) fn hint(code: ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::INCONSISTENT_GROUP_PROTOCOL => Some(
             "its members have no assignor in common with this one, or it is not a group of consumers",
@@ -605,7 +622,7 @@ async fn wait(pending: &mut Option<BoxFuture<Reply>>) -> Reply {
     }
 }
 
-async fn acknowledged(revoking: &mut Option<oneshot::Receiver<()>>) {
+pub(super) async fn acknowledged(revoking: &mut Option<oneshot::Receiver<()>>) {
     match revoking {
         Some(receiver) => {
             drop(receiver.await);
@@ -615,7 +632,7 @@ async fn acknowledged(revoking: &mut Option<oneshot::Receiver<()>>) {
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
+pub(super) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
