@@ -38,6 +38,8 @@ pub mod plan;
 mod runtime;
 pub mod state;
 pub mod testing;
+pub mod time;
+pub mod windows;
 
 pub use runtime::{Config, Error};
 

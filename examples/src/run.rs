@@ -136,6 +136,8 @@ async fn run_async(
                 ("changelog_records", snapshot.changelog_records.into()),
                 ("records_restored", snapshot.records_restored.into()),
                 ("records_skipped", snapshot.records_skipped.into()),
+                ("rows_late", snapshot.rows_late.into()),
+                ("rows_without_key", snapshot.rows_without_key.into()),
                 ("commits", snapshot.commits.into()),
                 ("threads", config.threads.into()),
                 (

@@ -100,6 +100,40 @@ impl Rows {
         Ok(())
     }
 
+    /// As [`Rows::push`] for a key, or value, that is made of two parts.
+    pub(crate) fn push_parts(
+        &mut self,
+        hash: u64,
+        timestamp: i64,
+        value: [&[u8]; 2],
+        key: [&[u8]; 2],
+    ) -> Result<(), RowTooLarge> {
+        let start = self.data.len();
+        let key_at = start + value[0].len() + value[1].len();
+        let Ok(end) = u32::try_from(key_at + key[0].len() + key[1].len()) else {
+            return Err(RowTooLarge {
+                bytes: value[1].len() + key[0].len(),
+                held: start,
+            });
+        };
+        for part in value.into_iter().chain(key) {
+            self.data.extend_from_slice(part);
+        }
+        self.head.push(Head {
+            hash,
+            timestamp,
+            start: start as u32,
+            key: key_at as u32,
+            end,
+        });
+        Ok(())
+    }
+
+    /// Orders the rows by the hash of their keys, and by time where it is the same.
+    pub(crate) fn sort(&mut self) {
+        self.head.sort_by_key(|h| (h.hash, h.timestamp));
+    }
+
     /// The heads, in order.
     #[must_use]
     pub fn heads(&self) -> &[Head] {

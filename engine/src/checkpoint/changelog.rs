@@ -3,6 +3,7 @@
 //! ```text
 //! record key    00                     the state's identity, first record of each partition: JSON, readable with any Kafka tool
 //!               01 ‖ key bytes         one key's state; a null value deletes it
+//!               02                     the watermark that the operator had acted upon, 8 bytes: behind it rows stay late
 //! record value  state bytes
 //! ```
 //! A first byte that is not known stops the restore: a later version wrote it.
@@ -15,6 +16,8 @@ use crate::Error;
 pub(crate) const IDENTITY_KEY: &[u8] = &[0];
 /// The first byte of the key of a state entry.
 pub(crate) const ENTRY: u8 = 1;
+/// The key of the watermark's record, and all of it.
+pub(crate) const WATERMARK_KEY: &[u8] = &[2];
 const FORMAT: u64 = 1;
 
 /// Kafka Streams' name for an operator's changelog topic.
@@ -113,6 +116,7 @@ pub(crate) enum Entry<'a> {
     Identity(&'a [u8]),
     Put { key: &'a [u8], state: &'a [u8] },
     Delete { key: &'a [u8] },
+    Watermark(i64),
 }
 
 /// Reads one record.
@@ -125,7 +129,11 @@ pub(crate) fn entry<'a>(
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
 ) -> Result<Entry<'a>, Error> {
+    let watermark = |value: &[u8]| value.try_into().ok().map(i64::from_be_bytes);
     match (key, value) {
+        (Some(WATERMARK_KEY), Some(value)) if let Some(at) = watermark(value) => {
+            Ok(Entry::Watermark(at))
+        }
         (Some(IDENTITY_KEY), Some(value)) => Ok(Entry::Identity(value)),
         (Some([ENTRY, key @ ..]), Some(state)) => Ok(Entry::Put { key, state }),
         (Some([ENTRY, key @ ..]), None) => Ok(Entry::Delete { key }),

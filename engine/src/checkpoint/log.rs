@@ -65,6 +65,10 @@ pub trait Source {
 
     /// What an earlier wait has brought already, without looking further.
     fn try_next(&mut self) -> Option<Self::Arrival>;
+
+    /// Kafka's high watermark of a place that is read, as the last answer gave it; `None` while none has, or while something of the
+    /// place is here and not taken. An open transaction that holds what can be read below it does not lower it.
+    fn high_watermark(&self, place: Place) -> Option<i64>;
 }
 
 /// When a batch is acknowledged, or why it cannot be.

@@ -89,6 +89,17 @@ impl Source for KafkaSource {
         }
     }
 
+    fn high_watermark(&self, place: Place) -> Option<i64> {
+        let name = &self.topics[place.topic];
+        let is_here =
+            |p: &FetchedPartition| p.partition() == place.partition && **p.topic() == **name;
+        if self.ready.as_slice().iter().any(is_here) {
+            return None;
+        }
+        let progress = self.fetcher.progress(name, place.partition)?;
+        Some(progress.high_watermark).filter(|at| *at >= 0)
+    }
+
     fn try_next(&mut self) -> Option<KafkaArrival> {
         while let Some(fetched) = self.ready.next() {
             if let Some(arrival) = self.arrival(fetched) {

@@ -388,6 +388,12 @@ impl Source for MemorySource {
         }
     }
 
+    fn high_watermark(&self, place: Place) -> Option<i64> {
+        let state = self.cluster.state();
+        let log = &state.topics[self.cluster.name(place)][place.partition as usize];
+        Some(log.last().map_or(0, Batch::next_offset))
+    }
+
     fn try_next(&mut self) -> Option<MemoryArrival> {
         let state = self.cluster.state();
         for i in 0..self.positions.len() {

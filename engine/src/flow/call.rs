@@ -37,8 +37,12 @@ pub enum Input<'b> {
 pub enum Port {
     /// Rows that its first half has sent.
     Sent,
-    /// Results that it gives out: changed keys at a commit.
+    /// Results that it gives out: changed keys at a commit, windows that have closed.
     Fired,
+    /// Rows that came too late for it.
+    Late,
+    /// Timers of keys that are due.
+    Due,
 }
 
 /// A place in an input: where a call stopped, and where the next one goes on.
@@ -93,6 +97,8 @@ pub(crate) struct Call<'b> {
     pub(crate) input: Input<'b>,
     pub(crate) from: Position,
     pub(crate) limits: Limits,
+    /// The wall clock, in milliseconds since 1970.
+    pub(crate) now_ms: i64,
     /// Rows that `share` may keep.
     pub(crate) share_rows: usize,
     pub(crate) progress: Progress,

@@ -48,6 +48,12 @@ pub enum Error {
         /// The operator.
         operator: String,
     },
+    /// There can be no such windows.
+    #[error("a window cannot be made: {problem}")]
+    Window {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A record could not be read as what the plan says it is.
     #[error(
         "record at offset {offset} of {topic}-{partition} is bad: {reason} ({operator}). To skip and count such records: \

@@ -18,6 +18,8 @@ pub enum Kind {
     FlatMap,
     /// One row for each row, or an error.
     TryMap,
+    /// Gives rows their event time.
+    Timestamps,
     /// Looks at rows.
     Inspect,
     /// Keeps the rows of a batch for several readers.
@@ -42,6 +44,10 @@ pub enum Kind {
     Average,
     /// The greatest rows of each key.
     TopN,
+    /// Folds rows by key and window.
+    Window,
+    /// The rows that came too late for a window.
+    Late,
     /// Writes to a topic.
     Sink,
     /// Ends in a user's function.
@@ -58,6 +64,7 @@ impl Kind {
             Self::Filter => "filter",
             Self::FlatMap => "flat_map",
             Self::TryMap => "try_map",
+            Self::Timestamps => "with_timestamps",
             Self::Inspect => "inspect",
             Self::Share => "share",
             Self::Union => "union",
@@ -70,6 +77,8 @@ impl Kind {
             Self::Max => "max",
             Self::Average => "average",
             Self::TopN => "top_n",
+            Self::Window => "window",
+            Self::Late => "late",
             Self::Sink => "sink",
             Self::ForEach => "for_each",
         }
@@ -88,7 +97,14 @@ impl Kind {
                 | Self::Max
                 | Self::Average
                 | Self::TopN
+                | Self::Window
         )
+    }
+
+    /// Whether it gives out rows when time has come, not only at commits.
+    #[must_use]
+    pub const fn waits_for_time(self) -> bool {
+        matches!(self, Self::Window)
     }
 
     /// Whether no stream leaves it.
@@ -124,6 +140,10 @@ pub enum Emit {
     ChangedKeys,
     /// After each row.
     EveryUpdate,
+    /// Of windows: when the watermark passes their end, and at commits what late rows have changed; their default.
+    OnClose,
+    /// Of windows: once, when their end and the allowed lateness have passed.
+    Final,
 }
 
 /// One operator of a plan.
@@ -142,6 +162,10 @@ pub struct Node {
     pub on_bad: OnBad,
     /// When it gives out results, if it is keyed.
     pub emit: Emit,
+    /// What `explain` says of it beside this: the extent of windows.
+    pub note: Option<String>,
+    /// Of a windowed operator: whether somebody reads the rows that came too late.
+    pub reads_late: bool,
     /// Of a sink: the source whose records it writes unchanged, so that whole batches can be relayed without a call of the plan.
     pub relays: Option<usize>,
 }
@@ -194,6 +218,28 @@ impl Graph {
     /// Keyed operators, in an order in which rows can flow from an earlier one to a later one only.
     pub fn keyed(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.of_kind(Kind::is_keyed)
+    }
+
+    /// The sources and keyed operators whose rows reach `operator` without passing a keyed one. A source or keyed operator is its own.
+    pub(crate) fn origins(&self, operator: usize) -> Vec<usize> {
+        let Some(node) = self.nodes.get(operator) else {
+            return Vec::new();
+        };
+        if node.kind == Kind::Source || node.kind.is_keyed() {
+            return vec![operator];
+        }
+        let mut origins: Vec<usize> = node.inputs.iter().flat_map(|i| self.origins(*i)).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        origins
+    }
+
+    /// Whether anything in the plan waits for time: then watermarks are made and carried along.
+    #[must_use]
+    pub fn needs_time(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|n| n.kind.waits_for_time() || n.kind == Kind::Timestamps)
     }
 
     /// Where the records of `source` go unchanged: the sink of a relay.

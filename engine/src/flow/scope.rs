@@ -63,6 +63,8 @@ impl<'b> Scope<'b> {
                 inputs: inputs.to_vec(),
                 on_bad: OnBad::default(),
                 emit: Emit::default(),
+                note: None,
+                reads_late: false,
                 relays: None,
             }),
             Mode::Run(graph) => {

@@ -1,8 +1,10 @@
 //! What one worker keeps for one operator between the calls of the plan.
 
+use super::Port;
 use crate::{
     batch::{Outbox, Rows, Scratch},
     state::{KeyedState, Pending},
+    time::Clock,
 };
 
 /// What an operator has done so far.
@@ -15,6 +17,8 @@ pub struct Counters {
     pub bad: u64,
     /// Of a keyed operator: rows left out because their key is null (`None`).
     pub null_keys: u64,
+    /// Of a windowed operator: rows that came after all of their windows, and the allowed lateness, had passed.
+    pub late: u64,
 }
 
 /// State, outgoing rows and batches of one operator.
@@ -29,6 +33,29 @@ pub(crate) struct Slot {
     /// Of a sink: the batches it fills.
     pub(crate) outbox: Option<Outbox>,
     pub(crate) counters: Counters,
+    /// Of a source and of `with_timestamps`: how far its partitions have come.
+    pub(crate) clock: Clock,
+    /// Of a keyed operator: the watermark that it has acted upon; rows are late against this one.
+    pub(crate) watermark: Option<i64>,
+    /// Of a windowed operator: rows that came too late, on their way to `late`.
+    pub(crate) late: Rows,
+    /// Of a windowed operator: results on their way to its other half.
+    pub(crate) fired: Rows,
     /// Encoded value and key on their way.
     pub(crate) scratch: Scratch,
+}
+
+impl Slot {
+    /// Swaps out results that wait for the operator's other half, or rows that came too late for it.
+    pub(crate) fn take_results(&mut self, rows: &mut Rows) -> Option<Port> {
+        if !self.fired.is_empty() {
+            std::mem::swap(rows, &mut self.fired);
+            Some(Port::Fired)
+        } else if !self.late.is_empty() {
+            std::mem::swap(rows, &mut self.late);
+            Some(Port::Late)
+        } else {
+            None
+        }
+    }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Counters {
     pub(crate) changelog_records: AtomicU64,
     pub(crate) records_restored: AtomicU64,
     pub(crate) records_skipped: AtomicU64,
+    pub(crate) rows_late: AtomicU64,
+    pub(crate) rows_without_key: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) standby: AtomicBool,
     pub(crate) lag: AtomicI64,
@@ -144,6 +146,8 @@ impl Inspector {
             changelog_records: read(&c.changelog_records),
             records_restored: read(&c.records_restored),
             records_skipped: read(&c.records_skipped),
+            rows_late: read(&c.rows_late),
+            rows_without_key: read(&c.rows_without_key),
             commits: read(&c.commits),
             standby: c.standby.load(Ordering::Relaxed),
             lag: c.lag.load(Ordering::Relaxed),
@@ -174,6 +178,10 @@ pub struct Snapshot {
     pub records_restored: u64,
     /// Records that could not be decoded or processed and were skipped, as the policy says.
     pub records_skipped: u64,
+    /// Rows that came after all of their windows, and the allowed lateness, had passed.
+    pub rows_late: u64,
+    /// Rows left out of keyed operators because their key is null.
+    pub rows_without_key: u64,
     /// Epochs committed.
     pub commits: u64,
     /// Whether another process of this application has the work and this one waits to take over.

@@ -107,6 +107,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
         input: Input::Tick,
         from: Position::START,
         limits: Limits::default(),
+        now_ms: 0,
         share_rows: 0,
         progress: Progress::new(Position::START),
     };

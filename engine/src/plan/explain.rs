@@ -24,9 +24,12 @@ impl Graph {
                 let emit = match node.emit {
                     Emit::ChangedKeys => "changed keys at each commit",
                     Emit::EveryUpdate => "every update",
+                    Emit::OnClose => "results when windows close",
+                    Emit::Final => "one result for each window, after the allowed lateness",
                 };
                 notes.push(format!("keyed, state \"{}\"; {emit}", self.id(i)));
             }
+            notes.extend(node.note.clone());
             if let Some(source) = node.relays {
                 notes.push(format!("relays whole batches of {source}"));
             }

@@ -3,6 +3,7 @@
 mod app;
 mod explain;
 mod task;
+mod times;
 
 pub use crate::flow::{
     Counters, Emit, Error, Graph, Input, Kind, Limits, Node, OnBad, Port, Position, Scope,

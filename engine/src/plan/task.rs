@@ -6,14 +6,15 @@ use std::{cell::RefCell, fmt, sync::Arc};
 
 use bumpalo::Bump;
 
-use super::{App, Plan};
+use super::{App, Plan, times::Times};
 use crate::{
     batch::{Outbox, OutboxConfig, Rows},
     flow::{
-        Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Progress,
-        Scope, Slot,
+        Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Port, Position,
+        Progress, Scope, Slot,
     },
     state::{KeyGroups, KeyedState, RestoreError},
+    time::{Mark, PartOf},
 };
 
 /// Rows that `share` keeps at most in one call; fewer where they fan out.
@@ -54,6 +55,13 @@ pub struct StateSize {
     pub bytes: usize,
 }
 
+fn part(source: usize, partition: i32) -> PartOf {
+    PartOf {
+        operator: source,
+        partition,
+    }
+}
+
 /// One worker's instance of a plan.
 pub struct Task {
     plan: Plan,
@@ -64,6 +72,8 @@ pub struct Task {
     placement: Placement,
     limits: Limits,
     share_rows: usize,
+    times: Times,
+    now_ms: i64,
 }
 
 impl Task {
@@ -82,8 +92,11 @@ impl Task {
             workers,
         };
         let graph = Arc::clone(app.graph());
-        let slots = graph.nodes().iter().map(|node| {
-            let mut slot = Slot::default();
+        let slots = graph.nodes().iter().enumerate().map(|(i, node)| {
+            let mut slot = Slot {
+                clock: Times::clock(&graph, i),
+                ..Slot::default()
+            };
             if node.kind.is_keyed() {
                 slot.rows.resize_with(usize::from(workers), Rows::new);
             }
@@ -95,6 +108,8 @@ impl Task {
         let mut task = Self {
             plan: Arc::clone(app.plan()),
             slots: slots.collect(),
+            times: Times::new(&graph, workers),
+            now_ms: 0,
             graph,
             onces: Onces::default(),
             bump: Bump::new(),
@@ -145,6 +160,10 @@ impl Task {
     /// The job cannot go on; this task must not be used again.
     pub fn call(&mut self, input: Input<'_>, from: Position) -> Result<Option<Position>, Error> {
         self.bump.reset();
+        let tracks_time = self.times.is_needed();
+        if tracks_time && let Input::Frame { source, frame } = input {
+            Times::wake(&mut self.slots, part(source, frame.partition()));
+        }
         let call = Call {
             mode: Mode::Run(&self.graph),
             slots: &self.slots,
@@ -154,6 +173,7 @@ impl Task {
             input,
             from,
             limits: self.limits,
+            now_ms: self.now_ms,
             share_rows: self.share_rows,
             progress: Progress::new(from),
         };
@@ -170,7 +190,145 @@ impl Task {
         } else {
             (self.share_rows * 2).min(SHARE_ROWS_MAX)
         };
-        Ok(call.progress.stop.get())
+        let stop = call.progress.stop.get();
+        if tracks_time {
+            if let Input::Frame { source, frame } = input
+                && stop.is_none()
+            {
+                let of = part(source, frame.partition());
+                Times::saw(&mut self.slots, of, frame.batch().max_timestamp());
+            }
+            self.times.flow(&self.graph, &mut self.slots);
+        }
+        Ok(stop)
+    }
+
+    /// Says what time it is, in milliseconds since 1970: the wall clock that plans see.
+    pub fn set_now(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+    }
+
+    /// This worker reads a partition from now on: its watermark is low until something is known.
+    pub fn assign(&mut self, source: usize, partition: i32) {
+        let of = part(source, partition);
+        self.times.assign(&self.graph, &mut self.slots, of);
+    }
+
+    /// There is nothing to read in a partition at present: others need not wait for it. The next batch from it ends this.
+    pub fn idle(&mut self, source: usize, partition: i32) {
+        let of = part(source, partition);
+        self.times
+            .set(&self.graph, &mut self.slots, of, true, false);
+    }
+
+    /// A partition is at its end.
+    pub fn end(&mut self, source: usize, partition: i32) {
+        let of = part(source, partition);
+        self.times
+            .set(&self.graph, &mut self.slots, of, false, true);
+    }
+
+    /// All sources are at their ends: nothing more comes, so that every window closes.
+    pub fn end_all(&mut self) {
+        self.times.end(&self.graph, &mut self.slots);
+    }
+
+    /// Whether anything in the plan waits for time.
+    #[must_use]
+    pub fn tracks_time(&self) -> bool {
+        self.times.is_needed()
+    }
+
+    /// The watermark at an operator: of a keyed one, the watermark of the rows that come to it; of another, of those behind it.
+    #[must_use]
+    pub fn watermark(&self, operator: usize) -> i64 {
+        if self.graph.nodes()[operator].kind.is_keyed() {
+            self.times.before(operator).at
+        } else {
+            self.times.behind(operator).at
+        }
+    }
+
+    /// What this worker says of the rows that it sends to a keyed operator: goes with them.
+    pub(crate) fn mark_to(&self, operator: usize) -> Mark {
+        self.times.mark_to(&self.graph, operator)
+    }
+
+    /// What worker `from` said of rows, all of which were handled here.
+    pub(crate) fn mark_from(&mut self, operator: usize, from: usize, mark: Mark) {
+        self.times.mark_from(operator, from, mark);
+    }
+
+    /// Moves what time asks of a keyed operator now to `rows`, at most about `limit` bytes: call the plan with it at this entrance, and
+    /// then ask again. `None`: there is nothing more, and time behind the operator has moved on.
+    pub(crate) fn due(&mut self, operator: usize, rows: &mut Rows, limit: usize) -> Option<Port> {
+        let before = self.times.before(operator);
+        let now_ms = self.now_ms;
+        let slot = self.slots[operator].get_mut();
+        if let Some(port) = slot.take_results(rows) {
+            return Some(port);
+        }
+        slot.watermark = slot.watermark.max(Some(before.at));
+        if let (Some(state), Some(watermark)) = (&mut slot.state, slot.watermark) {
+            state.due(watermark, now_ms, rows, limit);
+            if !rows.is_empty() {
+                return Some(Port::Due);
+            }
+        }
+        self.times
+            .passed(&self.graph, &mut self.slots, operator, false);
+        None
+    }
+
+    /// When the wall clock next asks for something, in milliseconds since 1970.
+    pub(crate) fn next_due_ms(&self) -> Option<i64> {
+        let of = |slot: &RefCell<Slot>| slot.borrow().state.as_ref().and_then(|s| s.next_due_ms());
+        self.slots.iter().filter_map(of).min()
+    }
+
+    /// Moves results that a commit gives out, beside those that time has given out, to `rows`: call the plan with them at this entrance, and
+    /// then ask again. `None`: there are no more.
+    pub(crate) fn updates(
+        &mut self,
+        operator: usize,
+        rows: &mut Rows,
+        limit: usize,
+    ) -> Option<Port> {
+        let slot = self.slots[operator].get_mut();
+        if let Some(port) = slot.take_results(rows) {
+            return Some(port);
+        }
+        slot.state.as_mut()?.updates(rows, limit);
+        (!rows.is_empty()).then_some(Port::Due)
+    }
+
+    /// Moves keys whose state is gone to `rows`, until it holds `limit` bytes: the changelog's deletions. True when more are left.
+    pub fn drain_removed(&mut self, operator: usize, rows: &mut Rows, limit: usize) -> bool {
+        let state = self.slot(operator).state.as_mut();
+        state.is_some_and(|s| s.drain_removed(rows, limit))
+    }
+
+    /// A commit has given out all that the operator had.
+    pub(crate) fn committed(&mut self, operator: usize) {
+        if self.times.is_needed() {
+            self.times
+                .passed(&self.graph, &mut self.slots, operator, true);
+        }
+    }
+
+    /// The watermark that an operator has acted upon, to be kept with its state; `None` while there is none, and at the end of time.
+    pub(crate) fn acted_upon(&self, operator: usize) -> Option<i64> {
+        let watermark = self.slots[operator].borrow().watermark;
+        watermark.filter(|at| *at != i64::MIN && *at != i64::MAX)
+    }
+
+    /// Takes back what [`Task::acted_upon`] has given: rows behind it are late, as before.
+    pub(crate) fn restore_watermark(&mut self, operator: usize, at: i64) {
+        let slot = self.slot(operator);
+        slot.watermark = slot.watermark.max(Some(at));
+        if let Some(state) = &mut slot.state {
+            state.restore_watermark(at);
+        }
     }
 
     fn slot(&mut self, operator: usize) -> &mut Slot {

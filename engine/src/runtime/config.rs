@@ -132,6 +132,17 @@ impl Config {
         )
     }
 
+    /// How long a partition must have had nothing to read before windows do not wait for its time any more: as long as a fetch waits,
+    /// `fetch.max.wait.ms`, 500 by default.
+    pub(crate) fn idle_after(&self) -> Duration {
+        Duration::from_millis(
+            self.client
+                .get("fetch.max.wait.ms")
+                .and_then(|ms| ms.parse().ok())
+                .unwrap_or(500),
+        )
+    }
+
     /// The same with `until_end` set: the run ends, committed, at the ends that the input had at the start.
     #[must_use]
     pub fn until_end(mut self, until_end: bool) -> Self {

@@ -40,7 +40,10 @@ pub(crate) struct Job {
 pub(crate) struct Changelog {
     pub(crate) topic: usize,
     pub(crate) operator: usize,
-    pub(crate) emit: Emit,
+    /// Its changed keys, as they go into the changelog, are also what it gives out.
+    pub(crate) emits_changes: bool,
+    /// It gives out rows when time has come.
+    pub(crate) waits_for_time: bool,
     kind: &'static str,
     id: String,
 }
@@ -93,7 +96,8 @@ impl Job {
             job.changelogs.push(Changelog {
                 topic,
                 operator,
-                emit: node.emit,
+                emits_changes: node.emit == Emit::ChangedKeys && !node.kind.waits_for_time(),
+                waits_for_time: node.kind.waits_for_time(),
                 kind: node.kind.name(),
                 id,
             });
@@ -282,7 +286,7 @@ async fn first_identity(topic: &str, source: &mut impl Source) -> Result<Identit
     };
     match changelog::entry(topic, first.offset, first.key, first.value)? {
         Entry::Identity(bytes) => Identity::decode(topic, bytes),
-        Entry::Put { .. } | Entry::Delete { .. } => Err(no_identity()),
+        Entry::Put { .. } | Entry::Delete { .. } | Entry::Watermark(_) => Err(no_identity()),
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod exchange;
 mod job;
 mod process;
+mod quiet;
 #[cfg(test)]
 mod tests;
 mod work;

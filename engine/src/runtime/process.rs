@@ -195,6 +195,8 @@ impl Crew {
         let mut errands: Vec<Errand> = (0..workers)
             .map(|_| Errand {
                 linger: config.linger(),
+                idle_after: config.idle_after(),
+                is_bounded: ends.is_some(),
                 topics: Arc::clone(&topics),
                 started: Some(started),
                 ..Errand::default()

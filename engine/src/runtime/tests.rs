@@ -449,3 +449,83 @@ async fn nothing_is_written_behind_the_last_commit() {
         "what is written and not committed is written again by the next run"
     );
 }
+
+/// Counts of numbers by their last digit in windows of 10 ms, the number being the time.
+fn windows(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .try_map(str::parse::<i64>)
+        .with_timestamps(|t| *t, Duration::from_millis(5))
+        .key_by(|t| (t as u64) % 3)
+        .window(crate::windows::Tumbling::of(Duration::from_millis(10)))
+        .count()
+        .map(|(key, w, n)| (format!("{key} {}", w.start), n))
+        .sink("counts");
+}
+
+fn fill_times(memory: &Memory, from: i64, to: i64, truth: &mut BTreeMap<String, u64>) {
+    let times: Vec<i64> = (from..to).collect();
+    for (nth, batch) in times.chunks(7).enumerate() {
+        let lines: Vec<String> = batch.iter().rev().map(ToString::to_string).collect();
+        for t in batch {
+            let window = format!("{} {}", t % 3, t - t % 10);
+            *truth.entry(window).or_default() += 1;
+        }
+        let values = lines.iter().map(|line| Some(line.as_bytes()));
+        memory.produce("lines", nth % 3, values);
+    }
+}
+
+#[tokio::test]
+async fn windows_over_threads_and_restarts_are_those_of_a_batch_computation() {
+    for threads in [1, 2, 4] {
+        let memory = Memory::new("app");
+        // The fourth partition is empty: it is at its end at once.
+        memory.create("lines", 4);
+        let mut truth = BTreeMap::new();
+        fill_times(&memory, 0, 3000, &mut truth);
+        let mut config = config(threads);
+        config.commit_interval = Duration::from_millis(1);
+        let inspector = run_plan(&memory, windows, &config, std::future::pending())
+            .await
+            .unwrap();
+        assert_eq!(counts(&memory), truth, "{threads} threads");
+        // A window is given out once; 100 rows of 7 ms in turn over three partitions stay within the bound of each.
+        assert_eq!(memory.records("counts").len(), truth.len());
+        assert!(inspector.snapshot().records_out >= truth.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_partition_does_not_hold_windows_open_once_kafka_says_that_it_has_nothing() {
+    let memory = Memory::new("app");
+    memory.create("lines", 4);
+    let mut truth = BTreeMap::new();
+    fill_times(&memory, 0, 300, &mut truth);
+    let mut config = config(2);
+    config.until_end = false;
+    config
+        .client
+        .insert("fetch.max.wait.ms".to_owned(), "5".to_owned());
+    let other = memory.clone();
+    let some_windows = async move {
+        while other.records("counts").is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    run_plan(&memory, windows, &config, some_windows)
+        .await
+        .unwrap();
+    // A stop is no end of time: what is open stays open, and the next run closes it.
+    assert!(counts(&memory).len() < truth.len());
+    config.until_end = true;
+    run_plan(&memory, windows, &config, std::future::pending())
+        .await
+        .unwrap();
+    assert_eq!(counts(&memory), truth);
+    assert_eq!(
+        memory.records("counts").len(),
+        truth.len(),
+        "none is given out twice"
+    );
+}

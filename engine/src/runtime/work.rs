@@ -8,9 +8,11 @@ use crate::Error;
 use crate::batch::produce::Target;
 use crate::batch::{Frame, Outbox, OutboxConfig, Rows};
 use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
-use crate::flow::{Input, Limits, Port, Position};
-use crate::plan::{Emit, Task, TaskConfig};
+use crate::checkpoint::log::Place;
+use crate::flow::{Counters, Input, Limits, Port, Position};
+use crate::plan::{Task, TaskConfig};
 use crate::state::KeyGroups;
+use crate::time::Mark;
 
 /// Bytes of changed keys that are emitted and logged together.
 const FIRE_BYTES: usize = 256 << 10;
@@ -39,11 +41,21 @@ impl At {
     };
 }
 
-/// Changed keys on their way out.
+/// Results on their way out.
 struct Fired {
     operator: usize,
+    port: Port,
     rows: Rows,
     from: Position,
+}
+
+/// Where the work of a barrier goes on.
+#[derive(Default)]
+struct FireNext {
+    changelog: usize,
+    /// What commits give out is out.
+    is_updated: bool,
+    group: u32,
 }
 
 pub(crate) struct Work {
@@ -55,12 +67,18 @@ pub(crate) struct Work {
     sinks: Vec<(usize, usize)>,
     /// One for each changelog of the job.
     changelogs: Vec<Outbox>,
-    fired: Option<Fired>,
-    /// Changelog and key group to go on with at this barrier.
-    fire_next: (usize, u32),
+    /// By level.
+    fired: Vec<Option<Fired>>,
+    fire_next: FireNext,
+    /// By operator: what this worker says of time, as of the last look.
+    marks: Vec<Mark>,
+    /// By operator and worker: what it was told last.
+    marks_sent: Vec<Mark>,
+    /// By changelog.
+    logged_watermarks: Vec<Option<i64>>,
     spare: Vec<Rows>,
     key: Vec<u8>,
-    skipped: u64,
+    left_out: Counters,
 }
 
 impl Work {
@@ -105,11 +123,14 @@ impl Work {
             keys,
             sinks,
             changelogs,
-            fired: None,
-            fire_next: (0, 0),
+            fired: (0..job.levels()).map(|_| None).collect(),
+            fire_next: FireNext::default(),
+            marks: vec![Mark::START; job.app.graph().nodes().len()],
+            marks_sent: vec![Mark::START; job.app.graph().nodes().len() * seat.workers],
+            logged_watermarks: vec![None; job.changelogs.len()],
             spare: Vec::new(),
             key: Vec::new(),
-            skipped: 0,
+            left_out: Counters::default(),
             job,
         })
     }
@@ -153,119 +174,284 @@ impl Work {
         Ok(Progress::Done)
     }
 
-    /// Handles rows of a keyed operator.
-    pub(crate) fn rows(&mut self, parcel: &Parcel, from: At) -> Result<Progress, Error> {
-        let input = Input::Rows {
-            operator: parcel.operator,
-            port: Port::Sent,
-            rows: &parcel.rows,
-        };
-        Ok(match self.task.call(input, from.position)? {
-            Some(position) => Progress::More(At {
-                source: 0,
-                position,
-            }),
-            None => Progress::Done,
-        })
+    /// Handles rows of a keyed operator, and then takes what their sender says of time.
+    pub(crate) fn rows(
+        &mut self,
+        sender: usize,
+        parcel: &Parcel,
+        from: At,
+    ) -> Result<Progress, Error> {
+        let operator = parcel.operator;
+        if !parcel.rows.is_empty() {
+            let input = Input::Rows {
+                operator,
+                port: Port::Sent,
+                rows: &parcel.rows,
+            };
+            if let Some(position) = self.task.call(input, from.position)? {
+                return Ok(Progress::More(At {
+                    source: 0,
+                    position,
+                }));
+            }
+        }
+        self.task.mark_from(operator, sender, parcel.mark);
+        Ok(Progress::Done)
     }
 
-    /// Emits the keys of the operators at `level` that changed since the last time, and writes them into the changelogs. `false`: call
-    /// again, there are more.
-    pub(crate) fn fire(&mut self, level: usize) -> Result<bool, Error> {
-        if let Some(mut fired) = self.fired.take() {
-            let input = Input::Rows {
-                operator: fired.operator,
-                port: Port::Fired,
-                rows: &fired.rows,
-            };
-            if let Some(from) = self.task.call(input, fired.from)? {
-                self.fired = Some(Fired { from, ..fired });
-                return Ok(false);
-            }
-            fired.rows.clear();
-            self.spare.push(fired.rows);
+    /// Gives out, at one level, what time has made due: one bounded piece. `false`: nothing was due.
+    pub(crate) fn fire_due(&mut self, level: usize) -> Result<bool, Error> {
+        if self.go_on_firing(level)? {
+            return Ok(true);
         }
-        let (mut at, mut group) = self.fire_next;
-        while let Some(changelog) = self.job.changelogs.get(at) {
-            let (operator, emit) = (changelog.operator, changelog.emit);
+        if !self.task.tracks_time() {
+            return Ok(false);
+        }
+        for at in 0..self.job.changelogs.len() {
+            let operator = self.job.changelogs[at].operator;
             if self.job.level_of[operator] != Some(level) {
-                (at, group) = (at + 1, 0);
                 continue;
             }
             let mut rows = self.spare.pop().unwrap_or_default();
-            while group < self.job.key_groups {
-                let mine = self.job.owner(group as i32, self.seat.workers) == self.seat.me;
-                if mine
-                    && self
-                        .task
-                        .drain_changed(operator, group, &mut rows, FIRE_BYTES)
-                {
-                    break;
-                }
-                group += 1;
+            if let Some(port) = self.task.due(operator, &mut rows, FIRE_BYTES) {
+                self.fire_rows(level, operator, port, rows);
+                return Ok(true);
             }
-            if rows.is_empty() {
-                self.spare.push(rows);
-                (at, group) = (at + 1, 0);
-                continue;
-            }
-            self.log(at, &rows)?;
-            if emit == Emit::ChangedKeys {
-                self.fired = Some(Fired {
-                    operator,
-                    rows,
-                    from: Position::START,
-                });
-            } else {
-                rows.clear();
-                self.spare.push(rows);
-            }
-            self.fire_next = (at, group);
-            return Ok(false);
+            self.spare.push(rows);
         }
-        self.fire_next = (0, 0);
+        Ok(false)
+    }
+
+    /// Goes on with rows that were fired and not taken yet; true when there were some.
+    fn go_on_firing(&mut self, level: usize) -> Result<bool, Error> {
+        let Some(mut fired) = self.fired[level].take() else {
+            return Ok(false);
+        };
+        let input = Input::Rows {
+            operator: fired.operator,
+            port: fired.port,
+            rows: &fired.rows,
+        };
+        if let Some(from) = self.task.call(input, fired.from)? {
+            self.fired[level] = Some(Fired { from, ..fired });
+        } else {
+            fired.rows.clear();
+            self.spare.push(fired.rows);
+        }
         Ok(true)
     }
 
-    fn log(&mut self, changelog: usize, rows: &Rows) -> Result<(), Error> {
+    /// Ends an epoch at `level`: gives out what time has made due, then what commits give out, and writes what has changed into the
+    /// changelogs. `false`: call again, there is more.
+    pub(crate) fn fire(&mut self, level: usize) -> Result<bool, Error> {
+        if self.fire_due(level)? {
+            return Ok(false);
+        }
+        while let Some(changelog) = self.job.changelogs.get(self.fire_next.changelog) {
+            let operator = changelog.operator;
+            let (emits_changes, waits_for_time) =
+                (changelog.emits_changes, changelog.waits_for_time);
+            if self.job.level_of[operator] != Some(level) {
+                self.fire_next = FireNext {
+                    changelog: self.fire_next.changelog + 1,
+                    ..FireNext::default()
+                };
+                continue;
+            }
+            let mut rows = self.spare.pop().unwrap_or_default();
+            if waits_for_time && !self.fire_next.is_updated {
+                if let Some(port) = self.task.updates(operator, &mut rows, FIRE_BYTES) {
+                    self.fire_rows(level, operator, port, rows);
+                    return Ok(false);
+                }
+                self.fire_next.is_updated = true;
+            }
+            while rows.is_empty() && self.fire_next.group < self.job.key_groups {
+                let group = self.fire_next.group;
+                let mine = self.job.owner(group as i32, self.seat.workers) == self.seat.me;
+                if !mine
+                    || !self
+                        .task
+                        .drain_changed(operator, group, &mut rows, FIRE_BYTES)
+                {
+                    self.fire_next.group += 1;
+                }
+            }
+            if !rows.is_empty() {
+                self.log(self.fire_next.changelog, &rows, false)?;
+                if emits_changes {
+                    self.fire_rows(level, operator, Port::Fired, rows);
+                } else {
+                    rows.clear();
+                    self.spare.push(rows);
+                }
+                return Ok(false);
+            }
+            self.task.drain_removed(operator, &mut rows, FIRE_BYTES);
+            if !rows.is_empty() {
+                self.log(self.fire_next.changelog, &rows, true)?;
+                rows.clear();
+                self.spare.push(rows);
+                return Ok(false);
+            }
+            self.spare.push(rows);
+            if waits_for_time {
+                self.log_watermark(self.fire_next.changelog, operator)?;
+            }
+            self.task.committed(operator);
+            self.fire_next = FireNext {
+                changelog: self.fire_next.changelog + 1,
+                ..FireNext::default()
+            };
+        }
+        self.fire_next = FireNext::default();
+        Ok(true)
+    }
+
+    fn fire_rows(&mut self, level: usize, operator: usize, port: Port, rows: Rows) {
+        self.fired[level] = Some(Fired {
+            operator,
+            port,
+            rows,
+            from: Position::START,
+        });
+    }
+
+    /// Keeps what an operator has acted upon with the state of each of its key groups, if it has changed.
+    fn log_watermark(&mut self, changelog: usize, operator: usize) -> Result<(), Error> {
+        let Some(at) = self.task.acted_upon(operator) else {
+            return Ok(());
+        };
+        if self.logged_watermarks[changelog] == Some(at) {
+            return Ok(());
+        }
+        self.logged_watermarks[changelog] = Some(at);
+        for group in 0..self.job.key_groups as i32 {
+            if self.job.owner(group, self.seat.workers) == self.seat.me {
+                let value = at.to_be_bytes();
+                let target = Target::Partition(group);
+                let key = Some(changelog::WATERMARK_KEY);
+                self.changelogs[changelog]
+                    .append(target, at, key, Some(&value))
+                    .map_err(|e| self.cannot_log(changelog, &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cannot_log(&self, changelog: usize, error: &dyn std::fmt::Display) -> Error {
+        let topic = self.job.changelogs[changelog].topic;
+        Error::State(format!(
+            "cannot write to {}: {error}",
+            self.job.topics[topic].0
+        ))
+    }
+
+    fn log(&mut self, changelog: usize, rows: &Rows, removed: bool) -> Result<(), Error> {
         for (head, key, value) in rows.iter() {
             self.key.clear();
             self.key.push(ENTRY);
             self.key.extend_from_slice(key);
             // The changelog has a partition for each key group.
             let group = self.keys.group_of_hash(head.hash) as i32;
+            let value = (!removed).then_some(value);
+            let target = Target::Partition(group);
             self.changelogs[changelog]
-                .append(
-                    Target::Partition(group),
-                    head.timestamp,
-                    Some(&self.key),
-                    Some(value),
-                )
-                .map_err(|e| {
-                    Error::State(format!(
-                        "cannot write to {}: {e}",
-                        self.job.topics[self.job.changelogs[changelog].topic].0
-                    ))
-                })?;
+                .append(target, head.timestamp, Some(&self.key), value)
+                .map_err(|e| self.cannot_log(changelog, &e))?;
         }
         Ok(())
     }
 
-    /// Hands out rows for workers: those worth sending, or with `all` every one. `swap` is given the worker, the level and the rows, and
-    /// leaves an empty batch.
+    /// Hands out rows for workers, with what this worker says of time behind them: those worth sending, or with `all` every one, and
+    /// what is new of time. `take` is given the worker, the level, the operator, the mark and the rows, and leaves an empty batch.
     pub(crate) fn take_rows(
         &mut self,
         all: bool,
-        mut take: impl FnMut(usize, usize, usize, &mut Rows),
+        mut take: impl FnMut(usize, usize, usize, Mark, &mut Rows),
     ) {
-        let job = &self.job;
+        let (job, marks, marks_sent) = (&self.job, &mut self.marks, &mut self.marks_sent);
+        if self.task.tracks_time() {
+            for changelog in &job.changelogs {
+                marks[changelog.operator] = self.task.mark_to(changelog.operator);
+            }
+        }
+        let workers = self.seat.workers;
         self.task.outgoing(|operator, worker, rows| {
             if (all || rows.size_bytes() >= PARCEL_BYTES)
                 && let Some(level) = job.level_of[operator]
             {
-                take(usize::from(worker), level, operator, rows);
+                let mark = marks[operator];
+                marks_sent[operator * workers + usize::from(worker)] = mark;
+                take(usize::from(worker), level, operator, mark, rows);
             }
         });
+        if !all || !self.task.tracks_time() {
+            return;
+        }
+        for changelog in &job.changelogs {
+            let operator = changelog.operator;
+            let Some(level) = job.level_of[operator] else {
+                continue;
+            };
+            for worker in 0..workers {
+                let sent = &mut marks_sent[operator * workers + worker];
+                if *sent != marks[operator] {
+                    *sent = marks[operator];
+                    take(worker, level, operator, *sent, &mut Rows::new());
+                }
+            }
+        }
+    }
+
+    /// Calls `f` with each source that reads a topic.
+    fn each_source(&mut self, topic: usize, mut f: impl FnMut(&mut Task, usize)) {
+        for &(source, of) in &self.job.sources {
+            if of == topic {
+                f(&mut self.task, source);
+            }
+        }
+    }
+
+    /// This worker reads a partition of an input topic from now on.
+    pub(crate) fn assign(&mut self, place: Place) {
+        self.each_source(place.topic, |task, source| {
+            task.assign(source, place.partition);
+        });
+    }
+
+    /// There is nothing to read in a partition at present.
+    pub(crate) fn idle(&mut self, place: Place) {
+        self.each_source(place.topic, |task, source| {
+            task.idle(source, place.partition);
+        });
+    }
+
+    /// A partition is at its end.
+    pub(crate) fn end(&mut self, place: Place) {
+        self.each_source(place.topic, |task, source| {
+            task.end(source, place.partition)
+        });
+    }
+
+    /// Everything that this worker reads is at its end.
+    pub(crate) fn end_all(&mut self) {
+        self.task.end_all();
+    }
+
+    /// Whether anything in the plan waits for time.
+    pub(crate) fn tracks_time(&self) -> bool {
+        self.task.tracks_time()
+    }
+
+    /// Says what time it is.
+    pub(crate) fn set_now(&mut self, now_ms: i64) {
+        self.task.set_now(now_ms);
+    }
+
+    /// When the wall clock next makes something due.
+    pub(crate) fn next_due_ms(&self) -> Option<i64> {
+        self.task.next_due_ms()
     }
 
     /// Number of sinks and changelogs.
@@ -319,6 +505,10 @@ impl Work {
             )? {
                 Entry::Put { key, state } => (key, Some(state)),
                 Entry::Delete { key } => (key, None),
+                Entry::Watermark(at) => {
+                    self.task.restore_watermark(operator, at);
+                    continue;
+                }
                 Entry::Identity(bytes) => {
                     let (mine, theirs) = (
                         self.job.identity(changelog, self.seat.seed),
@@ -346,12 +536,19 @@ impl Work {
         Ok(count)
     }
 
-    /// Records skipped by policy since the last call.
-    pub(crate) fn take_skipped(&mut self) -> u64 {
-        let operators = 0..self.task.graph().nodes().len();
-        let skipped: u64 = operators
-            .map(|operator| self.task.counters(operator).bad)
-            .sum();
-        skipped - std::mem::replace(&mut self.skipped, skipped)
+    /// What operators have left out since the last call.
+    pub(crate) fn take_left_out(&mut self) -> Counters {
+        let mut all = Counters::default();
+        for operator in 0..self.task.graph().nodes().len() {
+            let of = self.task.counters(operator);
+            all.bad += of.bad;
+            all.late += of.late;
+            all.null_keys += of.null_keys;
+        }
+        let before = std::mem::replace(&mut self.left_out, all);
+        all.bad -= before.bad;
+        all.late -= before.late;
+        all.null_keys -= before.null_keys;
+        all
     }
 }

@@ -17,18 +17,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::exchange::{Exchange, Received, Weigh};
+use super::quiet::{Look, Quiet};
 use super::work::{At, Progress, Work};
 use crate::Error;
 use crate::batch::{BatchBuilder, Decompressor, Frame, Rows};
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::{Ack, Arrival, Place, Position, Sink, Source};
 use crate::inspect::{Activity, Clock, Counters};
+use crate::time::Mark;
 
 /// Rows on their way to a keyed operator of some level.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) operator: usize,
     pub(crate) rows: Rows,
+    /// What the sender says of time behind these rows.
+    pub(crate) mark: Mark,
 }
 
 impl Weigh for Parcel {
@@ -74,8 +78,12 @@ pub(crate) struct Errand {
     pub(crate) input: Vec<Position>,
     /// Report when these offsets are reached, in the order of `input`; empty: never.
     pub(crate) ends: Vec<i64>,
+    /// The run ends at these offsets: time ends there too.
+    pub(crate) is_bounded: bool,
     /// How long a batch that is not full waits for more while there is nothing else to do.
     pub(crate) linger: Duration,
+    /// How long a partition must have had nothing to read before others do not wait for its time.
+    pub(crate) idle_after: Duration,
     /// Names of the run's topics.
     pub(crate) topics: Arc<[String]>,
     /// When the run began.
@@ -153,6 +161,8 @@ pub(crate) struct Worker<S: Source, K> {
     waiting_since: Option<Instant>,
     reached: bool,
     lag: i64,
+    tracks_time: bool,
+    quiet: Quiet,
 }
 
 impl<S: Source, K: Sink> Worker<S, K> {
@@ -171,6 +181,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         counters: Arc<Counters>,
         errand: Errand,
     ) -> Self {
+        let tracks_time = work.tracks_time();
         Self {
             source,
             changelogs,
@@ -199,6 +210,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             waiting_since: None,
             reached: false,
             lag: 0,
+            tracks_time,
+            quiet: Quiet::default(),
         }
     }
 
@@ -212,12 +225,19 @@ impl<S: Source, K: Sink> Worker<S, K> {
         }
         self.ends_seen = self.positions.iter().map(|p| p.offset).collect();
         self.source.assign(&self.positions);
+        for position in &self.positions {
+            self.work.assign(position.place);
+        }
+        self.quiet.begin(self.positions.len());
         self.check_reached();
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
                 Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
                 Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+            if self.tracks_time {
+                self.work.set_now(wall_clock_ms());
             }
             if !self.step().await? && self.wait().await? {
                 return Ok(());
@@ -245,6 +265,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
             }
             if let Some((from, parcel, at)) = self.unfinished[level].take() {
                 self.handle_rows(level, from, parcel, at).await?;
+                return Ok(true);
+            }
+            if self.tracks_time && self.work.fire_due(level)? {
+                self.after_call().await?;
                 return Ok(true);
             }
             match self.exchange.receive(level) {
@@ -286,6 +310,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             && self.barrier.is_none()
             && self.reading.is_none()
             && self.exchange.room_above(0);
+        let next_time = self.next_time(may_read);
         let linger = match self.waiting_since {
             Some(since) if self.barrier.is_none() => Some(since + self.errand.linger),
             _ => None,
@@ -307,12 +332,48 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 self.begin_reading(arrival);
             }
             () = until(linger), if linger.is_some() => self.send(true).await?,
+            () = until(next_time), if next_time.is_some() => {}
         }
         Ok(false)
     }
 
+    /// Notes which partitions have nothing to read, and when to look again for the sake of time.
+    fn next_time(&mut self, may_read: bool) -> Option<Instant> {
+        if !self.tracks_time {
+            return None;
+        }
+        let look = self.look_for_idle(may_read);
+        let due = self.work.next_due_ms().map(|at| {
+            let ms = u64::try_from(at.saturating_sub(wall_clock_ms())).unwrap_or(0);
+            // A distant time is looked at again: what the wall clock says may change.
+            Instant::now() + Duration::from_millis(ms.clamp(1, 60_000))
+        });
+        [look, due].into_iter().flatten().min()
+    }
+
+    /// A partition whose reader stood at Kafka's high watermark for a while, with nothing held back here, is idle. No such clock runs
+    /// while the sources are stopped.
+    fn look_for_idle(&mut self, may_read: bool) -> Option<Instant> {
+        let now = Instant::now();
+        let mut next = None;
+        for (at, position) in self.positions.iter().enumerate() {
+            let is_quiet =
+                may_read && self.source.high_watermark(position.place) == Some(position.offset);
+            match self.quiet.look(at, is_quiet, now, self.errand.idle_after) {
+                Look::Idle => self.work.idle(position.place),
+                Look::Again(when) => next = Some(next.map_or(when, |n: Instant| n.min(when))),
+                Look::Nothing => {}
+            }
+        }
+        if self.quiet.take_new() {
+            self.send_rows(true);
+        }
+        next
+    }
+
     fn begin_reading(&mut self, arrival: S::Arrival) {
         if let Some(at) = self.index_of(arrival.place()) {
+            self.quiet.wake(at);
             self.ends_seen[at] = arrival.end();
         }
         self.reading = Some(Reading {
@@ -329,6 +390,14 @@ impl<S: Source, K: Sink> Worker<S, K> {
         };
         self.clock.turn_to(Activity::Records);
         let place = reading.arrival.place();
+        if self.tracks_time
+            && self.errand.is_bounded
+            && is_past_end(&self.errand.ends, &self.positions, place)
+        {
+            // What came after the end belongs to the next run: here time has ended.
+            self.reading = None;
+            return Ok(());
+        }
         if reading.batch.is_none() {
             reading.batch = reading.arrival.next_batch()?;
         }
@@ -365,7 +434,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
             }
             Counters::add(&self.counters.records_in, u64::from(batch.record_count()));
             Counters::add(&self.counters.bytes_in, batch.size_bytes() as u64);
-            Counters::add(&self.counters.records_skipped, self.work.take_skipped());
             let next = batch.next_offset();
             (reading.batch, reading.at) = (None, None);
             next
@@ -393,7 +461,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         at: At,
     ) -> Result<(), Error> {
         self.clock.turn_to(Activity::Rows);
-        match self.work.rows(&parcel, at)? {
+        match self.work.rows(from, &parcel, at)? {
             Progress::More(at) => self.unfinished[level] = Some((from, parcel, at)),
             Progress::Done => {
                 parcel.rows.clear();
@@ -405,6 +473,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// What a call has made goes on its way: rows to their workers, full batches to the producer.
     async fn after_call(&mut self) -> Result<(), Error> {
+        let left_out = self.work.take_left_out();
+        Counters::add(&self.counters.records_skipped, left_out.bad);
+        Counters::add(&self.counters.rows_late, left_out.late);
+        Counters::add(&self.counters.rows_without_key, left_out.null_keys);
         self.send_rows(false);
         self.send(false).await
     }
@@ -412,20 +484,20 @@ impl<S: Source, K: Sink> Worker<S, K> {
     /// Sends rows to the workers that own their keys: those worth it, or with `all` every one.
     fn send_rows(&mut self, all: bool) {
         let exchange = &self.exchange;
-        self.work.take_rows(all, |worker, level, operator, rows| {
-            let empty = exchange
-                .spare()
-                .map(|parcel| parcel.rows)
-                .unwrap_or_default();
-            exchange.send(
-                worker,
-                level,
-                Parcel {
+        self.work
+            .take_rows(all, |worker, level, operator, mark, rows| {
+                let empty = exchange
+                    .spare()
+                    .map(|parcel| parcel.rows)
+                    .unwrap_or_default();
+                let rows = std::mem::replace(rows, empty);
+                let parcel = Parcel {
                     operator,
-                    rows: std::mem::replace(rows, empty),
-                },
-            );
-        });
+                    rows,
+                    mark,
+                };
+                exchange.send(worker, level, parcel);
+            });
     }
 
     /// Sends full batches, or with `all` every batch that holds a record.
@@ -484,6 +556,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
             .zip(&self.positions)
             .map(|(end, p)| (end - p.offset).max(0))
             .sum();
+        if self.tracks_time && !last {
+            let may_read = self.exchange.room_above(0);
+            self.look_for_idle(may_read);
+        }
         self.counters
             .lag
             .fetch_add(lag - self.lag, Ordering::Relaxed);
@@ -577,6 +653,13 @@ impl<S: Source, K: Sink> Worker<S, K> {
     }
 
     fn check_reached(&mut self) {
+        if self.tracks_time && !self.reached && self.errand.ends.len() == self.positions.len() {
+            for (end, position) in self.errand.ends.iter().zip(&self.positions) {
+                if position.offset >= *end {
+                    self.work.end(position.place);
+                }
+            }
+        }
         if !self.reached
             && self.errand.ends.len() == self.positions.len()
             && self
@@ -587,6 +670,9 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 .all(|(end, p)| p.offset >= *end)
         {
             self.reached = true;
+            if self.tracks_time && self.errand.is_bounded {
+                self.work.end_all();
+            }
             let _ = self.reports.send(Report::Reached);
         }
     }
@@ -627,6 +713,20 @@ impl<S: Source, K> Drop for Worker<S, K> {
         self.clock.turn_to(Activity::Wait);
         self.counters.lag.fetch_sub(self.lag, Ordering::Relaxed);
     }
+}
+
+/// Whether a place stands at the end of a bounded run, or behind it.
+fn is_past_end(ends: &[i64], positions: &[Position], place: Place) -> bool {
+    let at = positions.iter().zip(ends).find(|(p, _)| p.place == place);
+    at.is_some_and(|(position, end)| position.offset >= *end)
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn wall_clock_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 fn unreadable(

@@ -90,6 +90,11 @@ impl KeyGroups {
         }
     }
 
+    /// The same hash, and all keys in one group: for tables that hold one slice of time each.
+    pub(crate) fn single(self) -> Self {
+        Self { count: 1, ..self }
+    }
+
     /// Number of groups.
     #[must_use]
     pub fn count(&self) -> u32 {

@@ -5,8 +5,10 @@
 pub mod hash;
 mod key;
 pub mod table;
+mod timers;
 
 pub use hash::{Hasher, KeyGroups};
 pub(crate) use key::Key;
 pub(crate) use table::{CHUNK, KeyedState, Pending};
 pub use table::{RestoreError, State, Table};
+pub(crate) use timers::Timers;

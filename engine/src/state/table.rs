@@ -23,6 +23,8 @@ impl<A: Clone + Encode + for<'x> Decode<'x> + Send + 'static> State for A {}
 /// Not changed since the last drain. No timestamp: those are kept above it.
 const CLEAN: i64 = i64::MIN;
 const SLOTS_MIN: usize = 16;
+/// Below this many bytes of keys that are gone an arena is left as it is.
+const ARENA_DEAD_MIN: usize = 64 << 10;
 /// Updates that are hashed, touched and probed together.
 pub(crate) const CHUNK: usize = 256;
 
@@ -155,6 +157,11 @@ impl<A: State> Table<A> {
         self.groups.iter().map(of).sum()
     }
 
+    /// Hash of a key.
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.keys.hasher.bytes(key)
+    }
+
     /// The value of a key.
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<&A> {
@@ -198,6 +205,14 @@ impl<A: State> Table<A> {
         step(&mut entry.value);
     }
 
+    /// Something of the slot where a hash is at home, for loads ahead of their use.
+    #[inline]
+    pub(crate) fn home(&self, hash: u64) -> u64 {
+        let (group, rest) = self.keys.of(hash);
+        let group = &self.groups[group];
+        group.slots[(rest >> group.shift) as usize].key.low
+    }
+
     /// Loads the home slot of each hash: independent loads, so that the processor waits for all of them at once.
     #[inline]
     pub(crate) fn touch(&self, hashes: impl Iterator<Item = u64>) {
@@ -228,6 +243,130 @@ impl<A: State> Table<A> {
         }
         pending.entries.clear();
         pending.long.clear();
+    }
+
+    /// The value of a key whose hash is known, not noted as changed.
+    pub(crate) fn find_hashed(&self, key: &[u8], hash: u64) -> Option<&A> {
+        let (group, rest) = self.keys.of(hash);
+        let group = &self.groups[group];
+        let slot = group.find(key, hash, rest)?;
+        Some(&group.slots[slot].value)
+    }
+
+    /// As [`Table::find_hashed`], to be changed; [`Table::update_hashed`] notes the change.
+    pub(crate) fn find_mut(&mut self, key: &[u8], hash: u64) -> Option<&mut A> {
+        let (group, rest) = self.keys.of(hash);
+        let group = &mut self.groups[group];
+        let slot = group.find(key, hash, rest)?;
+        Some(&mut group.slots[slot].value)
+    }
+
+    /// Calls `f` with the hash, key and value in the slots of a group from `from` on, until it says false; returns where to go on.
+    pub(crate) fn walk(
+        &self,
+        group: usize,
+        from: usize,
+        mut f: impl FnMut(u64, &[u8], &A) -> bool,
+    ) -> Option<usize> {
+        let group = &self.groups[group];
+        for (at, slot) in group.slots.iter().enumerate().skip(from) {
+            if slot.key.is_empty() {
+                continue;
+            }
+            let hash = group.key_hash(slot.key, &self.keys);
+            if !group.with_key(slot.key, |key| f(hash, key, &slot.value)) {
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+
+    /// Calls `f` with the hash, key and value of each key that has changed since it was drained.
+    pub(crate) fn each_changed(&self, mut f: impl FnMut(u64, &[u8], &A)) {
+        for group in &self.groups {
+            for at in &group.changed {
+                let slot = &group.slots[*at as usize];
+                let hash = group.key_hash(slot.key, &self.keys);
+                group.with_key(slot.key, |key| f(hash, key, &slot.value));
+            }
+        }
+    }
+
+    /// Forgets all keys and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        for group in &mut self.groups {
+            group.slots.fill(Slot::empty(&self.initial));
+            group.len = 0;
+            group.arena.clear();
+            group.arena_dead = 0;
+            group.changed.clear();
+        }
+    }
+
+    /// Takes keys out that are given with their hashes, if `is_gone` says so of their values. None may be noted as changed.
+    pub(crate) fn remove_all(&mut self, keys: &Rows, is_gone: impl Fn(&A) -> bool) {
+        for (head, key, _) in keys.iter() {
+            let (group, rest) = self.keys.of(head.hash);
+            let group = &mut self.groups[group];
+            if let Some(slot) = group.find(key, head.hash, rest)
+                && is_gone(&group.slots[slot].value)
+                && group.slots[slot].changed == CLEAN
+            {
+                group.remove(slot, &self.keys, &self.initial);
+            }
+        }
+        for group in &mut self.groups {
+            group.relist_changed_if_any();
+            group.compact(&self.keys);
+        }
+    }
+
+    /// Moves changed keys of a group with their encoded values to `rows`, each key followed by `suffix`, until those hold `limit`
+    /// bytes; keys of which `is_gone` says so go to `gone` instead, without a value. True when some are left.
+    pub(crate) fn drain(
+        &mut self,
+        group: u32,
+        suffix: &[u8],
+        rows: &mut Rows,
+        limit: usize,
+        mut gone: Option<(&mut Rows, fn(&A) -> bool)>,
+    ) -> bool {
+        let group = &mut self.groups[group as usize];
+        let mut value = Vec::new();
+        while !group.changed.is_empty() {
+            // As for updates: first load the slots of a chunk, then work on them.
+            let from = group.changed.len().saturating_sub(CHUNK);
+            let seen = |seen, at: &u32| seen ^ group.slots[*at as usize].key.low;
+            black_box(group.changed[from..].iter().fold(0, seen));
+            for i in (from..group.changed.len()).rev() {
+                if rows.size_bytes() >= limit {
+                    return true;
+                }
+                let at = group.changed[i] as usize;
+                let Slot { key, changed, .. } = group.slots[at];
+                let hash = group.key_hash(key, &self.keys);
+                let pushed = match &mut gone {
+                    Some((gone, is_gone)) if is_gone(&group.slots[at].value) => {
+                        group.with_key(key, |key| gone.push(hash, changed, &[], key))
+                    }
+                    _ => {
+                        value.clear();
+                        group.slots[at].value.encode_last(&mut value);
+                        let push = |key: &[u8]| {
+                            rows.push_parts(hash, changed, [&value, &[]], [key, suffix])
+                        };
+                        group.with_key(key, push)
+                    }
+                };
+                if pushed.is_err() {
+                    assert!(!rows.is_empty(), "a key's value stays below 4 GiB");
+                    return true;
+                }
+                group.slots[at].changed = CLEAN;
+                group.changed.pop();
+            }
+        }
+        false
     }
 
     /// Calls `f` with each key of a group and its value.
@@ -390,6 +529,27 @@ impl<A: Clone> Group<A> {
         self.len -= 1;
     }
 
+    fn relist_changed_if_any(&mut self) {
+        if !self.changed.is_empty() {
+            self.relist_changed();
+        }
+    }
+
+    /// Gives back what long keys that are gone have left in the arena, once it is more than half.
+    fn compact(&mut self, keys: &KeyGroups) {
+        if self.arena_dead < ARENA_DEAD_MIN || self.arena_dead * 2 < self.arena.len() {
+            return;
+        }
+        let mut arena = Vec::with_capacity(self.arena.len() - self.arena_dead);
+        for slot in self.slots.iter_mut().filter(|s| s.key.is_long()) {
+            let bytes = &self.arena[slot.key.range()];
+            let (offset, hash) = (arena.len() as u64, keys.hasher.long(bytes));
+            slot.key = Key::long(offset, bytes.len() as u32, hash);
+            arena.extend_from_slice(bytes);
+        }
+        (self.arena, self.arena_dead) = (arena, 0);
+    }
+
     /// Lists the changed slots again after slots have moved.
     fn relist_changed(&mut self) {
         self.changed.clear();
@@ -419,6 +579,21 @@ pub(crate) trait KeyedState: Any + Send {
     fn changed(&self) -> usize;
     /// Moves changed keys of a group, with their values encoded, to `rows`, until those hold `limit` bytes. True when some are left.
     fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool;
+    /// Moves what is due at this watermark, and at this time of the wall clock, to `rows`, until those hold about `limit` bytes. Nothing
+    /// moved: nothing more is due.
+    fn due(&mut self, _watermark: i64, _now_ms: i64, _rows: &mut Rows, _limit: usize) {}
+    /// When the wall clock next makes something due.
+    fn next_due_ms(&self) -> Option<i64> {
+        None
+    }
+    /// Moves what a commit makes due, beside what time has, to `rows`. Nothing moved: nothing more is due.
+    fn updates(&mut self, _rows: &mut Rows, _limit: usize) {}
+    /// Moves keys of entries that are gone to `rows`, until those hold `limit` bytes. True when some are left.
+    fn drain_removed(&mut self, _rows: &mut Rows, _limit: usize) -> bool {
+        false
+    }
+    /// Takes back the watermark that the operator had acted upon.
+    fn restore_watermark(&mut self, _at: i64) {}
     /// Takes an entry of the changelog: sets the key's value, or removes the key.
     fn restore(&mut self, group: u32, key: &[u8], value: Option<&[u8]>)
     -> Result<(), RestoreError>;
@@ -442,32 +617,7 @@ impl<A: State> KeyedState for Table<A> {
     }
 
     fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
-        let group = &mut self.groups[group as usize];
-        let mut value = Vec::new();
-        while !group.changed.is_empty() {
-            // As for updates: first load the slots of a chunk, then work on them.
-            let from = group.changed.len().saturating_sub(CHUNK);
-            let seen = |seen, at: &u32| seen ^ group.slots[*at as usize].key.low;
-            black_box(group.changed[from..].iter().fold(0, seen));
-            for i in (from..group.changed.len()).rev() {
-                if rows.size_bytes() >= limit {
-                    return true;
-                }
-                let at = group.changed[i] as usize;
-                let Slot { key, changed, .. } = group.slots[at];
-                value.clear();
-                group.slots[at].value.encode_last(&mut value);
-                let hash = group.key_hash(key, &self.keys);
-                let pushed = group.with_key(key, |key| rows.push(hash, changed, &value, key));
-                if pushed.is_err() {
-                    assert!(!rows.is_empty(), "a key's value stays below 4 GiB");
-                    return true;
-                }
-                group.slots[at].changed = CLEAN;
-                group.changed.pop();
-            }
-        }
-        false
+        self.drain(group, &[], rows, limit, None)
     }
 
     fn restore(

@@ -105,7 +105,12 @@ pub struct Driver {
     spare: Vec<Rows>,
     outputs: BTreeMap<String, Vec<OutRecord>>,
     changelog: BTreeMap<(String, u32), Changelog>,
+    /// What each operator had acted upon at the last commit.
+    watermarks: BTreeMap<String, i64>,
     next: usize,
+    now_ms: i64,
+    /// Bytes of results that are given out together.
+    fire_bytes: usize,
 }
 
 impl Driver {
@@ -152,7 +157,10 @@ impl Driver {
             spare: Vec::new(),
             outputs: BTreeMap::new(),
             changelog: BTreeMap::new(),
+            watermarks: BTreeMap::new(),
             next: 0,
+            now_ms: 0,
+            fire_bytes: limits.rows_bytes.min(64 << 10),
         })
     }
 
@@ -249,11 +257,125 @@ impl Driver {
                 source,
             })?;
         let frame = Frame::new(partition, batch, body, 0);
-        let worker = self.next % self.tasks.len();
+        let sources: Vec<usize> = sources.map(|(source, _)| source).collect();
+        // A partition has one reader, whose clock sees all of it; where there are no clocks, batches go round.
+        let at = if graph.needs_time() {
+            usize::try_from(partition).unwrap_or(0)
+        } else {
+            self.next
+        };
+        let worker = at % self.tasks.len();
         self.next += 1;
-        for (source, _) in sources {
+        for source in sources {
             self.call(worker, Input::Frame { source, frame })?;
         }
+        self.pass_time()
+    }
+
+    /// Says what time it is, in milliseconds since 1970, and calls whatever waits for it. 0 before it is first said.
+    ///
+    /// # Panics
+    /// When the plan fails.
+    pub fn set_clock(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+        for task in &mut self.tasks {
+            task.set_now(now_ms);
+        }
+        self.pass_time().unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// Lets the wall clock go on.
+    ///
+    /// # Panics
+    /// When the plan fails.
+    pub fn advance_clock(&mut self, by: std::time::Duration) {
+        self.set_clock(self.now_ms.saturating_add(crate::time::millis(by)));
+    }
+
+    /// Says that a partition of a topic is read, although nothing has come from it: its watermark is low.
+    ///
+    /// # Panics
+    /// When the plan fails, or no source reads the topic.
+    pub fn assign(&mut self, topic: &str, partition: i32) {
+        self.each_source(topic, partition, Task::assign);
+    }
+
+    /// Says that there is nothing to read in a partition at present: others need not wait for it.
+    ///
+    /// # Panics
+    /// When the plan fails, or no source reads the topic.
+    pub fn idle(&mut self, topic: &str, partition: i32) {
+        self.each_source(topic, partition, Task::idle);
+    }
+
+    /// Says that a partition is at its end.
+    ///
+    /// # Panics
+    /// When the plan fails, or no source reads the topic.
+    pub fn end(&mut self, topic: &str, partition: i32) {
+        self.each_source(topic, partition, Task::end);
+    }
+
+    fn each_source(&mut self, topic: &str, partition: i32, f: impl Fn(&mut Task, usize, i32)) {
+        let graph = std::sync::Arc::clone(self.app.graph());
+        let worker = usize::try_from(partition).unwrap_or(0) % self.tasks.len();
+        let mut sources = graph.sources().filter(|(_, t)| *t == topic).peekable();
+        assert!(sources.peek().is_some(), "no source reads \"{topic}\"");
+        for (source, _) in sources {
+            f(&mut self.tasks[worker], source, partition);
+        }
+        self.pass_time().unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// The watermark at an operator, the least over all workers: of a keyed operator, that of the rows that come to it.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    #[must_use]
+    pub fn watermark(&self, id: &str) -> i64 {
+        let operator = self.operator(id);
+        let is_keyed = self.app.graph().nodes()[operator].kind.is_keyed();
+        let known = self.tasks.iter().map(|t| t.watermark(operator));
+        if is_keyed {
+            known.min().unwrap_or(i64::MIN)
+        } else {
+            // A worker that reads nothing of it knows nothing.
+            known.filter(|at| *at != i64::MIN).min().unwrap_or(i64::MIN)
+        }
+    }
+
+    /// Tells every worker what every worker says of time, and gives out what that makes due.
+    fn pass_time(&mut self) -> Result<(), Error> {
+        let graph = std::sync::Arc::clone(self.app.graph());
+        if !graph.needs_time() {
+            return Ok(());
+        }
+        for (operator, _) in graph.keyed() {
+            self.pass_time_at(operator)?;
+        }
+        Ok(())
+    }
+
+    fn pass_time_at(&mut self, operator: usize) -> Result<(), Error> {
+        let marks: Vec<_> = self.tasks.iter().map(|t| t.mark_to(operator)).collect();
+        let mut rows = self.spare.pop().unwrap_or_default();
+        for worker in 0..self.tasks.len() {
+            for (from, mark) in marks.iter().enumerate() {
+                self.tasks[worker].mark_from(operator, from, *mark);
+            }
+            while let Some(port) = self.tasks[worker].due(operator, &mut rows, self.fire_bytes) {
+                self.call(
+                    worker,
+                    Input::Rows {
+                        operator,
+                        port,
+                        rows: &rows,
+                    },
+                )?;
+                rows.clear();
+            }
+        }
+        self.spare.push(rows);
         Ok(())
     }
 
@@ -350,31 +472,54 @@ impl Driver {
         let mut rows = self.spare.pop().unwrap_or_default();
         // Rows flow from an earlier operator to a later one only: each is drained when nothing can reach it any more.
         for (operator, node) in graph.keyed() {
-            let groups = self.keys.count();
-            for (worker, group) in
-                (0..self.tasks.len()).flat_map(|w| (0..groups).map(move |g| (w, g)))
-            {
+            if graph.needs_time() {
+                self.pass_time_at(operator)?;
+            }
+            let id = graph.id(operator);
+            let waits_for_time = node.kind.waits_for_time();
+            let emits_changes = node.emit == Emit::ChangedKeys && !waits_for_time;
+            for worker in 0..self.tasks.len() {
+                while waits_for_time
+                    && let Some(port) =
+                        self.tasks[worker].updates(operator, &mut rows, self.fire_bytes)
+                {
+                    self.fire(worker, operator, port, &mut rows)?;
+                }
+                for group in 0..self.keys.count() {
+                    let mut is_more = true;
+                    while is_more {
+                        is_more = self.tasks[worker].drain_changed(
+                            operator,
+                            group,
+                            &mut rows,
+                            self.fire_bytes,
+                        );
+                        for (head, key, value) in rows.iter() {
+                            let group = self.keys.group_of_hash(head.hash);
+                            let log = self.changelog.entry((id.clone(), group)).or_default();
+                            log.insert(key.to_vec(), value.to_vec());
+                        }
+                        if emits_changes {
+                            self.fire(worker, operator, Port::Fired, &mut rows)?;
+                        }
+                        rows.clear();
+                    }
+                }
                 let mut is_more = true;
                 while is_more {
                     is_more =
-                        self.tasks[worker].drain_changed(operator, group, &mut rows, 64 << 10);
-                    let log = self
-                        .changelog
-                        .entry((graph.id(operator), group))
-                        .or_default();
-                    log.extend(rows.iter().map(|(_, k, v)| (k.to_vec(), v.to_vec())));
-                    if node.emit == Emit::ChangedKeys && !rows.is_empty() {
-                        let port = Port::Fired;
-                        self.call(
-                            worker,
-                            Input::Rows {
-                                operator,
-                                port,
-                                rows: &rows,
-                            },
-                        )?;
+                        self.tasks[worker].drain_removed(operator, &mut rows, self.fire_bytes);
+                    for (head, key, _) in rows.iter() {
+                        let group = self.keys.group_of_hash(head.hash);
+                        if let Some(log) = self.changelog.get_mut(&(id.clone(), group)) {
+                            log.remove(key);
+                        }
                     }
                     rows.clear();
+                }
+                self.tasks[worker].committed(operator);
+                if let Some(at) = self.tasks[worker].acted_upon(operator) {
+                    self.watermarks.insert(id.clone(), at);
                 }
             }
         }
@@ -382,11 +527,36 @@ impl Driver {
         Ok(())
     }
 
-    /// Ends the input: what waits comes out, and a last commit is made.
+    fn fire(
+        &mut self,
+        worker: usize,
+        operator: usize,
+        port: Port,
+        rows: &mut Rows,
+    ) -> Result<(), Error> {
+        if !rows.is_empty() {
+            self.call(
+                worker,
+                Input::Rows {
+                    operator,
+                    port,
+                    rows,
+                },
+            )?;
+            rows.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the input: time comes to its end, so that what waits comes out, and a last commit is made.
     ///
     /// # Panics
     /// When the plan fails.
     pub fn finish(&mut self) {
+        for task in &mut self.tasks {
+            task.end_all();
+        }
+        self.pass_time().unwrap_or_else(|e| panic!("{e}"));
         self.commit();
     }
 
@@ -418,7 +588,14 @@ impl Driver {
                 }
             }
         }
+        for (id, at) in &self.watermarks {
+            for task in &mut next.tasks {
+                task.restore_watermark(self.operator(id), *at);
+            }
+        }
         next.changelog.clone_from(&self.changelog);
+        next.watermarks.clone_from(&self.watermarks);
+        next.set_clock(self.now_ms);
         next
     }
 
@@ -445,6 +622,7 @@ impl Driver {
             sum.records += of.records;
             sum.bad += of.bad;
             sum.null_keys += of.null_keys;
+            sum.late += of.late;
             sum
         };
         self.tasks.iter().fold(Counters::default(), add)

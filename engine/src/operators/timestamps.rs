@@ -1,0 +1,152 @@
+//! `with_timestamps`: gives rows their event time, and makes watermarks of it.
+
+use crate::{
+    flow::{Error, Flow, Input, Kind, Meta, Pipe, Scope, Stream},
+    time::{Bounded, Generator, PartOf, Watermarks},
+};
+
+/// Rows with a timestamp of their own; see [`Stream::with_timestamps`].
+pub struct Timestamped<'b, P, F, M> {
+    scope: Scope<'b>,
+    operator: usize,
+    pipe: P,
+    timestamp: F,
+    make: M,
+    ahead_max_ms: Option<i64>,
+}
+
+/// A stream whose rows have timestamps of their own.
+pub type WithTimestamps<'b, T, P, F, M> = Stream<'b, T, Timestamped<'b, P, F, M>>;
+
+impl<'b, T, P> Stream<'b, T, P> {
+    /// Gives each row the event time that `timestamp` reads from it, in milliseconds since 1970, and makes a watermark of it for each
+    /// partition: the greatest timestamp so far, less how far rows may come out of order, less one.
+    ///
+    /// Without this operator the time of a row is its record's, and within a partition it must not fall ([`Watermarks::monotonous`]).
+    /// Place it as early as you can: rows that a filter before it takes away do not move the watermark. The new timestamp is also that
+    /// of the records that sinks write.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("in").utf8()
+    ///         .try_map(|l| l.parse::<i64>())
+    ///         .with_timestamps(|ts| *ts, Duration::from_secs(2))
+    ///         .map(|ts| ((), ts)).sink("out");
+    /// });
+    /// driver.feed("in", ["5000", "9000"]);
+    /// assert_eq!(driver.read("out")[1].timestamp, 9000);
+    /// assert_eq!(driver.watermark("with_timestamps-1"), 9000 - 2000 - 1);
+    /// ```
+    pub fn with_timestamps<F: FnMut(&T) -> i64>(
+        self,
+        timestamp: F,
+        watermarks: impl Into<Watermarks>,
+    ) -> WithTimestamps<'b, T, P, F, impl Fn() -> Bounded> {
+        let Watermarks {
+            bound_ms,
+            ahead_max_ms,
+        } = watermarks.into();
+        let mut stream = self.with_generator(timestamp, move || Bounded::new(bound_ms));
+        stream.pipe.ahead_max_ms = ahead_max_ms;
+        stream
+    }
+
+    /// As [`Stream::with_timestamps`], with watermarks made in your own way: `make` gives a generator for each partition.
+    pub fn with_generator<G: Generator, F: FnMut(&T) -> i64, M: Fn() -> G>(
+        self,
+        timestamp: F,
+        make: M,
+    ) -> WithTimestamps<'b, T, P, F, M> {
+        let operator = self.scope.operator(Kind::Timestamps, &[self.node], None);
+        let pipe = Timestamped {
+            scope: self.scope,
+            operator,
+            pipe: self.pipe,
+            timestamp,
+            make,
+            ahead_max_ms: None,
+        };
+        Stream::new(self.scope, operator, pipe)
+    }
+}
+
+#[inline]
+fn step<T, G: Generator>(
+    scope: Scope<'_>,
+    operator: usize,
+    ahead_max: i64,
+    generator: &mut G,
+    mut timestamp: impl FnMut(&T) -> i64,
+    mut next: impl FnMut(Meta, T) -> Flow,
+) -> impl FnMut(Meta, T) -> Flow {
+    move |meta, item| {
+        let at = timestamp(&item);
+        if at > ahead_max {
+            return scope.bad(operator, meta.record, || {
+                format!(
+                    "its timestamp {at} is too far ahead of the wall clock: {} ms more than `ahead_max` allows",
+                    at.saturating_sub(ahead_max)
+                )
+            });
+        }
+        generator.observe(at);
+        next(
+            Meta {
+                timestamp: at,
+                ..meta
+            },
+            item,
+        )
+    }
+}
+
+impl<T, G: Generator, P: Pipe<T>, F: FnMut(&T) -> i64, M: Fn() -> G> Pipe<T>
+    for Timestamped<'_, P, F, M>
+{
+    const SHARED: bool = P::SHARED;
+
+    #[inline]
+    fn drive(self, f: impl FnMut(Meta, T) -> Flow) -> Flow {
+        let Self {
+            scope, operator, ..
+        } = self;
+        let of = match scope.call.input {
+            Input::Frame { source, frame } => PartOf {
+                operator: source,
+                partition: frame.partition(),
+            },
+            Input::Rows { operator, .. } => PartOf {
+                operator,
+                partition: -1,
+            },
+            Input::Tick => return Flow::Continue(()),
+        };
+        if scope.running().is_none() || !scope.slot(operator).clock.hears(of) {
+            return Flow::Continue(());
+        }
+        // Taken out, because counting a bad row borrows the slot.
+        let mut clock = std::mem::take(&mut scope.slot(operator).clock);
+        let Some(generator) = clock.generator(of, self.make) else {
+            let operator = scope
+                .running()
+                .map_or_else(String::new, |g| g.describe(operator));
+            return scope.broken(Error::StateType { operator });
+        };
+        let ahead_max = self
+            .ahead_max_ms
+            .map_or(i64::MAX, |ahead| scope.call.now_ms.saturating_add(ahead));
+        let flow = self.pipe.drive(step(
+            scope,
+            operator,
+            ahead_max,
+            generator,
+            self.timestamp,
+            f,
+        ));
+        scope.slot(operator).clock = clock;
+        flow
+    }
+}

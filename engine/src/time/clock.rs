@@ -1,0 +1,287 @@
+//! How timestamps become watermarks: a generator for each partition, and the clock of an operator that has several.
+
+use std::{any::Any, time::Duration};
+
+use super::{Mark, millis};
+
+/// Makes watermarks of the timestamps of one partition.
+///
+/// ```
+/// use engine::time::Generator;
+///
+/// /// Every thousandth row says how far time has come.
+/// #[derive(Default)]
+/// struct Thousandth { rows: u64, at: Option<i64> }
+///
+/// impl Generator for Thousandth {
+///     fn observe(&mut self, timestamp: i64) {
+///         self.rows += 1;
+///         if self.rows % 1000 == 0 { self.at = Some(timestamp) }
+///     }
+///     fn watermark(&self) -> i64 { self.at.unwrap_or(i64::MIN) }
+/// }
+/// ```
+pub trait Generator: Send + 'static {
+    /// A row has this timestamp, in milliseconds since 1970.
+    fn observe(&mut self, timestamp: i64);
+
+    /// Nothing more comes with this timestamp or an earlier one; `i64::MIN` while nothing is known. It may fall: what was said before
+    /// stays.
+    fn watermark(&self) -> i64;
+}
+
+/// A generator behind a box that can be opened again.
+pub(crate) trait AnyGenerator: Generator {
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+impl<G: Generator> AnyGenerator for G {
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The greatest timestamp so far, less a bound, less one: rows may come out of order by as much as the bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounded {
+    greatest: i64,
+    bound_ms: i64,
+}
+
+impl Bounded {
+    /// Rows come out of order by at most this many milliseconds.
+    #[must_use]
+    pub fn new(bound_ms: i64) -> Self {
+        Self {
+            greatest: i64::MIN,
+            bound_ms: bound_ms.max(0),
+        }
+    }
+}
+
+impl Generator for Bounded {
+    #[inline]
+    fn observe(&mut self, timestamp: i64) {
+        self.greatest = self.greatest.max(timestamp);
+    }
+
+    fn watermark(&self) -> i64 {
+        if self.greatest == i64::MIN {
+            i64::MIN
+        } else {
+            // Not below what means "nothing is known", and never the end.
+            self.greatest
+                .saturating_sub(self.bound_ms)
+                .saturating_sub(1)
+        }
+    }
+}
+
+/// How far out of order rows may come, and how far ahead of the wall clock. A `Duration` is the bound alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use engine::time::Watermarks;
+///
+/// // Two seconds out of order; a timestamp of more than an hour ahead is a bad row, so that it cannot make all others late.
+/// let watermarks = Watermarks::bounded(Duration::from_secs(2)).ahead_max(Duration::from_secs(3600));
+/// # let _: Watermarks = watermarks;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    pub(crate) bound_ms: i64,
+    pub(crate) ahead_max_ms: Option<i64>,
+}
+
+impl Watermarks {
+    /// Rows come out of order by at most `bound`, within a partition; what comes later still may be late.
+    #[must_use]
+    pub fn bounded(bound: Duration) -> Self {
+        Self {
+            bound_ms: millis(bound),
+            ahead_max_ms: None,
+        }
+    }
+
+    /// Within a partition timestamps never fall.
+    #[must_use]
+    pub fn monotonous() -> Self {
+        Self::bounded(Duration::ZERO)
+    }
+
+    /// A row with a timestamp of more than this ahead of the wall clock is a bad row (`on_bad`). Without it one wrong clock moves the
+    /// watermark ahead, and everything behind it is late.
+    #[must_use]
+    pub fn ahead_max(self, ahead: Duration) -> Self {
+        Self {
+            ahead_max_ms: Some(millis(ahead)),
+            ..self
+        }
+    }
+}
+
+impl From<Duration> for Watermarks {
+    fn from(bound: Duration) -> Self {
+        Self::bounded(bound)
+    }
+}
+
+/// Whose timestamps a part of a clock sees: an operator, and the partition of its topic (-1 for rows from a keyed operator).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartOf {
+    pub(crate) operator: usize,
+    pub(crate) partition: i32,
+}
+
+struct Part {
+    of: PartOf,
+    generator: Option<Box<dyn AnyGenerator>>,
+    idle: bool,
+    ended: bool,
+}
+
+/// The clock of one operator in one worker: a generator for each partition that the worker reads.
+#[derive(Default)]
+pub(crate) struct Clock {
+    /// The operators whose timestamps it hears: sources, or keyed operators.
+    origins: Vec<usize>,
+    parts: Vec<Part>,
+    /// No more partitions are to come.
+    ended: bool,
+}
+
+impl Clock {
+    fn part(&mut self, of: PartOf) -> &mut Part {
+        let at = self.parts.iter().position(|p| p.of == of);
+        let at = at.unwrap_or_else(|| {
+            self.parts.push(Part {
+                of,
+                generator: None,
+                idle: false,
+                ended: false,
+            });
+            self.parts.len() - 1
+        });
+        &mut self.parts[at]
+    }
+
+    /// A clock that hears these operators.
+    pub(crate) fn new(origins: Vec<usize>) -> Self {
+        Self {
+            origins,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn hears(&self, of: PartOf) -> bool {
+        self.origins.contains(&of.operator)
+    }
+
+    pub(crate) fn origins(&self) -> &[usize] {
+        &self.origins
+    }
+
+    /// The partition is read from now on; it starts with the lowest watermark.
+    pub(crate) fn assign(&mut self, of: PartOf) {
+        self.part(of);
+    }
+
+    /// Something came from the partition.
+    pub(crate) fn wake(&mut self, of: PartOf) {
+        self.part(of).idle = false;
+    }
+
+    pub(crate) fn set(&mut self, of: PartOf, idle: bool, ended: bool) {
+        let part = self.part(of);
+        (part.idle, part.ended) = (idle, ended);
+    }
+
+    /// Every partition is at its end, and no other will come.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The partition's generator, made when it is first asked for. `None`: there is one of another type.
+    pub(crate) fn generator<G: Generator>(
+        &mut self,
+        of: PartOf,
+        make: impl FnOnce() -> G,
+    ) -> Option<&mut G> {
+        let part = self.part(of);
+        let generator = part.generator.get_or_insert_with(|| Box::new(make()));
+        (**generator).as_any().downcast_mut()
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        if self.ended {
+            return Mark::END;
+        }
+        Mark::least(self.parts.iter().map(|part| {
+            if part.ended {
+                return Mark::END;
+            }
+            let watermark = part.generator.as_ref().map_or(i64::MIN, |g| g.watermark());
+            Mark {
+                // The end of time is no watermark of a partition that goes on.
+                at: watermark.min(i64::MAX - 1),
+                idle: part.idle,
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(partition: i32) -> PartOf {
+        PartOf {
+            operator: 0,
+            partition,
+        }
+    }
+
+    fn see(clock: &mut Clock, partition: i32, timestamp: i64) {
+        let generator = clock.generator(of(partition), || Bounded::new(10));
+        generator.unwrap().observe(timestamp);
+    }
+
+    #[test]
+    fn bounded_out_of_orderness_says_greatest_less_bound_less_one() {
+        let mut generator = Bounded::new(10);
+        assert_eq!(generator.watermark(), i64::MIN);
+        generator.observe(100);
+        generator.observe(90);
+        assert_eq!(generator.watermark(), 89);
+        let mut monotonous = Bounded::new(0);
+        monotonous.observe(5);
+        assert_eq!(monotonous.watermark(), 4, "another row of 5 may come");
+        monotonous.observe(-7);
+        assert_eq!(monotonous.watermark(), 4);
+    }
+
+    #[test]
+    fn timestamps_at_the_ends_of_time_do_not_wrap_round() {
+        let mut generator = Bounded::new(i64::MAX);
+        generator.observe(i64::MIN + 1);
+        assert_eq!(generator.watermark(), i64::MIN);
+        let mut clock = Clock::default();
+        see(&mut clock, 0, i64::MAX);
+        assert!(!clock.mark().is_end());
+    }
+
+    #[test]
+    fn a_partition_found_later_starts_at_the_lowest_watermark() {
+        let mut clock = Clock::default();
+        see(&mut clock, 0, 100);
+        assert_eq!(clock.mark().at, 89);
+        clock.assign(of(1));
+        assert_eq!(clock.mark().at, i64::MIN);
+        clock.set(of(1), true, false);
+        assert_eq!(clock.mark().at, 89, "unless it is known to hold nothing");
+        clock.set(of(0), false, true);
+        assert!(clock.mark().idle, "the other one is at its end");
+        clock.end();
+        assert!(clock.mark().is_end());
+    }
+}

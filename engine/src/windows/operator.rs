@@ -1,0 +1,290 @@
+//! The operator of windows: its sending half, its receiving half, and the streams of results and of late rows.
+
+use std::{any::Any, marker::PhantomData};
+
+use super::spec::{Rules, Window, WindowSpec, WindowState};
+use crate::{
+    batch::{Decode, Encode, row::decode_all},
+    flow::{
+        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Placement, Port, Scope, Shipped,
+        Slot, Stream, send,
+    },
+};
+
+/// Bytes of results that are made before they are taken.
+const FIRED_BYTES: usize = 256 << 10;
+
+/// Results of windows; see [`Windowed`](super::Windowed).
+pub struct Fired<'b, K, V, G> {
+    scope: Scope<'b>,
+    operator: usize,
+    item: PhantomData<fn() -> (K, V, G)>,
+}
+
+/// The stream of results: key, window, value.
+pub type Results<'b, K, V, G> = Stream<'b, (K, Window, <G as Fold<V>>::Out), Fired<'b, K, V, G>>;
+
+/// Rows that came too late; see [`Results::with_late`].
+pub struct Late<'b, K, V> {
+    scope: Scope<'b>,
+    operator: usize,
+    item: PhantomData<fn() -> (K, V)>,
+}
+
+impl<'b, K, V, O, G> Stream<'b, (K, Window, O), Fired<'b, K, V, G>> {
+    /// The results, and beside them the rows that came too late for all of their windows: with their keys, what the windows would have
+    /// made of them, and their timestamps. Without it they are counted only.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::{testing::Driver, windows::Tumbling};
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     let (sums, late) = s.source("in").utf8()
+    ///         .try_map(|l| l.parse::<i64>())
+    ///         .with_timestamps(|n| *n, Duration::ZERO)
+    ///         .key_by(|_| "all")
+    ///         .window(Tumbling::of(Duration::from_millis(10)))
+    ///         .sum(|n| *n)
+    ///         .with_late();
+    ///     sums.map(|(key, _, sum)| (key, sum)).sink("sums");
+    ///     late.map(|(key, n)| (key, n)).sink("late");
+    /// });
+    /// driver.feed("in", ["1", "2", "15"]);
+    /// driver.feed("in", ["3"]);
+    /// driver.finish();
+    /// assert_eq!(driver.read("sums").len(), 2);
+    /// assert_eq!(driver.read("late")[0].value_u64(), Some(3));
+    /// assert_eq!(driver.counters("window-1").late, 1);
+    /// ```
+    pub fn with_late(self) -> (Self, Stream<'b, (K, V), Late<'b, K, V>>) {
+        let scope = self.scope;
+        let operator = self.pipe.operator;
+        scope.learn(operator, |n| n.reads_late = true);
+        let node = scope.operator(Kind::Late, &[operator], None);
+        let late = Late {
+            scope,
+            operator,
+            item: PhantomData,
+        };
+        (self, Stream::new(scope, node, late))
+    }
+}
+
+/// What a keyed stream, a kind of windows and a fold are together.
+pub(super) fn windowed<'b, T, P, F, K, W, V, G>(
+    keyed: Keyed<'b, T, P, F, K>,
+    spec: W,
+    rules: Rules,
+    mut fold: G,
+    part: impl FnMut(&T, &mut Vec<u8>),
+) -> Results<'b, K, V, G>
+where
+    P: Pipe<T>,
+    F: FnMut(T) -> K,
+    K: Encode,
+    W: WindowSpec,
+    V: Decode<'b>,
+    G: Merge<V>,
+{
+    let Keyed {
+        scope,
+        pipe,
+        node,
+        key,
+        ..
+    } = keyed;
+    let operator = scope.operator(Kind::Window, &[node], None);
+    scope.learn(operator, |n| {
+        n.emit = rules.emit;
+        n.note = Some(note(&spec, rules));
+    });
+    if let Some(problem) = spec.problem() {
+        scope.fail(Error::Window { problem });
+    }
+    if let Some(graph) = scope.running() {
+        take_in(scope, graph, operator, spec, rules, &mut fold);
+        let mut slot = scope.slot(operator);
+        let Slot {
+            rows,
+            scratch,
+            counters,
+            ..
+        } = &mut *slot;
+        let placement: &Placement = scope.call.placement;
+        let mut ship = Shipped {
+            key,
+            value: part,
+            placement,
+            rows,
+            scratch,
+            limit: scope.call.limits.rows_bytes,
+            operator,
+            null_keys: &mut counters.null_keys,
+        };
+        send(scope, pipe, &mut ship);
+    }
+    let pipe = Fired {
+        scope,
+        operator,
+        item: PhantomData,
+    };
+    Stream::new(scope, operator, pipe)
+}
+
+fn note(spec: &impl WindowSpec, rules: Rules) -> String {
+    if rules.lateness_ms > 0 {
+        format!("{spec}; allowed lateness {} ms", rules.lateness_ms)
+    } else {
+        spec.to_string()
+    }
+}
+
+/// Makes sure that the state is there, takes in rows that came for it, and gives out what is due.
+fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
+    scope: Scope<'b>,
+    graph: &Graph,
+    operator: usize,
+    spec: W,
+    rules: Rules,
+    fold: &mut G,
+) {
+    let mut slot = scope.slot(operator);
+    let Slot {
+        state,
+        counters,
+        watermark,
+        late,
+        fired,
+        ..
+    } = &mut *slot;
+    let keys = scope.call.placement.keys;
+    let state: &mut dyn Any = &mut **state
+        .get_or_insert_with(|| Box::new(spec.state::<G::State>(keys, fold.initial(), rules)));
+    let Some(state) = state.downcast_mut::<W::State<G::State>>() else {
+        let operator = graph.describe(operator);
+        return scope.fail(Error::StateType { operator });
+    };
+    let watermark = watermark.unwrap_or(i64::MIN);
+    if let Some(rows) = scope.rows(operator, Port::Sent) {
+        counters.records += rows.len() as u64;
+        let reads_late = graph.node(operator).is_some_and(|n| n.reads_late);
+        let mut too_late = 0;
+        // Two closures need the fold, one after the other and never at once.
+        let fold = std::cell::RefCell::new(fold);
+        let is_ok = state.take(
+            rows,
+            watermark,
+            &mut |state, other| fold.borrow_mut().merge(state, other),
+            |state, value| match decode_all(value) {
+                Some(item) => {
+                    fold.borrow_mut().step(state, item);
+                    true
+                }
+                None => false,
+            },
+            |index| {
+                too_late += 1;
+                if reads_late {
+                    let head = &rows.heads()[index];
+                    let (value, key) = (rows.value(index), rows.key(index));
+                    // A part of rows that did fit.
+                    let _ = late.push(head.hash, head.timestamp, value, key);
+                }
+            },
+        );
+        counters.late += too_late;
+        if !is_ok {
+            let operator = graph.describe(operator);
+            scope.fail(Error::Undecodable { operator });
+        }
+    } else if let Some(rows) = scope.rows(operator, Port::Due) {
+        let for_commit = rows.heads().first().is_some_and(|h| h.hash == 1);
+        let mut merge = |state: &mut G::State, other| fold.merge(state, other);
+        let limit = FIRED_BYTES.min(scope.call.limits.rows_bytes);
+        state.fire(for_commit, watermark, &mut merge, fired, limit);
+    }
+}
+
+#[cold]
+fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
+    let operator = scope
+        .running()
+        .map_or_else(String::new, |g| g.describe(operator));
+    scope.broken(Error::Undecodable { operator })
+}
+
+impl<'b, K: Decode<'b>, V, O, G: Fold<V, Out = O>> Pipe<(K, Window, O)> for Fired<'b, K, V, G> {
+    const SHARED: bool = false;
+
+    #[inline]
+    fn drive(self, mut f: impl FnMut(Meta, (K, Window, O)) -> Flow) -> Flow {
+        let Self {
+            scope, operator, ..
+        } = self;
+        each_row::<(Window, G::State)>(
+            scope,
+            operator,
+            Port::Fired,
+            |meta, key, (window, state)| {
+                let Some(key) = decode_all(key) else {
+                    return undecodable(scope, operator);
+                };
+                match G::out(state) {
+                    Some(out) => f(meta, (key, window, out)),
+                    None => Flow::Continue(()),
+                }
+            },
+        )
+    }
+}
+
+impl<'b, K: Decode<'b>, V: Decode<'b>> Pipe<(K, V)> for Late<'b, K, V> {
+    const SHARED: bool = false;
+
+    #[inline]
+    fn drive(self, mut f: impl FnMut(Meta, (K, V)) -> Flow) -> Flow {
+        let Self {
+            scope, operator, ..
+        } = self;
+        each_row(
+            scope,
+            operator,
+            Port::Late,
+            |meta, key, value| match decode_all(key) {
+                Some(key) => f(meta, (key, value)),
+                None => undecodable(scope, operator),
+            },
+        )
+    }
+}
+
+/// Calls `f` with each row that came for an entrance, its value decoded.
+#[inline]
+fn each_row<'b, V: Decode<'b>>(
+    scope: Scope<'b>,
+    operator: usize,
+    port: Port,
+    mut f: impl FnMut(Meta, &'b [u8], V) -> Flow,
+) -> Flow {
+    let Some(rows) = scope.rows(operator, port) else {
+        return Flow::Continue(());
+    };
+    let (data, first) = (rows.data(), scope.call.from.index as usize);
+    for (index, head) in rows.heads().iter().enumerate().skip(first) {
+        if scope.is_enough((index - first) as u32) {
+            return scope.stopped_before(index as u32);
+        }
+        let Some(value) = decode_all(head.value_of(data)) else {
+            return undecodable(scope, operator);
+        };
+        let meta = Meta {
+            timestamp: head.timestamp,
+            record: index as u32,
+        };
+        if f(meta, head.key_of(data), value).is_break() {
+            return scope.stopped_at(index as u32);
+        }
+    }
+    Flow::Continue(())
+}

@@ -1,0 +1,629 @@
+//! State of tumbling and hopping windows: a table for each slice of time, so that a row updates one value, and a closed slice is let go
+//! of at once.
+//!
+//! ```text
+//! slices   [start | table: key → value] [start | table] …        window = the slices between its start and end, joined key by key
+//! ```
+
+use std::collections::VecDeque;
+
+use super::spec::{Rules, Slicing, Window, WindowState};
+use crate::{
+    batch::{Encode, Rows},
+    flow::Emit,
+    state::{CHUNK, Key, KeyGroups, KeyedState, RestoreError, State, Table},
+};
+
+struct Slice<A> {
+    table: Table<A>,
+    start: i64,
+    /// End of the first window that it belongs to.
+    first_end: i64,
+    last_end: i64,
+    /// Something of it is in the changelog.
+    is_logged: bool,
+}
+
+/// A window that is being given out.
+struct Firing {
+    end: i64,
+    /// The slices of it that are joined already, and the slot to go on with.
+    joined: usize,
+    slot: usize,
+    is_joining: bool,
+}
+
+/// See the module's head.
+pub struct Slices<A> {
+    slicing: Slicing,
+    rules: Rules,
+    /// As they lie in the changelog.
+    groups: KeyGroups,
+    initial: A,
+    /// By number; the numbers stay while slices come and go.
+    slices: Vec<Option<Slice<A>>>,
+    free: Vec<usize>,
+    /// Start and number, by start.
+    order: VecDeque<(i64, usize)>,
+    /// The slice of the last row.
+    last: (i64, usize),
+    /// Windows with a last millisecond up to this were given out.
+    closed: i64,
+    /// Slices that were past at this watermark are gone.
+    expired: i64,
+    /// End of the next window to be given out.
+    next_end: i64,
+    firing: Option<Firing>,
+    /// Where slices of one window are joined.
+    joined: Table<Option<A>>,
+    /// Keys of windows that were given out, changed by late rows since; the time is the slice's start.
+    hints: Rows,
+    hints_at: usize,
+    /// A commit is giving out hints.
+    is_updating: bool,
+    /// Rows came since that was done last.
+    has_fresh: bool,
+    /// What `hints` have given out for the key at hand.
+    seen: Vec<i64>,
+    /// Slices that are gone, and stand in the changelog still: start, table, slot to go on with.
+    dead: Vec<(i64, Table<A>, usize)>,
+    spare: Vec<Table<A>>,
+    buffer: Vec<u8>,
+    /// Numbers of the slices of a chunk's rows.
+    chunk: Vec<usize>,
+}
+
+const LATE: usize = usize::MAX;
+/// Tables kept for slices to come.
+const SPARE_MAX: usize = 4;
+
+impl<A: State> Slices<A> {
+    pub(super) fn new(slicing: Slicing, groups: KeyGroups, initial: A, rules: Rules) -> Self {
+        Self {
+            slicing,
+            rules,
+            groups,
+            joined: Table::new(groups.single(), None),
+            initial,
+            slices: Vec::new(),
+            free: Vec::new(),
+            order: VecDeque::new(),
+            last: (i64::MAX, 0),
+            closed: i64::MIN,
+            expired: i64::MIN,
+            next_end: i64::MAX,
+            firing: None,
+            hints: Rows::new(),
+            hints_at: 0,
+            is_updating: false,
+            has_fresh: false,
+            seen: Vec::new(),
+            dead: Vec::new(),
+            spare: Vec::new(),
+            buffer: Vec::new(),
+            chunk: Vec::new(),
+        }
+    }
+
+    fn slice(&self, number: usize) -> &Slice<A> {
+        self.slices[number]
+            .as_ref()
+            .expect("only slices that are there are numbered")
+    }
+
+    fn slice_mut(&mut self, number: usize) -> &mut Slice<A> {
+        self.slices[number]
+            .as_mut()
+            .expect("only slices that are there are numbered")
+    }
+
+    /// The number of the slice that begins at `start`; made if it is not there.
+    fn number(&mut self, start: i64) -> usize {
+        if self.last.0 == start {
+            return self.last.1;
+        }
+        let number = match self.order.binary_search_by_key(&start, |(s, _)| *s) {
+            Ok(at) => self.order[at].1,
+            Err(at) => self.open(start, at),
+        };
+        self.last = (start, number);
+        number
+    }
+
+    #[cold]
+    fn open(&mut self, start: i64, at: usize) -> usize {
+        let make = || Table::new(self.groups.single(), self.initial.clone());
+        let table = self.spare.pop().unwrap_or_else(make);
+        let last_end = self.slicing.last_end(start);
+        let slice = Slice {
+            table,
+            start,
+            first_end: self.slicing.next_end(start, i64::MIN).unwrap_or(last_end),
+            last_end,
+            is_logged: false,
+        };
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slices.push(None);
+            self.slices.len() - 1
+        });
+        self.slices[number] = Some(slice);
+        self.order.insert(at, (start, number));
+        let next = self.slicing.next_end(start, self.closed);
+        self.next_end = self.next_end.min(next.unwrap_or(i64::MAX));
+        number
+    }
+
+    fn find_next_end(&self) -> i64 {
+        let next = |(start, _): &(i64, usize)| self.slicing.next_end(*start, self.closed);
+        self.order.iter().filter_map(next).min().unwrap_or(i64::MAX)
+    }
+
+    /// The slices of a window, by start.
+    fn of_window(&self, window: Window) -> impl Iterator<Item = usize> {
+        let from = self
+            .order
+            .partition_point(|(start, _)| *start < window.start);
+        let to = self.order.partition_point(|(start, _)| *start < window.end);
+        self.order.range(from..to).map(|(_, number)| *number)
+    }
+
+    /// Lets go of slices that no window needs any more.
+    fn expire(&mut self, watermark: i64) {
+        self.expired = self.expired.max(watermark);
+        while let Some((_, number)) = self.order.front()
+            && let number = *number
+            && self
+                .rules
+                .is_past(self.slice(number).last_end - 1, watermark)
+        {
+            self.order.pop_front();
+            self.free.push(number);
+            self.last = (i64::MAX, 0);
+            if let Some(slice) = self.slices[number].take() {
+                if slice.is_logged {
+                    self.dead.push((slice.start, slice.table, 0));
+                } else {
+                    self.keep(slice.table);
+                }
+            }
+        }
+    }
+
+    /// Keeps a table for a slice to come.
+    fn keep(&mut self, mut table: Table<A>) {
+        if self.spare.len() < SPARE_MAX {
+            table.clear();
+            self.spare.push(table);
+        }
+    }
+
+    fn has_updates(&self) -> bool {
+        match self.rules.emit {
+            Emit::ChangedKeys => self.has_fresh,
+            _ => !self.hints.is_empty(),
+        }
+    }
+
+    /// Whether a slice would be let go of whose changes were not given out.
+    fn must_update_first(&self, watermark: i64) -> bool {
+        let is_past = |number: usize| {
+            self.rules
+                .is_past(self.slice(number).last_end - 1, watermark)
+        };
+        self.rules.lateness_ms > 0
+            && self.order.front().is_some_and(|(_, n)| is_past(*n))
+            && self.has_updates()
+    }
+
+    fn is_closing(&self, watermark: i64) -> bool {
+        // At the end of time everything is closed; `i64::MAX` is no window's end.
+        let is_next = self.next_end != i64::MAX
+            && self.next_end.saturating_sub(1) <= self.rules.closed(watermark);
+        self.firing.is_some() || is_next
+    }
+
+    /// Gives out the windows that close, in the order of their ends.
+    fn fire_closed(
+        &mut self,
+        watermark: i64,
+        merge: &mut dyn FnMut(&mut A, A),
+        out: &mut Rows,
+        limit: usize,
+    ) {
+        while self.is_closing(watermark) {
+            let mut firing = self.firing.take().unwrap_or(Firing {
+                end: self.next_end,
+                joined: 0,
+                slot: 0,
+                is_joining: !self.slicing.is_tumbling(),
+            });
+            if !self.fire_window(&mut firing, merge, out, limit) {
+                self.firing = Some(firing);
+                return;
+            }
+            self.closed = firing.end - 1;
+            self.next_end = self.find_next_end();
+        }
+    }
+
+    /// One piece of a window. True when it is given out.
+    fn fire_window(
+        &mut self,
+        firing: &mut Firing,
+        merge: &mut dyn FnMut(&mut A, A),
+        out: &mut Rows,
+        limit: usize,
+    ) -> bool {
+        let window = self.slicing.window(firing.end);
+        if firing.is_joining {
+            let numbers: Vec<usize> = self.of_window(window).collect();
+            if let [only] = numbers[..] {
+                // Nothing to join: as a tumbling window.
+                return self.emit_slice(only, window, firing, out, limit);
+            }
+            while let Some(&number) = numbers.get(firing.joined) {
+                let table = &self.slices[number]
+                    .as_ref()
+                    .expect("it is in the order")
+                    .table;
+                let (joined, mut left) = (&mut self.joined, limit / 64 + 1);
+                let next = table.walk(0, firing.slot, |hash, key, value| {
+                    joined.update_hashed(key, Key::short(key), hash, 0, |sum| {
+                        join(sum, value, merge)
+                    });
+                    left -= 1;
+                    left > 0
+                });
+                match next {
+                    Some(slot) => {
+                        firing.slot = slot;
+                        return false;
+                    }
+                    None => (firing.joined, firing.slot) = (firing.joined + 1, 0),
+                }
+            }
+            firing.is_joining = false;
+        }
+        if self.slicing.is_tumbling() {
+            let number = self.of_window(window).next();
+            return number.is_none_or(|n| self.emit_slice(n, window, firing, out, limit));
+        }
+        let buffer = &mut self.buffer;
+        let next = self.joined.walk(0, firing.slot, |hash, key, value| {
+            if let Some(value) = value {
+                emit(out, hash, key, window, value, buffer);
+            }
+            out.size_bytes() < limit
+        });
+        firing.slot = next.unwrap_or(0);
+        if next.is_none() {
+            self.joined.clear();
+        }
+        next.is_none()
+    }
+
+    fn emit_slice(
+        &mut self,
+        number: usize,
+        window: Window,
+        firing: &mut Firing,
+        out: &mut Rows,
+        limit: usize,
+    ) -> bool {
+        let table = &self.slices[number]
+            .as_ref()
+            .expect("it is in the order")
+            .table;
+        let buffer = &mut self.buffer;
+        let next = table.walk(0, firing.slot, |hash, key, value| {
+            emit(out, hash, key, window, value, buffer);
+            out.size_bytes() < limit
+        });
+        firing.slot = next.unwrap_or(0);
+        next.is_none()
+    }
+
+    /// Gives out windows that were changed: after they had closed, or, where that is wanted, before too.
+    fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
+        let is_early = self.rules.emit == Emit::ChangedKeys;
+        if !self.is_updating {
+            if is_early {
+                self.hints.clear();
+                let (slices, hints) = (&self.slices, &mut self.hints);
+                for (start, number) in &self.order {
+                    let table = &slices[*number].as_ref().expect("it is in the order").table;
+                    table.each_changed(|hash, key, _| {
+                        let _ = hints.push(hash, *start, &[], key);
+                    });
+                }
+            }
+            self.hints.sort();
+            (self.is_updating, self.has_fresh) = (true, false);
+            self.hints_at = 0;
+        }
+        let hints = std::mem::take(&mut self.hints);
+        let mut seen = std::mem::take(&mut self.seen);
+        while self.hints_at < hints.len() && out.size_bytes() < limit {
+            let at = self.hints_at;
+            let (head, key) = (hints.heads()[at], hints.key(at));
+            if at == 0 || hints.heads()[at - 1].hash != head.hash || hints.key(at - 1) != key {
+                seen.clear();
+            }
+            let mut after = i64::MIN;
+            while let Some(end) = self.slicing.next_end(head.timestamp, after) {
+                after = end - 1;
+                // Of a window that is past some slices may be gone.
+                let is_wanted = (is_early || end - 1 <= self.closed)
+                    && !self.rules.is_past(end - 1, self.expired);
+                if is_wanted && !seen.contains(&end) {
+                    seen.push(end);
+                    self.emit_key(head.hash, key, self.slicing.window(end), merge, out);
+                }
+            }
+            self.hints_at += 1;
+        }
+        let is_done = self.hints_at >= hints.len();
+        (self.hints, self.seen) = (hints, seen);
+        if is_done {
+            self.hints.clear();
+            self.is_updating = false;
+            self.hints_at = 0;
+        }
+    }
+
+    /// Gives out one key's value in one window.
+    fn emit_key(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        window: Window,
+        merge: &mut dyn FnMut(&mut A, A),
+        out: &mut Rows,
+    ) {
+        let mut sum = None;
+        for number in self.of_window(window) {
+            if let Some(value) = self.slice(number).table.find_hashed(key, hash) {
+                join(&mut sum, value, merge);
+            }
+        }
+        if let Some(sum) = sum {
+            emit(out, hash, key, window, &sum, &mut self.buffer);
+        }
+    }
+}
+
+fn join<A: Clone>(sum: &mut Option<A>, value: &A, merge: &mut dyn FnMut(&mut A, A)) {
+    match sum {
+        Some(sum) => merge(sum, value.clone()),
+        None => *sum = Some(value.clone()),
+    }
+}
+
+/// Writes a result as a row: the window before the value, the window's last millisecond as timestamp.
+pub(super) fn emit<A: Encode>(
+    out: &mut Rows,
+    hash: u64,
+    key: &[u8],
+    window: Window,
+    value: &A,
+    buffer: &mut Vec<u8>,
+) {
+    buffer.clear();
+    window.encode(buffer);
+    value.encode_last(buffer);
+    // Results are taken away long before they reach 4 GiB.
+    let pushed = out.push(hash, window.max_timestamp(), buffer, key);
+    assert!(pushed.is_ok(), "a key and its value stay below 4 GiB");
+}
+
+impl<A: State> WindowState<A> for Slices<A> {
+    fn take<'r>(
+        &mut self,
+        rows: &'r Rows,
+        watermark: i64,
+        _: &mut dyn FnMut(&mut A, A),
+        mut step: impl FnMut(&mut A, &'r [u8]) -> bool,
+        mut late: impl FnMut(usize),
+    ) -> bool {
+        let data = rows.data();
+        let (mut is_ok, mut index) = (true, 0);
+        self.has_fresh = true;
+        let keeps_hints = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
+        for chunk in rows.heads().chunks(CHUNK) {
+            let mut numbers = std::mem::take(&mut self.chunk);
+            numbers.clear();
+            for head in chunk {
+                let start = self.slicing.slice(head.timestamp);
+                let last_end = self.slicing.last_end(start);
+                numbers.push(if self.rules.is_past(last_end - 1, watermark) {
+                    LATE
+                } else {
+                    self.number(start)
+                });
+            }
+            // As in a plain table: first the loads, all at once, then the probes.
+            let mut seen = 0;
+            for (head, number) in chunk.iter().zip(&numbers) {
+                if let Some(Some(slice)) = self.slices.get(*number) {
+                    seen ^= slice.table.home(head.hash);
+                }
+            }
+            std::hint::black_box(seen);
+            for (head, number) in chunk.iter().zip(&numbers) {
+                index += 1;
+                if *number == LATE {
+                    late(index - 1);
+                    continue;
+                }
+                let (at, len) = head.key_range();
+                let packed = Key::short_at(data, at, len);
+                let key = head.key_of(data);
+                let closed = self.closed;
+                let slice = self.slice_mut(*number);
+                slice
+                    .table
+                    .update_hashed(key, packed, head.hash, head.timestamp, |value| {
+                        is_ok &= step(value, head.value_of(data));
+                    });
+                if keeps_hints && slice.first_end - 1 <= closed {
+                    let start = slice.start;
+                    let _ = self.hints.push(head.hash, start, &[], key);
+                }
+            }
+            self.chunk = numbers;
+        }
+        is_ok
+    }
+
+    fn fire(
+        &mut self,
+        for_commit: bool,
+        watermark: i64,
+        merge: &mut dyn FnMut(&mut A, A),
+        out: &mut Rows,
+        limit: usize,
+    ) {
+        if for_commit || self.is_updating {
+            self.fire_updates(merge, out, limit);
+        } else {
+            self.fire_closed(watermark, merge, out, limit);
+        }
+    }
+}
+
+/// The dummy row that asks the plan's half of the operator for what is due; a commit's has another hash.
+pub(super) fn ask(rows: &mut Rows, watermark: i64, for_commit: bool) {
+    let _ = rows.push(u64::from(for_commit), watermark, &[], &[]);
+}
+
+impl<A: State> KeyedState for Slices<A> {
+    fn len(&self) -> usize {
+        let numbers = self.order.iter().map(|(_, n)| *n);
+        numbers.map(|n| self.slice(n).table.len()).sum()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let numbers = self.order.iter().map(|(_, n)| *n);
+        let live: usize = numbers.map(|n| self.slice(n).table.memory_bytes()).sum();
+        let spare: usize = self.spare.iter().map(Table::memory_bytes).sum();
+        let dead: usize = self.dead.iter().map(|(_, t, _)| t.memory_bytes()).sum();
+        live + spare + dead + self.joined.memory_bytes() + self.hints.size_bytes()
+    }
+
+    fn changed(&self) -> usize {
+        let numbers = self.order.iter().map(|(_, n)| *n);
+        numbers.map(|n| self.slice(n).table.changed()).sum()
+    }
+
+    fn due(&mut self, watermark: i64, _: i64, rows: &mut Rows, _: usize) {
+        if self.is_updating {
+            ask(rows, watermark, true);
+        } else if self.is_closing(watermark) {
+            ask(rows, watermark, false);
+        } else if self.must_update_first(watermark) {
+            ask(rows, watermark, true);
+        } else {
+            self.closed = self.closed.max(self.rules.closed(watermark));
+            self.expire(watermark);
+        }
+    }
+
+    fn updates(&mut self, rows: &mut Rows, _: usize) {
+        if self.is_updating || self.has_updates() {
+            ask(rows, self.closed, true);
+        }
+    }
+
+    fn drain_changed(&mut self, _: u32, rows: &mut Rows, limit: usize) -> bool {
+        for (start, number) in &self.order {
+            let Some(slice) = &mut self.slices[*number] else {
+                continue;
+            };
+            if slice.table.changed() > 0 {
+                slice.is_logged = true;
+                let suffix = start.to_be_bytes();
+                if slice.table.drain(0, &suffix, rows, limit, None) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn drain_removed(&mut self, rows: &mut Rows, limit: usize) -> bool {
+        while let Some((start, table, slot)) = self.dead.last_mut() {
+            let (start, suffix) = (*start, start.to_be_bytes());
+            let next = table.walk(0, *slot, |hash, key, _| {
+                let _ = rows.push_parts(hash, start, [&[], &[]], [key, &suffix]);
+                rows.size_bytes() < limit
+            });
+            if let Some(next) = next {
+                *slot = next;
+                return true;
+            }
+            if let Some((_, table, _)) = self.dead.pop() {
+                self.keep(table);
+            }
+        }
+        false
+    }
+
+    fn restore_watermark(&mut self, at: i64) {
+        self.closed = self.closed.max(self.rules.closed(at));
+        self.expired = self.expired.max(at);
+        self.next_end = self.find_next_end();
+    }
+
+    fn restore(
+        &mut self,
+        group: u32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), RestoreError> {
+        let Some((key, start)) = key.split_last_chunk::<8>() else {
+            return Err(RestoreError::Value { bytes: key.len() });
+        };
+        let actual = self.groups.group(key);
+        if actual != group {
+            return Err(RestoreError::WrongGroup { group, actual });
+        }
+        let number = self.number(i64::from_be_bytes(*start));
+        let slice = self.slice_mut(number);
+        slice.is_logged = true;
+        slice.table.restore(0, key, value)
+    }
+
+    fn drop_group(&mut self, group: u32) {
+        let groups = self.groups;
+        for slice in self.slices.iter_mut().flatten() {
+            let mut keys = Rows::new();
+            let _ = slice.table.walk(0, 0, |hash, key, _| {
+                if groups.group_of_hash(hash) == group {
+                    let _ = keys.push(hash, 0, &[], key);
+                }
+                true
+            });
+            for (_, key, _) in keys.iter() {
+                // Taking a key out of a table of one group cannot fail.
+                let _ = slice.table.restore(0, key, None);
+            }
+        }
+    }
+
+    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
+        let (mut bytes, mut whole) = (Vec::new(), Vec::new());
+        for (start, number) in &self.order {
+            let _ = self.slice(*number).table.walk(0, 0, |hash, key, value| {
+                if self.groups.group_of_hash(hash) == group {
+                    bytes.clear();
+                    value.encode_last(&mut bytes);
+                    whole.clear();
+                    whole.extend_from_slice(key);
+                    whole.extend_from_slice(&start.to_be_bytes());
+                    f(&whole, &bytes);
+                }
+                true
+            });
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! `window`: what users write between `key_by` and the fold.
+
+use std::time::Duration;
+
+use super::{
+    operator::{Results, windowed},
+    spec::{Rules, Tumbling, WindowSpec},
+};
+use crate::{
+    batch::{Decode, Encode},
+    flow::{
+        Aggregating, Averaging, Counting, Emit, Extreme, Fold, Keyed, Merge, Merging, Number, Pipe,
+        Reducing, Summing, Topping,
+    },
+    state::State,
+    time::millis,
+};
+
+/// Rows that are grouped by key and window, and wait to be told what is done with each group.
+#[must_use = "windows do nothing before a fold such as `.count()` or `.sum(…)`"]
+pub struct Windowed<'b, T, P, F, K, W> {
+    keyed: Keyed<'b, T, P, F, K>,
+    spec: W,
+    rules: Rules,
+}
+
+impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
+    /// Groups the rows of each key by windows of event time: [`Tumbling`], [`Hopping`](super::Hopping), [`Sliding`](super::Sliding) or
+    /// [`Session`](super::Session). A window's result is given out when the watermark has passed its end.
+    pub fn window<W: WindowSpec>(self, spec: W) -> Windowed<'b, T, P, F, K, W> {
+        Windowed {
+            keyed: self,
+            spec,
+            rules: Rules {
+                lateness_ms: 0,
+                emit: Emit::OnClose,
+            },
+        }
+    }
+}
+
+impl<'b, T, P, F, K, W: WindowSpec> Windowed<'b, T, P, F, K, W> {
+    /// Keeps windows for this long after they have closed: a row that comes in this time changes the result, which is given out again at
+    /// the next commit. It costs the memory of that time.
+    pub fn allowed_lateness(mut self, lateness: Duration) -> Self {
+        self.rules.lateness_ms = millis(lateness).min(super::spec::TIME_MAX);
+        self
+    }
+
+    /// Gives out the results of windows that have changed at each commit too, before they close.
+    pub fn emit_each_commit(mut self) -> Self {
+        self.rules.emit = Emit::ChangedKeys;
+        self
+    }
+
+    /// Gives out one result for each key and window, when its end and the allowed lateness have passed; nothing is corrected later.
+    pub fn emit_final(mut self) -> Self {
+        self.rules.emit = Emit::Final;
+        self
+    }
+}
+
+impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
+    Windowed<'b, T, P, F, K, W>
+{
+    fn part<V: Decode<'b>, G: Merge<V>>(
+        self,
+        fold: G,
+        part: impl FnMut(&T, &mut Vec<u8>),
+    ) -> Results<'b, K, V, G> {
+        windowed(self.keyed, self.spec, self.rules, fold, part)
+    }
+
+    /// Folds rows in a way of your own, whose parts can be joined: see [`Merge`].
+    pub fn fold<G: Merge<T>>(self, fold: G) -> Results<'b, K, T, G>
+    where
+        T: Encode + Decode<'b>,
+    {
+        self.part(fold, T::encode_last)
+    }
+
+    /// Counts the rows of each key and window. Nothing but the key crosses to its owner.
+    pub fn count(self) -> Results<'b, K, (), Counting> {
+        self.part(Counting, |_, _| {})
+    }
+
+    /// Sums a number of each row. Whole numbers stay at the end of their range instead of wrapping round.
+    pub fn sum<N: Number>(self, mut number: impl FnMut(&T) -> N) -> Results<'b, K, N, Summing<N>> {
+        self.part(Summing::new(), move |row, out| number(row).encode_last(out))
+    }
+
+    /// The average of a number of each row.
+    pub fn average<N: Number>(
+        self,
+        mut number: impl FnMut(&T) -> N,
+    ) -> Results<'b, K, N, Averaging<N>> {
+        self.part(Averaging::new(), move |row, out| {
+            number(row).encode_last(out);
+        })
+    }
+
+    /// The least value.
+    pub fn min<N: State + PartialOrd>(
+        self,
+        mut value: impl FnMut(&T) -> N,
+    ) -> Results<'b, K, N, Extreme<N>> {
+        self.part(Extreme::new(false), move |row, out| {
+            value(row).encode_last(out);
+        })
+    }
+
+    /// The greatest value.
+    pub fn max<N: State + PartialOrd>(
+        self,
+        mut value: impl FnMut(&T) -> N,
+    ) -> Results<'b, K, N, Extreme<N>> {
+        self.part(Extreme::new(true), move |row, out| {
+            value(row).encode_last(out);
+        })
+    }
+
+    /// The rows with the greatest score, best first; of equal ones those that came first.
+    pub fn top_n<S: State + PartialOrd, R: State>(
+        self,
+        count: usize,
+        mut row: impl FnMut(&T) -> (S, R),
+    ) -> Results<'b, K, (S, R), Topping<S, R>> {
+        self.part(Topping::new(count), move |item, out| {
+            row(item).encode_last(out);
+        })
+    }
+
+    /// The number of different values.
+    pub fn count_distinct<N: State + Ord>(
+        self,
+        mut value: impl FnMut(&T) -> N,
+    ) -> Results<'b, K, N, Differing<N>> {
+        self.part(Differing(std::marker::PhantomData), move |row, out| {
+            value(row).encode_last(out);
+        })
+    }
+
+    /// Joins rows two by two; the rows must own their parts. `step(a, b)` must not care how rows are grouped on the way:
+    /// `step(step(a, b), c)` is `step(a, step(b, c))`.
+    pub fn reduce<S: FnMut(T, T) -> T>(self, step: S) -> Results<'b, K, T, Reducing<S>>
+    where
+        T: State,
+    {
+        self.part(Reducing(step), T::encode_last)
+    }
+
+    /// Folds rows into a value that begins as `initial`. `merge` joins two such values: what two parts of the rows have given must
+    /// become what all of them would have given. The rows themselves cross to the key's owner: project them first.
+    pub fn aggregate_merging<A: State, S: FnMut(&mut A, T), M: FnMut(&mut A, A)>(
+        self,
+        initial: A,
+        step: S,
+        merge: M,
+    ) -> Results<'b, K, T, Merging<A, S, M>>
+    where
+        T: Encode + Decode<'b>,
+    {
+        self.part(Merging(initial, step, merge), T::encode_last)
+    }
+}
+
+impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>>
+    Windowed<'b, T, P, F, K, Tumbling>
+{
+    /// Folds rows into a value that begins as `initial`. Other kinds of windows join parts of them:
+    /// [`Windowed::aggregate_merging`].
+    pub fn aggregate<A: State, S: FnMut(&mut A, T)>(
+        self,
+        initial: A,
+        step: S,
+    ) -> Results<'b, K, T, Whole<Aggregating<A, S>>>
+    where
+        T: Encode + Decode<'b>,
+    {
+        self.part(Whole(Aggregating(initial, step)), T::encode_last)
+    }
+}
+
+/// A fold whose windows are never made of parts.
+pub struct Whole<G>(G);
+
+impl<T, G: Fold<T>> Fold<T> for Whole<G> {
+    type State = G::State;
+    type Out = G::Out;
+
+    fn initial(&self) -> G::State {
+        self.0.initial()
+    }
+    #[inline]
+    fn step(&mut self, state: &mut G::State, item: T) {
+        self.0.step(state, item);
+    }
+    #[inline]
+    fn out(state: G::State) -> Option<G::Out> {
+        G::out(state)
+    }
+}
+
+impl<T, G: Fold<T>> Merge<T> for Whole<G> {
+    fn merge(&mut self, _: &mut G::State, _: G::State) {
+        debug_assert!(false, "a tumbling window is one slice");
+    }
+}
+
+/// Counts different values: they are kept in order.
+pub struct Differing<N>(std::marker::PhantomData<fn() -> N>);
+
+impl<N: State + Ord> Fold<N> for Differing<N> {
+    type State = Vec<N>;
+    type Out = u64;
+
+    fn initial(&self) -> Vec<N> {
+        Vec::new()
+    }
+    fn step(&mut self, values: &mut Vec<N>, item: N) {
+        if let Err(at) = values.binary_search(&item) {
+            values.insert(at, item);
+        }
+    }
+    fn out(values: Vec<N>) -> Option<u64> {
+        Some(values.len() as u64)
+    }
+}
+
+impl<N: State + Ord> Merge<N> for Differing<N> {
+    fn merge(&mut self, values: &mut Vec<N>, other: Vec<N>) {
+        if values.len() < 8 || other.len() < 8 {
+            for item in other {
+                self.step(values, item);
+            }
+            return;
+        }
+        values.extend(other);
+        values.sort();
+        values.dedup();
+    }
+}

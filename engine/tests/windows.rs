@@ -1,0 +1,352 @@
+//! Windows against naive references: over random out-of-order input, partitions, batch cuts, commits, restarts and worker counts, the
+//! last value of each key and window is the same; and with late rows, on time plus late is the input.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use engine::{
+    flow::{Limits, Pipe, Scope, Stream},
+    plan::App,
+    testing::{Driver, InRecord},
+    windows::{Hopping, Session, Sliding, Tumbling, Window, WindowSpec},
+};
+use proptest::prelude::*;
+
+const BOUND: i64 = 40;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Key, timestamp, number.
+type Row = (u8, i64, i64);
+/// Key and window, with sum and count.
+type Results = BTreeMap<(u8, i64, i64), (i64, u64)>;
+
+fn rows<'b>(s: Scope<'b>, bound: Duration) -> Stream<'b, Row, impl Pipe<Row>> {
+    s.source("rows")
+        .utf8()
+        .try_map(|line| {
+            let mut parts = line.split(' ').map(str::parse::<i64>);
+            let mut next = || parts.next().and_then(Result::ok).ok_or("three numbers");
+            Ok::<_, &str>((next()? as u8, next()?, next()?))
+        })
+        .with_timestamps(|r| r.1, bound)
+}
+
+fn plan_of<W: WindowSpec + Sync>(spec: W, mode: Mode, bound: Duration) -> App {
+    let plan = move |s: Scope<'_>| {
+        let windows = rows(s, bound).key_by(|r| u64::from(r.0)).window(spec);
+        let windows = match mode {
+            Mode::OnClose => windows,
+            Mode::Lateness(ms) => windows.allowed_lateness(Duration::from_millis(ms)),
+            Mode::EachCommit => windows.emit_each_commit(),
+            Mode::Final(ms) => windows
+                .allowed_lateness(Duration::from_millis(ms))
+                .emit_final(),
+        };
+        let (results, late) = windows
+            .aggregate_merging(
+                (0i64, 0u64),
+                |(sum, n), row| {
+                    *sum += row.2;
+                    *n += 1;
+                },
+                |(sum, n), (other, m)| {
+                    *sum += other;
+                    *n += m;
+                },
+            )
+            .with_late();
+        results
+            .map(|(key, w, (sum, n))| {
+                (format!("{key} {} {}", w.start, w.end), format!("{sum} {n}"))
+            })
+            .sink("results");
+        late.map(|(key, row)| (key, row.2 as u64)).sink("late");
+    };
+    App::new("test", plan).unwrap()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    OnClose,
+    Lateness(u64),
+    EachCommit,
+    Final(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tumbling(u64, i64),
+    Hopping(u64, u64, i64),
+    Sliding(u64),
+    Session(u64),
+}
+
+fn app(kind: Kind, mode: Mode, bound: Duration) -> App {
+    match kind {
+        Kind::Tumbling(size, offset) => {
+            plan_of(Tumbling::of(ms(size)).offset_ms(offset), mode, bound)
+        }
+        Kind::Hopping(width, slide, offset) => plan_of(
+            Hopping::of(ms(width), ms(slide)).offset_ms(offset),
+            mode,
+            bound,
+        ),
+        Kind::Sliding(length) => plan_of(Sliding::of(ms(length)), mode, bound),
+        Kind::Session(gap) => plan_of(Session::gap(ms(gap)), mode, bound),
+    }
+}
+
+/// What a batch computation gives.
+fn reference(kind: Kind, rows: &[Row]) -> Results {
+    let mut windows: BTreeSet<(u8, i64, i64)> = BTreeSet::new();
+    let mut times: BTreeMap<u8, BTreeSet<i64>> = BTreeMap::new();
+    for (key, ts, _) in rows {
+        times.entry(*key).or_default().insert(*ts);
+    }
+    for (key, times) in &times {
+        match kind {
+            Kind::Tumbling(..) | Kind::Hopping(..) => {
+                let (width, slide, offset) = match kind {
+                    Kind::Hopping(w, s, o) => (w as i64, s as i64, o),
+                    Kind::Tumbling(w, o) => (w as i64, w as i64, o),
+                    _ => unreachable!(),
+                };
+                for ts in times {
+                    let offset = offset.rem_euclid(slide);
+                    for k in (ts - width) / slide - 2..=ts / slide + 2 {
+                        let start = k * slide + offset;
+                        if start <= *ts && *ts < start + width {
+                            windows.insert((*key, start, start + width));
+                        }
+                    }
+                }
+            }
+            Kind::Sliding(length) => {
+                let length = length as i64;
+                for ts in times {
+                    windows.insert((*key, ts - length, ts + 1));
+                    if times.range(ts + 1..=ts + 1 + length).next().is_some() {
+                        windows.insert((*key, ts + 1, ts + 2 + length));
+                    }
+                }
+            }
+            Kind::Session(gap) => {
+                let mut open: Option<(i64, i64)> = None;
+                for ts in times {
+                    open = Some(match open {
+                        Some((start, end)) if *ts < end => (start, ts + gap as i64),
+                        Some((start, end)) => {
+                            windows.insert((*key, start, end));
+                            (*ts, ts + gap as i64)
+                        }
+                        None => (*ts, ts + gap as i64),
+                    });
+                }
+                windows.extend(open.map(|(start, end)| (*key, start, end)));
+            }
+        }
+    }
+    let value = |(key, start, end): &(u8, i64, i64)| {
+        let inside = rows
+            .iter()
+            .filter(|r| r.0 == *key && (*start..*end).contains(&r.1));
+        inside.fold((0, 0), |(sum, n), r| (sum + r.2, n + 1))
+    };
+    windows.into_iter().map(|w| (w, value(&w))).collect()
+}
+
+/// The last value of each key and window, and how often one was given out.
+fn results(driver: &mut Driver) -> (Results, usize) {
+    let out = driver.read("results");
+    let count = out.len();
+    let numbers = |text: &str| {
+        text.split(' ')
+            .map(|n| n.parse::<i64>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let of = |r: &engine::testing::OutRecord| {
+        let (k, v) = (
+            numbers(r.key_str().unwrap()),
+            numbers(r.value_str().unwrap()),
+        );
+        assert_eq!(
+            r.timestamp,
+            k[2] - 1,
+            "a result has the time of its window's end"
+        );
+        ((k[0] as u8, k[1], k[2]), (v[0], v[1] as u64))
+    };
+    (out.iter().map(of).collect(), count)
+}
+
+fn feed(driver: &mut Driver, partition: i32, rows: &[Row]) {
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|(k, t, n)| format!("{k} {t} {n}"))
+        .collect();
+    let records: Vec<_> = lines
+        .iter()
+        .map(|l| InRecord {
+            value: Some(l.as_bytes()),
+            ..InRecord::default()
+        })
+        .collect();
+    driver.feed_records("rows", partition, &records);
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        (1u64..60, -70i64..70).prop_map(|(size, offset)| Kind::Tumbling(size, offset)),
+        (1u64..40, 0u64..60, -70i64..70).prop_map(|(slide, more, offset)| Kind::Hopping(
+            slide + more,
+            slide,
+            offset
+        )),
+        (1u64..50).prop_map(Kind::Sliding),
+        (1u64..50).prop_map(Kind::Session),
+    ]
+}
+
+/// How input is cut: rows of a batch, its partition, whether a commit follows, whether a restart follows.
+fn cuts() -> impl Strategy<Value = Vec<(usize, i32, bool, bool)>> {
+    prop::collection::vec(
+        (
+            1usize..30,
+            0i32..3,
+            any::<bool>(),
+            prop::bool::weighted(0.1),
+        ),
+        1..10,
+    )
+}
+
+fn modes() -> impl Strategy<Value = Mode> {
+    prop_oneof![
+        Just(Mode::OnClose),
+        (1u64..60).prop_map(Mode::Lateness),
+        Just(Mode::EachCommit),
+        (0u64..60).prop_map(Mode::Final),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (1u32..60, 60usize..3000).prop_map(|(records, bytes)| Limits {
+        records,
+        rows_bytes: bytes,
+        sink_bytes: bytes,
+    })
+}
+
+/// Feeds rows in their order, cut as told; partition `p` gets the batches that say so.
+fn run(
+    driver: Driver,
+    rows: &[Row],
+    cuts: &[(usize, i32, bool, bool)],
+    workers: u16,
+) -> (Driver, Results, usize, u64) {
+    let mut driver = driver;
+    let (mut all, mut count, mut late) = (Results::new(), 0, 0);
+    let mut at = 0;
+    for partition in 0..3 {
+        driver.assign("rows", partition);
+    }
+    for (len, partition, commit, restart) in cuts.iter().cycle() {
+        if at >= rows.len() {
+            break;
+        }
+        let end = (at + len).min(rows.len());
+        feed(&mut driver, *partition, &rows[at..end]);
+        at = end;
+        if *commit || *restart {
+            driver.commit();
+        }
+        let (new, n) = results(&mut driver);
+        all.extend(new);
+        count += n;
+        late += driver.read("late").len() as u64;
+        if *restart {
+            driver = driver.restarted(workers);
+            for partition in 0..3 {
+                driver.assign("rows", partition);
+            }
+        }
+    }
+    driver.finish();
+    let (new, n) = results(&mut driver);
+    all.extend(new);
+    late += driver.read("late").len() as u64;
+    (driver, all, count + n, late)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_within_the_bound_are_those_of_a_batch_computation(
+        steps in prop::collection::vec((0u8..4, 0i64..12, 0i64..BOUND, -9i64..9), 1..220),
+        start in -300i64..300,
+        kind in kinds(),
+        mode in modes(),
+        cuts in cuts(),
+        workers in 1u16..4,
+        workers_after in 1u16..4,
+        limits in limits(),
+    ) {
+        let mut now = start;
+        let rows: Vec<Row> = steps
+            .iter()
+            .map(|(key, step, back, n)| { now += step; (*key, now - back, *n) })
+            .collect();
+        let driver = Driver::of(app(kind, mode, ms(BOUND as u64)), workers, limits).unwrap();
+        let (driver, got, count, late) = run(driver, &rows, &cuts, workers_after);
+        let mut want = reference(kind, &rows);
+        if matches!((kind, mode), (Kind::Session(_), Mode::EachCommit)) {
+            // Early results of sessions that grew later stay; those of the reference are among them.
+            want.retain(|window, value| got.get(window) != Some(value));
+            prop_assert_eq!(want, Results::new());
+        } else {
+            prop_assert_eq!(&got, &want);
+        }
+        prop_assert_eq!(late, 0);
+        if matches!(mode, Mode::OnClose | Mode::Lateness(_) | Mode::Final(_)) {
+            prop_assert_eq!(count, reference(kind, &rows).len(), "each window is given out once");
+        }
+        prop_assert_eq!(driver.state_size("window-1").keys, 0, "nothing is kept at the end");
+    }
+
+    #[test]
+    fn on_time_plus_late_is_the_input(
+        rows in prop::collection::vec((0u8..3, -200i64..400, 0i64..5), 1..150),
+        gap in 1u64..50,
+        tumbling in any::<bool>(),
+        lateness in prop_oneof![Just(0u64), 1u64..100],
+        last in any::<bool>(),
+        cuts in cuts(),
+        workers in 1u16..4,
+        limits in limits(),
+    ) {
+        let kind = if tumbling { Kind::Tumbling(gap, 3) } else { Kind::Session(gap) };
+        // With allowed lateness the last result of a window counts; sessions that grow leave their former results behind.
+        let mode = match (lateness, last || !tumbling) {
+            (0, _) => Mode::OnClose,
+            (ms, true) => Mode::Final(ms),
+            (ms, false) => Mode::Lateness(ms),
+        };
+        let driver = Driver::of(app(kind, mode, ms(10)), workers, limits).unwrap();
+        let (driver, got, _, late) = run(driver, &rows, &cuts, workers);
+        let on_time: u64 = got.values().map(|(_, n)| n).sum();
+        prop_assert_eq!(on_time + late, rows.len() as u64);
+        prop_assert!(late >= driver.counters("window-1").late, "all that is counted goes to the side output");
+        // What is on time lies in windows of its own key.
+        for ((key, start, end), (_, n)) in got {
+            let window = Window { start, end };
+            let inside = rows.iter().filter(|r| r.0 == key && window.contains(r.1)).count() as u64;
+            prop_assert!(n <= inside);
+        }
+    }
+}
