@@ -33,19 +33,26 @@ impl Mark {
     }
 
     /// The minimum over the inputs that are neither idle nor at their end. All at their end: the end. Otherwise, if none is left: idle,
-    /// at the least of those that are idle; [`Mark::then`] holds what was.
+    /// at the least of those that are idle and have ever said anything; [`Mark::then`] holds what was.
     pub(crate) fn least(marks: impl IntoIterator<Item = Self>) -> Self {
         let (mut live, mut idle, mut has_any) = (None::<i64>, None::<i64>, false);
+        let mut idle_known = None;
         for mark in marks {
             has_any = true;
             if !mark.is_end() {
                 let least = if mark.idle { &mut idle } else { &mut live };
                 *least = Some(least.map_or(mark.at, |at| at.min(mark.at)));
+                if mark.idle && mark.at != i64::MIN {
+                    idle_known = Some(idle_known.map_or(mark.at, |at: i64| at.min(mark.at)));
+                }
             }
         }
         match (live, idle) {
             (Some(at), _) => Self { at, idle: false },
-            (None, Some(at)) => Self { at, idle: true },
+            (None, Some(_)) => Self {
+                at: idle_known.unwrap_or(i64::MIN),
+                idle: true,
+            },
             (None, None) if has_any => Self::END,
             (None, None) => Self {
                 at: i64::MIN,
@@ -129,6 +136,15 @@ mod tests {
         assert_eq!(inputs.mark(), at(21), "a finished input holds nothing back");
         inputs.set(1, Mark::END);
         assert_eq!(inputs.mark(), Mark::END);
+    }
+
+    #[test]
+    fn inputs_that_become_idle_at_once_stand_at_the_least_that_any_has_said() {
+        // Whichever is noticed first, an empty partition knows nothing that could hold the others.
+        let marks = [idle(10), idle(i64::MIN), idle(20)];
+        assert_eq!(Mark::least(marks), idle(10));
+        assert_eq!(Mark::least([idle(i64::MIN)]), idle(i64::MIN));
+        assert_eq!(Mark::least([idle(10), at(i64::MIN)]), at(i64::MIN));
     }
 
     #[test]
