@@ -2,6 +2,8 @@
 #![cfg(all(feature = "client", feature = "mock", feature = "compression"))]
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
+#[path = "consumer_reading/answers.rs"]
+mod answers;
 #[path = "consumer_reading/dropping.rs"]
 mod dropping;
 #[path = "consumer_reading/faults.rs"]
@@ -14,5 +16,7 @@ mod limits;
 mod log;
 #[path = "consumer_reading/patterns.rs"]
 mod patterns;
+#[path = "support/peer.rs"]
+mod peer;
 #[path = "support/rig.rs"]
 mod rig;

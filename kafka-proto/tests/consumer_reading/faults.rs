@@ -1,14 +1,17 @@
 //! Leaders that move, brokers that go, topics that vanish: reading goes on from the position, or says why not.
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
 use kafka_proto::{
     client::{
-        Error, OffsetReset,
+        Cluster, Error, MetricsSnapshot, OffsetReset,
         consumer::{Fetcher, Start},
     },
     messages::{ApiKey, ErrorCode},
     mock,
+    records::{BatchBuilder, Compression, Stamp},
 };
 
-use super::rig::{LIMIT, Rig, SHORT, append, offsets, read_to, rig};
+use super::rig::{LIMIT, Rig, SHORT, append, config, offsets, read_to, rig};
 
 #[tokio::test]
 async fn a_moved_leader_is_followed_and_nothing_is_read_twice() {
@@ -298,4 +301,89 @@ async fn a_replica_that_lags_vanishes_or_refuses_sends_reading_back_to_the_leade
     append(&rig.mock, 0, 40..50);
     read.extend(read_to(&mut fetcher, 0, 50).await);
     assert_eq!(read, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_is_a_timeout_and_one_that_is_gone_a_refusal_and_neither_a_flood()
+ {
+    for stands_still in [true, false] {
+        let timeouts = [
+            ("request.timeout.ms", "60"),
+            ("socket.connection.setup.timeout.ms", "60"),
+        ];
+        let Rig { mock, cluster } = rig(1, &timeouts).await;
+        append(&mock, 0, 0..10);
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Offset(0));
+        read_to(&mut fetcher, 0, 10).await;
+        let before = cluster.metrics();
+        if stands_still {
+            mock.pause_broker(1);
+        } else {
+            mock.stop_broker(1).await.unwrap();
+        }
+        let begin = Instant::now();
+        let failed = |since: &MetricsSnapshot| since.timeouts + since.connections_failed;
+        while failed(&cluster.metrics().since(&before)) < 3 {
+            assert!(fetcher.poll_batches(SHORT).await.unwrap().is_empty());
+        }
+        let since = cluster.metrics().since(&before);
+        // Back-offs of 2 to 20 ms: a broker that is gone is not asked as fast as it refuses.
+        let tries = since.connections_failed + since.connections_opened;
+        let most = 10 + begin.elapsed().as_millis() as u64;
+        assert!(tries <= most, "{tries} in {:?}", begin.elapsed());
+        assert_eq!(since.timeouts > 0, stands_still);
+        append(&mock, 0, 10..20);
+        if stands_still {
+            mock.resume_broker(1);
+        } else {
+            mock.start_broker(1).await.unwrap();
+        }
+        assert_eq!(
+            read_to(&mut fetcher, 0, 20).await,
+            (10..20).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_reset_policy_starts_where_it_says() {
+    let Rig { mock, .. } = rig(1, &[]).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    // Records of three hours ago, of two, of one.
+    for n in 0..3 {
+        let mut builder = BatchBuilder::new(Compression::NONE, 1024);
+        let timestamp = now.as_millis() as i64 - (3 - n) * 3_600_000;
+        builder
+            .append(timestamp, None, Some(n.to_string().as_bytes()), &[])
+            .unwrap();
+        let batch = builder.finish(Stamp::NONE).unwrap();
+        mock.append_raw("t", 0, &batch).unwrap();
+    }
+    for (policy, first) in [
+        ("earliest", 0),
+        ("by_duration:PT150M", 1),
+        ("by_duration:PT30M", 3),
+        ("latest", 3),
+    ] {
+        let properties = config(&mock, &[("auto.offset.reset", policy)]);
+        let cluster = Cluster::connect(properties).await.unwrap();
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Reset);
+        while fetcher.position("t", 0).is_none() {
+            drop(fetcher.poll_batches(SHORT).await.unwrap());
+        }
+        let position = fetcher.position("t", 0).unwrap();
+        assert!(position == first || position == 3, "{policy}: {position}");
+        fetcher.seek("t", 0, Start::Offset(70)).unwrap();
+        // Out of range: the same policy.
+        let read = loop {
+            let fetched = fetcher.poll_batches(SHORT).await.unwrap();
+            let read = offsets(&fetcher, fetched, 0);
+            if !read.is_empty() || fetcher.position("t", 0) == Some(3) {
+                break read;
+            }
+        };
+        assert_eq!(read, (first..3).collect::<Vec<_>>(), "{policy}");
+    }
 }

@@ -2,7 +2,11 @@
 use std::time::Instant;
 
 use kafka_proto::{
-    client::consumer::{FetchBudget, Fetcher, Start},
+    client::{
+        Membership,
+        consumer::{FetchBudget, Fetcher, Start},
+        group::{GroupEvent, GroupOptions, OffsetToCommit},
+    },
     messages::{ApiKey, ErrorCode, Versions},
     mock,
 };
@@ -154,4 +158,66 @@ async fn a_paused_partition_is_not_delivered_and_keeps_its_position() {
     assert_eq!(fetcher.position("t", 0), Some(0));
     fetcher.resume("t", 0).unwrap();
     assert_eq!(read_to(&mut fetcher, 0, 10).await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_fetch_names_only_what_changed_and_opens_no_session_anew() {
+    let Rig { mock, cluster } = rig(200, &[]).await;
+    let mut fetcher = Fetcher::new(&cluster);
+    for partition in 0..200 {
+        fetcher.assign("t", partition, Start::Offset(0));
+    }
+    for n in 0..20 {
+        append(&mock, 0, n..n + 1);
+        assert_eq!(read_to(&mut fetcher, 0, n + 1).await, [n]);
+    }
+    let sizes = |mock: &mock::Cluster| -> Vec<usize> {
+        let received = mock.received();
+        let fetches = received.iter().filter(|seen| seen.api == ApiKey::FETCH);
+        fetches.map(|seen| seen.size_bytes).collect()
+    };
+    let seen = sizes(&mock);
+    assert!(seen[0] > 200 * 20, "the first names all: {}", seen[0]);
+    assert!(seen[1..].iter().all(|size| *size < 150), "{seen:?}");
+    // What is given up is named once, to be forgotten; the session goes on.
+    mock.clear_received();
+    fetcher.unassign("t", 7);
+    fetcher.pause("t", 8).unwrap();
+    append(&mock, 0, 20..21);
+    read_to(&mut fetcher, 0, 21).await;
+    append(&mock, 7, 0..1);
+    append(&mock, 8, 0..1);
+    assert!(fetcher.poll_batches(SHORT).await.unwrap().is_empty());
+    assert!(sizes(&mock).iter().all(|size| *size < 150));
+    fetcher.resume("t", 8).unwrap();
+    assert_eq!(read_to(&mut fetcher, 8, 1).await, [0]);
+}
+
+#[tokio::test]
+async fn several_fetchers_under_one_membership_read_their_own_partitions_from_one_budget() {
+    let Rig { mock, cluster } = rig(4, &[("group.id", "g")]).await;
+    let mut member = Membership::join(&cluster, GroupOptions::new("g", &["t"])).unwrap();
+    let GroupEvent::Assigned(assignment) = member.next_event().await.unwrap() else {
+        panic!("a new group assigns");
+    };
+    assert_eq!(assignment.partitions.len(), 4);
+    let budget = FetchBudget::new(1 << 20);
+    let mut fetchers: Vec<Fetcher> = (0..4)
+        .map(|_| Fetcher::with_budget(&cluster, &budget))
+        .collect();
+    for (place, of) in assignment.partitions.iter().enumerate() {
+        append(&mock, of.partition, 0..10);
+        fetchers[place].assign(&of.topic, of.partition, Start::Earliest);
+    }
+    for (place, of) in assignment.partitions.iter().enumerate() {
+        let fetcher = &mut fetchers[place];
+        assert_eq!(read_to(fetcher, of.partition, 10).await.len(), 10);
+        let done = OffsetToCommit::new("t", of.partition, 10);
+        member.offsets().commit(&[done]).await.unwrap();
+        assert_eq!(mock.committed_offset("g", "t", of.partition), Some(10));
+    }
+    assert!(budget.used() > 0, "fetches are under way");
+    drop(fetchers);
+    assert_eq!(budget.used(), 0, "everything is given back");
+    member.leave().await;
 }

@@ -221,3 +221,44 @@ async fn an_open_transaction_hides_what_lies_behind_it_and_the_end_says_so() {
         .unwrap();
     assert_eq!(read_to(&mut fetcher, 0, 5).await, [2, 3]);
 }
+
+#[tokio::test]
+async fn tombstones_null_keys_empty_values_and_repeated_headers_come_as_they_were_written() {
+    let rig = rig(1, &[]).await;
+    for codec in [
+        Codec::None,
+        Codec::Gzip,
+        Codec::Snappy,
+        Codec::Lz4,
+        Codec::Zstd,
+    ] {
+        let headers: [(&str, Option<&[u8]>); 4] = [
+            ("b", Some(b"1")),
+            ("a", None),
+            ("b", Some(b"")),
+            ("b", Some(b"1")),
+        ];
+        let written: [(Option<&[u8]>, Option<&[u8]>); 4] = [
+            (None, Some(b"value")),
+            (Some(b""), Some(b"")),
+            (Some(b"deleted"), None),
+            (None, None),
+        ];
+        let mut builder = BatchBuilder::new(Compression::from(codec), 1024);
+        for (key, value) in written {
+            builder.append(-1, key, value, &headers).unwrap();
+        }
+        let batch = builder.finish(Stamp::NONE).unwrap();
+        let first = rig.mock.append_raw("t", 0, &batch).unwrap();
+        let mut consumer = rig.consumer(0..1);
+        consumer.seek("t", 0, Start::Offset(first)).unwrap();
+        for (key, value) in written {
+            let record = consumer.recv().await.unwrap();
+            assert_eq!((record.key(), record.value()), (key, value), "{codec:?}");
+            assert_eq!(record.timestamp(), -1);
+            let read: Vec<_> = record.headers().map(|h| (h.key, h.value)).collect();
+            let names = headers.map(|(name, value)| (name.as_bytes(), value));
+            assert_eq!(read, names, "{codec:?}");
+        }
+    }
+}

@@ -72,6 +72,7 @@ pub(crate) fn offers(min: i16, max: i16) -> ApiVersionsResponse {
         (ApiKey::FIND_COORDINATOR, 0, 6),
         (ApiKey::INIT_PRODUCER_ID, 0, 5),
         (ApiKey::PRODUCE, 3, 12),
+        (ApiKey::FETCH, 4, 18),
     ];
     ApiVersionsResponse {
         api_keys: apis
