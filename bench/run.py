@@ -2,15 +2,16 @@
 """Measures our programs beside a hand-written floor and beside other clients and engines, on one real broker.
 
     bench/run.py                                   everything of ours against the floor
+    bench/run.py clients --peers all               the whole table of clients: consume, produce, first, latency, partitions
     bench/run.py consume produce --peers all       with the peers
     bench/run.py wordcount --peers kafka-streams --rounds 5
 
-Suites: consume, produce, first, latency, wordcount, passthrough. The arms take turns within each round; each run is one
+Suites: consume, produce, first, latency, partitions (together: clients), wordcount, passthrough. The arms take turns within each round; each run is one
 process, its CPU (user + system) and peak memory come from wait4, so that nothing it does is missed; each result is checked
 against what was generated. Prints Markdown tables of medians; every run goes to --out as one JSON line.
 
 Needed: Rust, Java 17, Maven. The peers want their own: franz-go Go, librdkafka make and a C compiler. A peer that cannot
-be built is left out, and said so.
+be built is left out, and said so; --bin names a folder of arms that were built before.
 """
 import argparse, glob, json, os, shutil, signal, socket, subprocess, sys, threading, time
 from statistics import median
@@ -18,9 +19,12 @@ from statistics import median
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 WORK = os.path.join(ROOT, "target", "bench")
-CLIENT_PEERS = ["franz-go", "krafka", "librdkafka", "java"]
+CLIENT_PEERS = ["franz-go", "krafka", "librdkafka", "confluent-kafka", "java"]
 ENGINE_PEERS = ["kafka-streams"]
-SUITES = ["consume", "produce", "first", "latency", "wordcount", "passthrough"]
+CLIENT_SUITES = ["consume", "produce", "first", "latency", "partitions"]
+SUITES = CLIENT_SUITES + ["wordcount", "passthrough"]
+# The same records spread over so many partitions, in batches of 64 KiB.
+PARTITIONS = [1, 100, 1000]
 # name: topic, records, value bytes, codec, bytes of a batch before compression
 CONSUME = {"100 B": ("cl-w1", 10_000_000, 100, 0, 65536), "1 KiB": ("cl-w2", 2_000_000, 1024, 0, 65536),
            "100 B lz4": ("cl-w3", 10_000_000, 100, 3, 131072), "100 B zstd": ("cl-w4", 10_000_000, 100, 4, 131072)}
@@ -40,9 +44,10 @@ def jars():
     """Kafka's jars, as the tests' harness keeps them; fetched if they are not there."""
     if os.environ.get("KAFKA_LIBS"):
         return os.environ["KAFKA_LIBS"]
-    have = glob.glob(os.path.join(ROOT, "target", "kafka", "libs-*"))
+    # The newest version's: only those have the tools and Kafka Streams.
+    have = glob.glob(os.path.join(ROOT, "target", "kafka", "libs-*", "kafka-streams-*.jar"))
     if have:
-        return have[0]
+        return os.path.dirname(have[0])
     libs = os.path.join(WORK, "libs")
     if not os.path.isdir(libs):
         say("fetching Kafka with Maven")
@@ -117,7 +122,7 @@ log.segment.delete.delay.ms=1000
             shutil.rmtree(self.home, ignore_errors=True)
 
 
-def build(arms, libs):
+def build(arms, libs, ready):
     """Builds the arms; returns name -> command. What cannot be built is left out."""
     bin_dir, classes = os.path.join(WORK, "bin"), os.path.join(WORK, "classes")
     os.makedirs(bin_dir, exist_ok=True)
@@ -125,8 +130,12 @@ def build(arms, libs):
     commands = {}
     for arm in arms:
         folder = os.path.join(HERE, "clients", arm)
+        built = os.path.join(ready or "", "franz" if arm == "franz-go" else f"arm-{arm}")
+        if ready and arm in CLIENT_PEERS and os.access(built, os.X_OK):
+            commands[arm] = [built]
+            continue
         try:
-            if arm in ("floor", "kafka-proto", "krafka", "librdkafka"):
+            if arm in ("floor", "kafka-proto", "krafka", "librdkafka", "confluent-kafka"):
                 run(["cargo", "build", "--release", "-q"], cwd=folder, env={**os.environ, "CARGO_TARGET_DIR": WORK})
                 commands[arm] = [os.path.join(WORK, "release", f"arm-{arm}")]
             elif arm == "franz-go":
@@ -218,6 +227,8 @@ class Bench:
                     arms[arm], arms["krafka tuned"] = argv + ["0", "-1"], argv + ["500", "20000"]
                 elif arm == "librdkafka":
                     arms[arm] = argv + ["batch"]
+                elif arm == "confluent-kafka":
+                    arms[arm] = argv + ["bytes"]
                 elif arm == "franz-go":
                     arms[arm], arms["franz-go pools"] = argv, argv
             whole = lambda answer, _: "" if (answer.get("count"), answer.get("bytes")) == (n, n * size) else str(answer)
@@ -225,6 +236,21 @@ class Bench:
                 for arm, argv in arms.items():
                     self.once("consume", load, arm, argv, n, whole)
             self.delete(topic)
+
+    def partitions(self):
+        """The same reading from 1, 100 and 1,000 partitions, in turn: the first is the baseline of the others."""
+        _, n, size, codec, batch = CONSUME["100 B"]
+        n = self.count(n)
+        topics = {count: f"cl-parts-{count}-{self.tag}" for count in PARTITIONS}
+        for count, topic in topics.items():
+            run([self.floor, "gen", topic, str(n), str(size), str(codec), str(batch), str(count)], stdout=subprocess.DEVNULL)
+        whole = lambda answer, _: "" if (answer.get("count"), answer.get("bytes")) == (n, n * size) else str(answer)
+        for _ in range(self.options.rounds):
+            for how in "batches", "records":
+                for count, topic in topics.items():
+                    argv = self.commands["kafka-proto"] + ["consume", topic, str(n), how]
+                    self.once("partitions", f"100 B, {how}", f"{count:,} partitions", argv, n, whole)
+        self.delete(*topics.values())
 
     def produce(self):
         for load, (n, size) in PRODUCE.items():
@@ -359,8 +385,10 @@ def main():
     parser.add_argument("--bootstrap-servers", help="a broker that runs already")
     parser.add_argument("--broker-pid", type=int, help="its process, to count its CPU too")
     parser.add_argument("--timeout", type=float, default=300, help="seconds after which a run is killed")
+    parser.add_argument("--bin", help="a folder of peers' arms that were built before: arm-krafka, arm-librdkafka, arm-confluent-kafka, franz")
     parser.add_argument("--out", default=os.path.join(WORK, "results.jsonl"))
     options = parser.parse_args()
+    options.suites = [suite for name in options.suites for suite in (CLIENT_SUITES if name == "clients" else [name])]
     if unknown := set(options.suites) - set(SUITES):
         parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
     peers = CLIENT_PEERS + ENGINE_PEERS if options.peers == "all" else [p for p in options.peers.split(",") if p]
@@ -368,13 +396,13 @@ def main():
         parser.error(f"no peer {', '.join(unknown)}; there are {', '.join(CLIENT_PEERS + ENGINE_PEERS)}")
     os.makedirs(WORK, exist_ok=True)
     libs = jars()
-    client_suites = {"consume", "produce", "first", "latency"} & set(options.suites)
+    client_suites = set(CLIENT_SUITES) & set(options.suites)
     engine_suites = {"wordcount", "passthrough"} & set(options.suites)
     arms = ["floor"]
     arms += ["kafka-proto"] + [p for p in peers if p in CLIENT_PEERS] if client_suites else []
     arms += ["engine"] + [p for p in peers if p in ENGINE_PEERS] if engine_suites else []
     say("building " + ", ".join(arms))
-    commands = build(arms, libs)
+    commands = build(arms, libs, options.bin)
     broker = Broker(libs, options.bootstrap_servers, options.broker_pid)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:

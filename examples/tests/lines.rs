@@ -90,6 +90,7 @@ fn every_interface_has_a_program_that_shows_it() {
         ),
         ("write_relay", "30 records are copied"),
         ("read_records", "tales-2@9 "),
+        ("read_stream", "9 "),
         ("read_batches", "30 records, the longest has"),
     ] {
         let (status, out, err) = run(&mut program(name));

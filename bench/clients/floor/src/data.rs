@@ -57,7 +57,7 @@ pub(crate) fn compress(codec: i16, body: &[u8]) -> Vec<u8> {
         _ => unreachable!(),
     }
 }
-/// gen TOPIC COUNT SIZE CODEC(0|3|4) BATCH_BYTES : whole batches go to partitions in turn.
+/// gen TOPIC COUNT SIZE CODEC(0|3|4) BATCH_BYTES [PARTITIONS = 4] : whole batches go to partitions in turn.
 pub(crate) fn generate(a: &[String]) {
     let (topic, count, size, codec, bb) = (
         a[0].clone(),
@@ -66,7 +66,8 @@ pub(crate) fn generate(a: &[String]) {
         a[3].parse::<i16>().unwrap(),
         a[4].parse::<usize>().unwrap(),
     );
-    create(&topic, 4);
+    let parts: i32 = a.get(5).map_or(4, |count| count.parse().unwrap());
+    create(&topic, parts);
     let mut p = Prod {
         s: connect(),
         topic,
@@ -103,7 +104,7 @@ pub(crate) fn generate(a: &[String]) {
         stored += b.len();
         seal(&mut b, n as i32, codec, -1, -1, -1, now_ms());
         p.send(&[(part, &b)], 5);
-        part = (part + 1) % 4;
+        part = (part + 1) % parts;
     }
     while p.inflight > 0 {
         p.ack();

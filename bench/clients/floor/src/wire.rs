@@ -107,7 +107,7 @@ pub(crate) fn create(t: &str, parts: i32) {
     let e = r.i16();
     println!("create {n}: error {e}");
     if e == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(800));
+        std::thread::sleep(std::time::Duration::from_millis(800 + 2 * parts as u64));
     }
 }
 pub(crate) fn delete(t: &str) {

@@ -42,7 +42,7 @@ fn values(size: usize) -> Vec<Vec<u8>> {
 async fn fetcher(topic: &str) -> Fetcher {
     let cluster = Cluster::connect(config()).await.unwrap();
     let mut fetcher = Fetcher::new(&cluster);
-    for partition in 0..PARTITIONS {
+    for partition in 0..cluster.topic(topic, POLL).await.unwrap().partitions.len() {
         fetcher.assign(topic, partition as i32, Start::Earliest);
     }
     fetcher
@@ -66,8 +66,10 @@ async fn consume_batches(topic: &str, wanted: u64) -> (u64, u64) {
 }
 
 async fn consume_records(topic: &str, wanted: u64) -> (u64, u64) {
-    let mut consumer = Consumer::connect(config()).await.unwrap();
-    let partitions: Vec<_> = (0..PARTITIONS)
+    let cluster = Cluster::connect(config()).await.unwrap();
+    let mut consumer = Consumer::new(&cluster);
+    let partitions = cluster.topic(topic, POLL).await.unwrap().partitions.len();
+    let partitions: Vec<_> = (0..partitions)
         .map(|p| TopicPartition::new(topic, p as i32))
         .collect();
     consumer.assign(&partitions).unwrap();
