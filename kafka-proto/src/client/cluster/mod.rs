@@ -254,6 +254,16 @@ impl Cluster {
         self.inner.connections.any(&self.metadata()).await
     }
 
+    /// A broker that another one named beside a leader (KIP-951), if it is not known yet.
+    pub(crate) fn learn_broker(&self, id: i32, host: &str, port: i32, rack: Option<&str>) {
+        let Some(broker) = Broker::new(BrokerId(id), host, port, rack) else {
+            return;
+        };
+        self.inner.metadata.send_if_modified(|metadata| {
+            metadata.broker(broker.id).is_none() && Arc::make_mut(metadata).add_broker(broker)
+        });
+    }
+
     /// A leader that a broker named when it refused (KIP-951). Returns whether that was news.
     pub(crate) fn learn_leader(
         &self,
@@ -263,7 +273,10 @@ impl Cluster {
         epoch: i32,
     ) -> bool {
         self.inner.metadata.send_if_modified(|metadata| {
-            Arc::make_mut(metadata).set_leader(topic, partition, leader, epoch)
+            let is_newer = metadata
+                .leader_epoch(topic, partition)
+                .is_some_and(|known| known < epoch);
+            is_newer && Arc::make_mut(metadata).set_leader(topic, partition, leader, epoch)
         })
     }
 

@@ -137,6 +137,12 @@ impl Metadata {
         Some((partition.leader?, partition.leader_epoch))
     }
 
+    /// How often the leader of a partition has changed, even if there is none now.
+    pub(super) fn leader_epoch(&self, topic: &str, partition: i32) -> Option<i32> {
+        let index = usize::try_from(partition).ok()?;
+        Some(self.topic(topic)?.partitions.get(index)?.leader_epoch)
+    }
+
     /// What is known after an answer to a question for `asked` topics (`None`: for all of them).
     ///
     /// A partial answer forgets nothing else. A partition does not go back to an older leader epoch, unless its topic was created anew
@@ -266,6 +272,17 @@ impl Metadata {
         place.leader = Some(leader);
         place.leader_epoch = epoch;
         true
+    }
+
+    /// Adds a broker that is not known; `false` if there are too many to be true.
+    pub(super) fn add_broker(&mut self, broker: Broker) -> bool {
+        /// More than any cluster has: who names brokers without end is not to fill the memory.
+        const BROKERS_MAX: usize = 10_000;
+        let has_room = self.brokers.len() < BROKERS_MAX;
+        if has_room {
+            self.brokers.insert(broker.id, Arc::new(broker));
+        }
+        has_room
     }
 
     /// Forgets all brokers, so that the bootstrap servers are asked again (KIP-1102).

@@ -64,6 +64,9 @@ impl FrameReader {
             if let Some((body, size)) = &mut self.body {
                 while body.len() < *size {
                     let left = *size - body.len();
+                    if body.len() == body.capacity() {
+                        body.reserve(left.min(body.len()));
+                    }
                     let mut limited = (&mut *body).limit(left);
                     let read = ready!(pin!((*stream).read_buf(&mut limited)).poll(cx))?;
                     if read == 0 {
@@ -130,6 +133,8 @@ impl Buffers {
     const WORTH_KEEPING: usize = 64 * 1024;
     /// Capacities are rounded up to a multiple of this, so that frames of about the same size fit each other's buffers.
     const STEP: usize = 256 * 1024;
+    /// What is reserved at most before any of a frame has come.
+    const FIRST_MAX: usize = 8 * 1024 * 1024;
 
     /// An empty buffer with room for `size` bytes.
     fn take(&mut self, size: usize) -> BytesMut {
@@ -148,7 +153,8 @@ impl Buffers {
                 }
             }
         }
-        BytesMut::with_capacity(size.next_multiple_of(Self::STEP))
+        // The rest is reserved when that much has come: a length is only a claim.
+        BytesMut::with_capacity(size.next_multiple_of(Self::STEP).min(Self::FIRST_MAX))
     }
 
     /// Remembers a frame that is handed out.
@@ -216,6 +222,35 @@ mod tests {
             let error = read(&mut reader, &mut ours).await.unwrap_err();
             assert!(matches!(error, FrameError::Length(_, seen) if seen == prefix));
         }
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_is_reserved_as_the_bytes_come_and_not_before() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let payload: Vec<u8> = (0..20 << 20).map(|i: u32| (i >> 8) as u8).collect();
+        let bytes = framed(&payload);
+        let writer = tokio::spawn(async move { theirs.write_all(&bytes).await.unwrap() });
+        let mut reader = FrameReader::new(100 << 20);
+        poll_fn(|cx| {
+            assert!(reader.poll_frame(&mut ours, cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let mut largest = 0;
+        let frame = poll_fn(|cx| {
+            let polled = reader.poll_frame(&mut ours, cx);
+            if let Some((body, _)) = &reader.body
+                && body.len() < 8 << 20
+            {
+                largest = largest.max(body.capacity());
+            }
+            polled
+        })
+        .await
+        .unwrap();
+        assert_eq!(largest, 8 << 20);
+        assert!(frame == payload);
+        writer.await.unwrap();
     }
 
     #[test]

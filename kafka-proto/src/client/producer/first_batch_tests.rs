@@ -42,6 +42,7 @@ fn a_refused_first_batch_is_not_overtaken_by_the_second() {
     let refused = Answer::Refused {
         code: ErrorCode::NOT_LEADER_OR_FOLLOWER,
         message: None,
+        moved: false,
     };
     sender.answered(
         first.request,

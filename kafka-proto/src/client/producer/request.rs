@@ -168,6 +168,7 @@ pub(super) fn answer(
     Answer::Refused {
         code: found.error_code,
         message: message.map(Arc::from),
+        moved: false,
     }
 }
 
@@ -192,39 +193,39 @@ fn find<'a>(
         .find(|answer| answer.index == partition)
 }
 
-/// Heeds what a response says besides: throttling (KIP-219) and newer leaders (KIP-951).
+/// Heeds what a response says besides: throttling (KIP-219) and newer leaders (KIP-951). Returns the partitions whose new leader is known.
 pub(super) fn heed(
     response: &ProduceResponse,
     cluster: &Cluster,
     metadata: &Metadata,
     connection: Option<&Connection>,
-) {
+) -> Vec<(Arc<str>, i32)> {
     if let Ok(time @ 1..) = u64::try_from(response.throttle_time_ms)
         && let Some(connection) = connection
     {
         connection.throttle(Duration::from_millis(time));
     }
+    for node in &response.node_endpoints {
+        cluster.learn_broker(node.node_id, &node.host, node.port, node.rack.as_deref());
+    }
+    let mut moved = Vec::new();
     for topic in &response.responses {
         for partition in &topic.partition_responses {
             let leader = &partition.current_leader;
-            if leader.leader_epoch < 0 {
+            if leader.leader_epoch < 0 || partition.error_code.is_ok() {
                 continue;
             }
-            let name = if topic.name.is_empty() {
-                metadata
-                    .topic_by_id(topic.topic_id)
-                    .map(|topic| &*topic.name)
+            let known = if topic.name.is_empty() {
+                metadata.topic_by_id(topic.topic_id)
             } else {
-                Some(&*topic.name)
+                metadata.topic(&topic.name)
             };
-            if let Some(name) = name {
-                cluster.learn_leader(
-                    name,
-                    partition.index,
-                    BrokerId(leader.leader_id),
-                    leader.leader_epoch,
-                );
+            let Some(known) = known else { continue };
+            let (id, epoch) = (BrokerId(leader.leader_id), leader.leader_epoch);
+            if cluster.learn_leader(&known.name, partition.index, id, epoch) {
+                moved.push((Arc::clone(&known.name), partition.index));
             }
         }
     }
+    moved
 }

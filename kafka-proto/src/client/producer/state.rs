@@ -108,6 +108,8 @@ pub(super) enum Answer {
     Refused {
         code: ErrorCode,
         message: Option<Arc<str>>,
+        /// The broker named a newer leader (KIP-951).
+        moved: bool,
     },
     /// The request may or may not have arrived.
     Lost(Error),
@@ -370,6 +372,7 @@ impl<R, T> Sender<R, T> {
         effects: &mut Effects<R, T>,
     ) {
         let partition = &mut self.partitions[at];
+        let mut has_new_leader = false;
         let error = match answer {
             Answer::Acknowledged {
                 base_offset,
@@ -394,7 +397,12 @@ impl<R, T> Sender<R, T> {
                 effects.refresh = true;
                 error
             }
-            Answer::Refused { code, message } => {
+            Answer::Refused {
+                code,
+                message,
+                moved,
+            } => {
+                has_new_leader = moved;
                 let error = Error::Broker {
                     what: format!("producing to {}-{}", partition.topic, partition.partition)
                         .into(),
@@ -448,6 +456,11 @@ impl<R, T> Sender<R, T> {
             }
         };
         self.retry(at, batch, error, now, random, effects);
+        // Once: brokers that send us from one to the other get the back-off.
+        let partition = &mut self.partitions[at];
+        if has_new_leader && partition.failures == 1 {
+            partition.not_before = None;
+        }
     }
 
     /// Whether batches of a partition wait to be sent: then another one would only wait with them.

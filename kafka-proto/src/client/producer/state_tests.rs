@@ -130,6 +130,7 @@ impl Bench {
             Answer::Refused {
                 code,
                 message: None,
+                moved: false,
             },
         );
     }
@@ -323,6 +324,7 @@ fn a_bump_renumbers_no_partition_that_has_batches_on_their_way() {
             0 => Answer::Refused {
                 code: ErrorCode::UNKNOWN_PRODUCER_ID,
                 message: None,
+                moved: false,
             },
             _ => Answer::Lost(Error::Closed { what: "test" }),
         },
@@ -566,4 +568,24 @@ fn sequences_wrap_to_0_and_so_does_a_split_across_the_end() {
     assert_eq!(bench.sent(), [format!("3>1 0C@0.{}", i32::MAX)]);
     bench.acknowledge(3);
     assert_eq!(bench.sent(), ["4>1 0a@0.5"]);
+}
+
+#[test]
+fn a_named_leader_is_gone_to_at_once_and_one_that_names_another_after_the_back_off() {
+    let mut bench = Bench::new(5);
+    bench.submit("a");
+    assert_eq!(bench.sent(), ["0>1 0a@0.0"]);
+    let moved = Answer::Refused {
+        code: ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        message: None,
+        moved: true,
+    };
+    bench.answer(0, moved.clone());
+    bench.leader = B;
+    assert_eq!(bench.sent(), ["1>2 0a@0.0"]);
+    bench.answer(1, moved);
+    bench.leader = A;
+    assert!(bench.sent().is_empty());
+    bench.at = 100;
+    assert_eq!(bench.sent(), ["2>1 0a@0.0"]);
 }

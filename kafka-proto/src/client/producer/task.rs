@@ -328,8 +328,9 @@ impl Task {
         let response = frame.and_then(|frame| {
             Connection::read::<ProduceRequest>(frame, version, &format!("broker {broker}").into())
         });
+        let mut moved = Vec::new();
         if let Ok(response) = &response {
-            request::heed(
+            moved = request::heed(
                 response,
                 &self.shared.cluster,
                 &self.metadata,
@@ -345,8 +346,14 @@ impl Task {
             Instant::now().into_std(),
             self.jitter.fraction(),
             |topic, partition| {
-                let answer = request::answer(&response, &self.metadata, topic, partition);
-                if let Answer::Refused { code, message } = &answer {
+                let mut answer = request::answer(&response, &self.metadata, topic, partition);
+                if let Answer::Refused {
+                    code,
+                    message,
+                    moved: has_moved,
+                } = &mut answer
+                {
+                    *has_moved = moved.iter().any(|(t, p)| t == topic && *p == partition);
                     counters.error(*code);
                     tracing::debug!(%topic, partition, %broker, %code, message = message.as_deref(), "batch refused");
                 }
@@ -355,6 +362,10 @@ impl Task {
             &mut effects,
         );
         self.apply(effects);
+        if !moved.is_empty() {
+            // What goes out next goes to the new leaders.
+            self.metadata_changed();
+        }
     }
 
     fn metadata_changed(&mut self) {

@@ -41,6 +41,11 @@ impl Fetcher {
             .filter_map(|p| p.records.as_ref());
         room.resize(bytes.map(Records::len).sum());
         let room = Arc::new(room);
+        for node in &response.node_endpoints {
+            let rack = node.rack.as_deref();
+            self.cluster
+                .learn_broker(node.node_id, &node.host, node.port, rack);
+        }
         for FetchableTopicResponse {
             topic,
             topic_id,
