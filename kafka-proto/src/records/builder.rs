@@ -85,8 +85,8 @@ pub struct BatchBuilder {
     buffer: Vec<u8>,
     /// Where the next record begins; 0 before the batch has begun.
     end: usize,
-    /// How far records may reach before the buffer or the limit ends; 0 before the batch has begun.
-    full_at: usize,
+    /// Bytes that records may still take before the buffer or the limit ends.
+    room: usize,
     compression: Compression,
     /// Only used by `finish`, and made there.
     compressor: Option<Box<Compressor>>,
@@ -106,7 +106,7 @@ impl BatchBuilder {
         Self {
             buffer: Vec::new(),
             end: 0,
-            full_at: 0,
+            room: 0,
             compression,
             compressor: None,
             capacity: capacity.clamp(HEADER_BYTES + SLACK, LARGEST_BATCH),
@@ -213,12 +213,7 @@ impl BatchBuilder {
         } else {
             data_len.saturating_add(headers_len)
         };
-        if data_len > LARGEST_RECORD {
-            return Err(BuildError::RecordTooLarge {
-                record_bytes: data_len,
-            });
-        }
-        if self.full_at == 0 {
+        if self.end == 0 {
             self.begin(timestamp);
         }
         let time_raw = zigzag64(timestamp.wrapping_sub(self.base_timestamp));
@@ -227,34 +222,43 @@ impl BatchBuilder {
         } else {
             (0, len64(time_raw))
         };
-        let body_len = 1 + time_len + offset_len + key_len + value_len + data_len;
+        let body_len = (1 + time_len + offset_len + key_len + value_len).saturating_add(data_len);
+        // Nonsense for a record that is too large, which never fits then.
         let (length, length_len) = word(zigzag32(body_len as i32).into());
-        let record_bytes = length_len + body_len;
-        if self.end + record_bytes > self.full_at {
+        let record_bytes = body_len.saturating_add(length_len);
+        if record_bytes > self.room {
             self.make_room(record_bytes)?;
         }
 
-        // Eight bytes are stored for each number and the next thing begins behind those that count; `SLACK` bytes are always left.
+        // Eight bytes are stored at a time and the next thing begins behind those that count; `SLACK` bytes are always left. What stands
+        // before the key, and the two lengths around an empty one, are put together in a register where they fit: fewer stores.
         let out = &mut self.buffer[self.end..];
-        let mut at = 0;
-        put(out, at, length.to_le_bytes());
-        at += length_len + 1; // the attributes, unused, are the zero behind it
-        if time_raw < WORD_END {
-            put(out, at, time.to_le_bytes());
+        let mut at = length_len + 1; // the attributes, unused, are the zero behind the length
+        let prefix_len = at + time_len + offset_len;
+        if prefix_len <= 8 {
+            let prefix = length | time << (8 * at) | offset << (8 * (at + time_len));
+            put(out, 0, prefix.to_le_bytes());
         } else {
-            write_long(time_raw, &mut out[at..]);
+            put(out, 0, length.to_le_bytes());
+            if time_raw < WORD_END {
+                put(out, at, time.to_le_bytes());
+            } else {
+                write_long(time_raw, &mut out[at..]);
+            }
+            put(out, at + time_len, offset.to_le_bytes());
         }
-        at += time_len;
-        put(out, at, offset.to_le_bytes());
-        at += offset_len;
-        put(out, at, key_word.to_le_bytes());
-        at += key_len;
-        if !key.is_empty() {
+        at = prefix_len;
+        if key.is_empty() {
+            put(out, at, (key_word | value_word << 8).to_le_bytes());
+            at += 1 + value_len;
+        } else {
+            put(out, at, key_word.to_le_bytes());
+            at += key_len;
             out[at..at + key.len()].copy_from_slice(key);
             at += key.len();
+            put(out, at, value_word.to_le_bytes());
+            at += value_len;
         }
-        put(out, at, value_word.to_le_bytes());
-        at += value_len;
         out[at..at + value.len()].copy_from_slice(value);
         at += value.len();
         if headers_len == 1 {
@@ -264,6 +268,7 @@ impl BatchBuilder {
         }
 
         self.end += record_bytes;
+        self.room -= record_bytes;
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
         self.next_delta = delta + 1;
@@ -278,9 +283,7 @@ impl BatchBuilder {
             self.buffer = vec![0; self.capacity];
         }
         self.end = HEADER_BYTES;
-        self.full_at = (self.buffer.len() - SLACK)
-            .min(self.limit)
-            .max(HEADER_BYTES);
+        self.room = self.room_left();
         self.max_timestamp = i64::MIN;
         if !self.fixed_base {
             self.base_timestamp = timestamp;
@@ -291,6 +294,12 @@ impl BatchBuilder {
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, record_bytes: usize) -> Result<(), BuildError> {
+        if record_bytes > LARGEST_RECORD {
+            if self.count == 0 {
+                self.clear();
+            }
+            return Err(BuildError::RecordTooLarge { record_bytes });
+        }
         let limit = if self.count == 0 {
             LARGEST_BATCH
         } else {
@@ -302,13 +311,22 @@ impl BatchBuilder {
             return Err(BuildError::Full { record_bytes, left });
         }
         if self.buffer.len() < need + SLACK {
-            let size = self.buffer.capacity().max(need + SLACK).max(2 * self.end);
-            self.buffer.resize(size.min(LARGEST_BATCH + SLACK), 0);
+            if self.buffer.capacity() < need + SLACK {
+                let size = (need + SLACK).max(2 * self.end).min(LARGEST_BATCH + SLACK);
+                self.buffer.reserve_exact(size - self.buffer.len());
+            }
+            // Step by step: a recycled buffer ends where its last batch did, and clearing all of it again would cost each batch.
+            let size = (need + SLACK + STEP).min(self.buffer.capacity());
+            self.buffer.resize(size, 0);
         }
-        self.full_at = (self.buffer.len() - SLACK)
-            .min(self.limit)
-            .max(HEADER_BYTES);
+        // The first record may pass the limit.
+        self.room = self.room_left().max(record_bytes);
         Ok(())
+    }
+
+    fn room_left(&self) -> usize {
+        let full_at = self.buffer.len().saturating_sub(SLACK).min(self.limit);
+        full_at.saturating_sub(self.end)
     }
 
     /// Records in the batch so far.
@@ -351,7 +369,7 @@ impl BatchBuilder {
     /// Forgets the records, keeps the buffers.
     pub fn clear(&mut self) {
         self.end = 0;
-        self.full_at = 0;
+        self.room = 0;
         self.count = 0;
         self.next_delta = 0;
         if !self.fixed_base {
@@ -365,10 +383,7 @@ impl BatchBuilder {
         if self.buffer.is_empty()
             && let Ok(batch) = batch.try_into_mut()
         {
-            let mut buffer = Vec::from(batch);
-            let size = buffer.capacity().min(self.capacity).max(buffer.len());
-            buffer.resize(size, 0);
-            self.buffer = buffer;
+            self.buffer = Vec::from(batch);
         }
     }
 
@@ -480,8 +495,11 @@ impl BatchBuilder {
 /// What may be written past the end of a record: the rest of an 8-byte store.
 const SLACK: usize = 16;
 
-/// The largest key, value and headers together.
-const LARGEST_RECORD: usize = LARGEST_BATCH - HEADER_BYTES - 64;
+/// How much of a buffer is initialised at a time.
+const STEP: usize = 4096;
+
+/// The largest record.
+const LARGEST_RECORD: usize = LARGEST_BATCH - HEADER_BYTES;
 
 /// Numbers from here on do not fit a word as varints.
 const WORD_END: u64 = 1 << 56;
