@@ -385,6 +385,18 @@ async fn a_broker_that_does_not_speak_the_protocol_is_joined_by_the_classic_one(
     assert!(refused.to_string().contains("patterns"), "{refused}");
 }
 
+/// As Kafka 3.7 to 3.9 by default: the API is offered, the protocol is turned off.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_has_the_protocol_turned_off_is_joined_by_the_classic_one() {
+    let bench = bench().await;
+    let heartbeats = bench.mock.faults().on(ApiKey::CONSUMER_GROUP_HEARTBEAT);
+    heartbeats.always().error(ErrorCode::UNSUPPORTED_VERSION);
+    let mut member = bench.member(&[]).await;
+    assert_eq!(assigned(&mut member).await.added.len(), 4);
+    assert!(bench.mock.received_count(ApiKey::JOIN_GROUP) > 0);
+    member.leave().await;
+}
+
 /// Behaviour 33.
 #[tokio::test(start_paused = true)]
 async fn who_polls_too_seldom_leaves_is_told_once_and_joins_at_the_next_poll() {

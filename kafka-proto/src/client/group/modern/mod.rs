@@ -203,6 +203,14 @@ impl Task {
                 let text = "the group's coordinator does not match patterns (Kafka 4.0 and later do, with `group.protocol=consumer`); subscribe to names";
                 self.end(Error::usage(text), events);
             }
+            // Kafka 3.7 to 3.9 offer the API and have the protocol turned off (`group.coordinator.rebalance.protocols`).
+            Reply::Beaten(Ok(answer))
+                if answer.error_code == ErrorCode::UNSUPPORTED_VERSION
+                    && !self.joined_before
+                    && self.member.subscription().pattern.is_none() =>
+            {
+                return Some(Ended::NotSpoken);
+            }
             Reply::Beaten(Ok(answer)) => {
                 self.joined_before |= answer.error_code == ErrorCode::NONE;
                 let cluster = self.cluster.clone();
