@@ -3,6 +3,8 @@
 //! Integers are big-endian of fixed width, text and bytes carry their length, except as the last part of a row, where they are what is left.
 //! The format is stored in changelogs: a change of it is a change of the state's version.
 
+use std::collections::{BTreeMap, VecDeque};
+
 /// A value that can cross a cut, or be kept as state.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross from one worker to another or be kept as state",
@@ -296,6 +298,38 @@ impl<'b, T: Decode<'b>> Decode<'b> for Vec<T> {
     }
 }
 
+impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_length(self.len(), out);
+        for (key, value) in self {
+            key.encode(out);
+            value.encode(out);
+        }
+    }
+}
+impl<'b, K: Decode<'b> + Ord, V: Decode<'b>> Decode<'b> for BTreeMap<K, V> {
+    fn decode(r: &mut Reader<'b>) -> Option<Self> {
+        let n = r.length()?;
+        let mut map = Self::new();
+        for _ in 0..n {
+            map.insert(K::decode(r)?, V::decode(r)?);
+        }
+        Some(map)
+    }
+}
+
+impl<T: Encode> Encode for VecDeque<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_length(self.len(), out);
+        self.iter().for_each(|item| item.encode(out));
+    }
+}
+impl<'b, T: Decode<'b>> Decode<'b> for VecDeque<T> {
+    fn decode(r: &mut Reader<'b>) -> Option<Self> {
+        Vec::decode(r).map(Self::from)
+    }
+}
+
 impl Encode for () {
     #[inline]
     fn encode(&self, _: &mut Vec<u8>) {}
@@ -366,6 +400,8 @@ mod tests {
         );
         round((String::from("owned"), [1u8, 2, 3], ()), &mut vec![]);
         round("", &mut vec![]);
+        let map = BTreeMap::from([("a", vec![1u8]), ("b", vec![])]);
+        round((map, VecDeque::from([1i64, -1])), &mut vec![]);
     }
 
     #[test]

@@ -48,6 +48,12 @@ pub enum Kind {
     Window,
     /// The rows that came too late for a window.
     Late,
+    /// Calls a user's function for the rows and timers of each key.
+    Process,
+    /// The first row of each key.
+    Deduplicate,
+    /// Each key once.
+    Distinct,
     /// Writes to a topic.
     Sink,
     /// Ends in a user's function.
@@ -79,6 +85,9 @@ impl Kind {
             Self::TopN => "top_n",
             Self::Window => "window",
             Self::Late => "late",
+            Self::Process => "process",
+            Self::Deduplicate => "deduplicate",
+            Self::Distinct => "distinct",
             Self::Sink => "sink",
             Self::ForEach => "for_each",
         }
@@ -98,13 +107,19 @@ impl Kind {
                 | Self::Average
                 | Self::TopN
                 | Self::Window
+                | Self::Process
+                | Self::Deduplicate
+                | Self::Distinct
         )
     }
 
     /// Whether it gives out rows when time has come, not only at commits.
     #[must_use]
     pub const fn waits_for_time(self) -> bool {
-        matches!(self, Self::Window)
+        matches!(
+            self,
+            Self::Window | Self::Process | Self::Deduplicate | Self::Distinct
+        )
     }
 
     /// Whether no stream leaves it.

@@ -55,6 +55,7 @@ impl<'b, T, P> Stream<'b, T, P> {
             pipe: self.pipe,
             node: self.node,
             key,
+            ttl_ms: None,
             item: PhantomData,
         }
     }
@@ -73,5 +74,7 @@ pub struct Keyed<'b, T, P, F, K> {
     pub(crate) pipe: P,
     pub(crate) node: usize,
     pub(crate) key: F,
+    /// State is forgotten when it was not worked on for this long.
+    pub(crate) ttl_ms: Option<i64>,
     item: PhantomData<fn() -> (T, K)>,
 }

@@ -7,11 +7,9 @@
 //! A group is what moves between workers, what a changelog partition holds, and what grows at once. Updates come in batches
 //! (`Pending`): one pass of independent loads warms the slots, the next one probes them.
 
-use std::{any::Any, hint::black_box};
+use std::hint::black_box;
 
-use thiserror::Error;
-
-use super::{Key, KeyGroups};
+use super::{Key, KeyGroups, KeyedState, RestoreError};
 use crate::batch::{Decode, Encode, Rows, row::decode_all};
 
 /// What a table holds for each key: cloneable, written to the changelog and read back from it. It owns its parts.
@@ -97,30 +95,6 @@ impl Pending {
         // Rows count their bytes in 32 bits and refuse longer keys before.
         Key::long(offset, key.len() as u32, hash)
     }
-}
-
-/// A changelog entry that this application cannot have written.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// The key hashes to another group.
-    #[error(
-        "a key of key group {actual} stands in group {group}: the state was written with another seed or another number of key groups"
-    )]
-    WrongGroup {
-        /// Where the entry was found.
-        group: u32,
-        /// Where it belongs.
-        actual: u32,
-    },
-    /// The value is not one of this operator.
-    #[error(
-        "a value of {bytes} bytes cannot be read as this operator's state: the state was written by another version of the plan"
-    )]
-    Value {
-        /// Its size.
-        bytes: usize,
-    },
 }
 
 impl<A: State> Table<A> {
@@ -567,40 +541,6 @@ impl<A: Clone> Slot<A> {
             value: initial.clone(),
         }
     }
-}
-
-/// What the runtime sees of an operator's state: key bytes and encoded values, no types.
-pub(crate) trait KeyedState: Any + Send {
-    /// Number of keys.
-    fn len(&self) -> usize;
-    /// Bytes held.
-    fn memory_bytes(&self) -> usize;
-    /// Number of keys changed since they were drained.
-    fn changed(&self) -> usize;
-    /// Moves changed keys of a group, with their values encoded, to `rows`, until those hold `limit` bytes. True when some are left.
-    fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool;
-    /// Moves what is due at this watermark, and at this time of the wall clock, to `rows`, until those hold about `limit` bytes. Nothing
-    /// moved: nothing more is due.
-    fn due(&mut self, _watermark: i64, _now_ms: i64, _rows: &mut Rows, _limit: usize) {}
-    /// When the wall clock next makes something due.
-    fn next_due_ms(&self) -> Option<i64> {
-        None
-    }
-    /// Moves what a commit makes due, beside what time has, to `rows`. Nothing moved: nothing more is due.
-    fn updates(&mut self, _rows: &mut Rows, _limit: usize) {}
-    /// Moves keys of entries that are gone to `rows`, until those hold `limit` bytes. True when some are left.
-    fn drain_removed(&mut self, _rows: &mut Rows, _limit: usize) -> bool {
-        false
-    }
-    /// Takes back the watermark that the operator had acted upon.
-    fn restore_watermark(&mut self, _at: i64) {}
-    /// Takes an entry of the changelog: sets the key's value, or removes the key.
-    fn restore(&mut self, group: u32, key: &[u8], value: Option<&[u8]>)
-    -> Result<(), RestoreError>;
-    /// Drops all of a group.
-    fn drop_group(&mut self, group: u32);
-    /// Calls `f` with each key of a group and its encoded value.
-    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8]));
 }
 
 impl<A: State> KeyedState for Table<A> {

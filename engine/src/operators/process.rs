@@ -1,0 +1,397 @@
+//! `process`: a function of one's own over rows and timers of each key; and `deduplicate` and `distinct`, which are made of it.
+
+use std::{any::Any, marker::PhantomData, time::Duration};
+
+use crate::{
+    batch::{Decode, Encode, row::decode_all},
+    flow::{
+        Emit, Error, Flow, Keyed, Kind, Meta, Pipe, Placement, Port, Scope, Shipped, Slot, Stream,
+        send,
+    },
+    state::{CHUNK, Entries, Entry, State, WALL_TIMER, add, take},
+    time::millis,
+};
+
+/// What a process function is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<T> {
+    /// A row of the key.
+    Row(T),
+    /// A timer that was set for this event time; the watermark has reached it.
+    Timer(i64),
+    /// A timer that was set for this time of the wall clock.
+    WallTimer(i64),
+}
+
+/// What a process function works with, for one key and one event.
+#[derive(Debug)]
+pub struct Context<'c, S> {
+    /// The key's state: a number, a list, a map, whatever can be kept. A key without one begins with the initial one.
+    pub state: &'c mut S,
+    timestamp: i64,
+    watermark: i64,
+    now_ms: i64,
+    timers: &'c mut Vec<i64>,
+    wall_timers: &'c mut Vec<i64>,
+    asked: &'c mut Vec<(bool, i64)>,
+    is_new: bool,
+    is_cleared: bool,
+}
+
+impl<S> Context<'_, S> {
+    /// Event time of the row, or of the timer, in milliseconds since 1970. Of a wall-clock timer, the time that it was set for.
+    #[must_use]
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+
+    /// The watermark: nothing more is expected with this timestamp or an earlier one. `i64::MIN` while nothing is known.
+    #[must_use]
+    pub fn watermark(&self) -> i64 {
+        self.watermark
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Whether the key had no state: this is its first row, or the first since its state was cleared or has expired.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Calls the function with [`Event::Timer`] for this key when the watermark has reached `timestamp`; at once if it has. The same time
+    /// twice is one timer.
+    pub fn timer_at(&mut self, timestamp: i64) {
+        if add(self.timers, timestamp) {
+            self.asked.push((false, timestamp));
+        }
+    }
+
+    /// Takes a timer back.
+    pub fn delete_timer(&mut self, timestamp: i64) {
+        take(self.timers, timestamp);
+    }
+
+    /// Calls the function with [`Event::WallTimer`] for this key at this time of the wall clock. After a restart those that are overdue
+    /// come at once.
+    pub fn wall_timer_at(&mut self, at_ms: i64) {
+        if add(self.wall_timers, at_ms) {
+            self.asked.push((true, at_ms));
+        }
+    }
+
+    /// Takes a wall-clock timer back.
+    pub fn delete_wall_timer(&mut self, at_ms: i64) {
+        take(self.wall_timers, at_ms);
+    }
+
+    /// Forgets the key: its state, when the function returns, and its timers, now. Timers set after it stay.
+    pub fn clear(&mut self) {
+        self.timers.clear();
+        self.wall_timers.clear();
+        self.is_cleared = true;
+    }
+}
+
+/// Rows that a process function gives out.
+#[derive(Debug)]
+pub struct Out<O> {
+    rows: Vec<(i64, O)>,
+    timestamp: i64,
+}
+
+impl<O> Out<O> {
+    /// Gives out a row with the timestamp of the event.
+    pub fn push(&mut self, row: O) {
+        self.rows.push((self.timestamp, row));
+    }
+
+    /// Gives out a row with a timestamp of its own.
+    pub fn push_at(&mut self, timestamp: i64, row: O) {
+        self.rows.push((timestamp, row));
+    }
+}
+
+/// The stream of what a process function gives out.
+pub type Outputs<'b, K, T, S, O, G> = Stream<'b, O, Processed<'b, K, T, S, O, G>>;
+
+/// What a process function gives out; see [`Keyed::process`].
+pub struct Processed<'b, K, T, S, O, G> {
+    scope: Scope<'b>,
+    operator: usize,
+    f: G,
+    item: PhantomData<fn() -> (K, T, S, O)>,
+}
+
+impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
+    /// State that was not worked on for this long, by the wall clock, is forgotten: hidden from the function at once, removed soon
+    /// after. For [`Keyed::process`], [`Keyed::deduplicate`] and [`Keyed::distinct`]. Timers stay.
+    pub fn state_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl_ms = Some(millis(ttl));
+        self
+    }
+}
+
+impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
+    /// Calls a function of your own for each row of a key, and for each timer that it has set: with the key's state, which begins as
+    /// `initial`, and a place for what it gives out. State and timers survive restarts.
+    ///
+    /// Side outputs: give out `Result`s and [`split`](Stream::split) them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::{operators::Event, testing::Driver};
+    ///
+    /// // Tells which sensors were silent for ten seconds.
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("readings").utf8()
+    ///         .try_map(|l| l.split_once(' ').and_then(|(id, ts)| Some((id, ts.parse::<i64>().ok()?))).ok_or("no reading"))
+    ///         .with_timestamps(|r| r.1, Duration::ZERO)
+    ///         .key_by(|r| r.0)
+    ///         .process(0i64, |cx, sensor, event, out| match event {
+    ///             Event::Row((_, ts)) => {
+    ///                 cx.delete_timer(*cx.state + 10_000);
+    ///                 *cx.state = ts;
+    ///                 cx.timer_at(ts + 10_000);
+    ///             }
+    ///             Event::Timer(_) => { out.push((sensor, "silent")); cx.clear() }
+    ///             Event::WallTimer(_) => {}
+    ///         })
+    ///         .sink("silent");
+    /// });
+    /// driver.feed("readings", ["a 1000", "b 2000", "a 9000"]);
+    /// driver.feed("readings", ["c 12001"]);
+    /// assert_eq!(driver.read("silent")[0].key_str(), Some("b"));
+    /// ```
+    pub fn process<S, O, G>(self, initial: S, f: G) -> Outputs<'b, K, T, S, O, G>
+    where
+        T: Encode + Decode<'b>,
+        S: State,
+        G: FnMut(&mut Context<'_, S>, K, Event<T>, &mut Out<O>),
+    {
+        self.process_part(Kind::Process, initial, T::encode_last, f)
+    }
+
+    /// Lets the first row of each key pass, and leaves out the others. Without [`Keyed::state_ttl`] every key is remembered for ever.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("orders").utf8().key_by(|l| &l[..2]).state_ttl(Duration::from_secs(3600)).deduplicate().map(|l| ((), l)).sink("out");
+    /// });
+    /// driver.feed("orders", ["a1 first", "a1 again", "b2 first"]);
+    /// assert_eq!(driver.read("out").len(), 2);
+    /// ```
+    pub fn deduplicate(self) -> Stream<'b, T, impl Pipe<T>>
+    where
+        T: Encode + Decode<'b>,
+    {
+        self.process_part(
+            Kind::Deduplicate,
+            (),
+            T::encode_last,
+            |cx: &mut Context<'_, ()>, _, event, out: &mut Out<T>| {
+                if let Event::Row(row) = event
+                    && cx.is_new()
+                {
+                    out.push(row);
+                }
+            },
+        )
+    }
+
+    /// Gives out each key once. Without [`Keyed::state_ttl`] every key is remembered for ever. Nothing but the key crosses to its owner.
+    pub fn distinct(self) -> Stream<'b, K, impl Pipe<K>> {
+        self.process_part(
+            Kind::Distinct,
+            (),
+            |_: &T, _: &mut Vec<u8>| {},
+            |cx: &mut Context<'_, ()>, key, event: Event<()>, out: &mut Out<K>| {
+                if matches!(event, Event::Row(())) && cx.is_new() {
+                    out.push(key);
+                }
+            },
+        )
+    }
+
+    fn process_part<V, S, O, G>(
+        self,
+        kind: Kind,
+        initial: S,
+        part: impl FnMut(&T, &mut Vec<u8>),
+        f: G,
+    ) -> Outputs<'b, K, V, S, O, G>
+    where
+        V: Decode<'b>,
+        S: State,
+        G: FnMut(&mut Context<'_, S>, K, Event<V>, &mut Out<O>),
+    {
+        let Self {
+            scope,
+            pipe,
+            node,
+            key,
+            ttl_ms,
+            ..
+        } = self;
+        let operator = scope.operator(kind, &[node], None);
+        scope.learn(operator, |n| {
+            n.emit = Emit::EveryUpdate;
+            n.note = ttl_ms.map(|ms| format!("forgets after {ms} ms"));
+        });
+        if scope.running().is_some() {
+            let mut slot = scope.slot(operator);
+            let Slot {
+                rows,
+                scratch,
+                counters,
+                state,
+                ..
+            } = &mut *slot;
+            let keys = scope.call.placement.keys;
+            state.get_or_insert_with(|| Box::new(Entries::new(keys, initial.clone(), ttl_ms)));
+            let placement: &Placement = scope.call.placement;
+            let mut ship = Shipped {
+                key,
+                value: part,
+                placement,
+                rows,
+                scratch,
+                limit: scope.call.limits.rows_bytes,
+                operator,
+                null_keys: &mut counters.null_keys,
+            };
+            send(scope, pipe, &mut ship);
+        }
+        let pipe = Processed {
+            scope,
+            operator,
+            f,
+            item: PhantomData,
+        };
+        Stream::new(scope, operator, pipe)
+    }
+}
+
+#[cold]
+fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
+    let operator = scope
+        .running()
+        .map_or_else(String::new, |g| g.describe(operator));
+    scope.broken(Error::Undecodable { operator })
+}
+
+impl<'b, K, T, S, O, G> Pipe<O> for Processed<'b, K, T, S, O, G>
+where
+    K: Decode<'b>,
+    T: Decode<'b>,
+    S: State,
+    G: FnMut(&mut Context<'_, S>, K, Event<T>, &mut Out<O>),
+{
+    // What one event gives out cannot be left in the middle: the state has changed, and calling again would change it again.
+    const SHARED: bool = true;
+
+    fn drive(mut self, mut next: impl FnMut(Meta, O) -> Flow) -> Flow {
+        let (scope, operator) = (self.scope, self.operator);
+        let (rows, is_due) = match (
+            scope.rows(operator, Port::Sent),
+            scope.rows(operator, Port::Due),
+        ) {
+            (Some(rows), _) => (rows, false),
+            (_, Some(rows)) => (rows, true),
+            _ => return Flow::Continue(()),
+        };
+        let mut slot = scope.slot(operator);
+        let Slot {
+            state,
+            counters,
+            watermark,
+            ..
+        } = &mut *slot;
+        let Some(state) = state else {
+            return Flow::Continue(());
+        };
+        let state: &mut dyn Any = &mut **state;
+        let Some(entries) = state.downcast_mut::<Entries<S>>() else {
+            let operator = scope
+                .running()
+                .map_or_else(String::new, |g| g.describe(operator));
+            return scope.broken(Error::StateType { operator });
+        };
+        let watermark = watermark.unwrap_or(i64::MIN);
+        let now_ms = scope.call.now_ms;
+        let (data, heads) = (rows.data(), rows.heads());
+        let first = scope.call.from.index as usize;
+        let mut out = Out {
+            rows: Vec::new(),
+            timestamp: 0,
+        };
+        let mut asked = Vec::new();
+        for (index, head) in heads.iter().enumerate().skip(first) {
+            if scope.is_enough((index - first) as u32) {
+                return scope.stopped_before(index as u32);
+            }
+            if (index - first).is_multiple_of(CHUNK) {
+                entries.touch(&heads[index..heads.len().min(index + CHUNK)]);
+            }
+            let Some(key) = decode_all::<K>(head.key_of(data)) else {
+                return undecodable(scope, operator);
+            };
+            let event = if is_due {
+                if head.value_of(data) == [WALL_TIMER] {
+                    Event::WallTimer(head.timestamp)
+                } else {
+                    Event::Timer(head.timestamp)
+                }
+            } else {
+                counters.records += 1;
+                match decode_all(head.value_of(data)) {
+                    Some(row) => Event::Row(row),
+                    None => return undecodable(scope, operator),
+                }
+            };
+            out.timestamp = head.timestamp;
+            let f = &mut self.f;
+            let work = |entry: &mut Entry<S>, initial: &S, asked: &mut Vec<(bool, i64)>| {
+                let is_wanted = match &event {
+                    Event::Row(_) => true,
+                    // A timer that was deleted, or fired already: its hint is all that is left.
+                    Event::Timer(at) => take(&mut entry.timers, *at),
+                    Event::WallTimer(at) => take(&mut entry.wall_timers, *at),
+                };
+                if !is_wanted {
+                    return;
+                }
+                let mut context = Context {
+                    is_new: !entry.is_set,
+                    state: &mut entry.value,
+                    timestamp: head.timestamp,
+                    watermark,
+                    now_ms,
+                    timers: &mut entry.timers,
+                    wall_timers: &mut entry.wall_timers,
+                    asked,
+                    is_cleared: false,
+                };
+                f(&mut context, key, event, &mut out);
+                let is_cleared = context.is_cleared;
+                if is_cleared {
+                    entry.value = initial.clone();
+                }
+                entry.is_set = !is_cleared;
+            };
+            entries.work(data, head, now_ms, work, &mut asked);
+            let record = index as u32;
+            for (timestamp, row) in out.rows.drain(..) {
+                next(Meta { timestamp, record }, row)?;
+            }
+        }
+        Flow::Continue(())
+    }
+}

@@ -1,0 +1,265 @@
+//! State of process functions: a value for each key, with the timers that it has set, and when it expires.
+
+use super::{Key, KeyGroups, KeyedState, RestoreError, State, Table, Timers};
+use crate::batch::{Decode, Encode, Head, Reader, Rows};
+
+/// What a due row is about: its value is this one byte.
+pub(crate) const EVENT_TIMER: u8 = 0;
+/// See [`EVENT_TIMER`].
+pub(crate) const WALL_TIMER: u8 = 1;
+
+/// What is kept for one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<S> {
+    pub(crate) value: S,
+    /// The value was set, and not cleared since.
+    pub(crate) is_set: bool,
+    /// Times of event timers, ascending, each once.
+    pub(crate) timers: Vec<i64>,
+    /// Times of wall-clock timers, ascending, each once.
+    pub(crate) wall_timers: Vec<i64>,
+    /// When it was last worked on, by the wall clock.
+    pub(crate) touched_ms: i64,
+}
+
+impl<S: Encode> Encode for Entry<S> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.is_set.encode(out);
+        self.touched_ms.encode(out);
+        self.timers.encode(out);
+        self.wall_timers.encode(out);
+        self.value.encode_last(out);
+    }
+}
+
+impl<'b, S: Decode<'b>> Decode<'b> for Entry<S> {
+    fn decode(r: &mut Reader<'b>) -> Option<Self> {
+        Some(Self {
+            is_set: bool::decode(r)?,
+            touched_ms: i64::decode(r)?,
+            timers: Vec::decode(r)?,
+            wall_timers: Vec::decode(r)?,
+            value: S::decode_last(r)?,
+        })
+    }
+}
+
+fn is_gone<S>(entry: &Entry<S>) -> bool {
+    !entry.is_set && entry.timers.is_empty() && entry.wall_timers.is_empty()
+}
+
+/// Adds a time to a list that is ascending; false when it is there already.
+pub(crate) fn add(times: &mut Vec<i64>, time: i64) -> bool {
+    match times.binary_search(&time) {
+        Ok(_) => false,
+        Err(at) => {
+            times.insert(at, time);
+            true
+        }
+    }
+}
+
+/// Takes a time out of a list that is ascending; false when it is not there.
+pub(crate) fn take(times: &mut Vec<i64>, time: i64) -> bool {
+    let found = times.binary_search(&time);
+    found.is_ok_and(|at| {
+        times.remove(at);
+        true
+    })
+}
+
+/// The entries of one operator in one worker. The queues hold hints; what is true stands in the entries.
+pub(crate) struct Entries<S> {
+    table: Table<Entry<S>>,
+    initial: S,
+    ttl_ms: Option<i64>,
+    timers: Timers,
+    wall_timers: Timers,
+    expiries: Timers,
+    removed: Rows,
+    key: Vec<u8>,
+}
+
+impl<S: State> Entries<S> {
+    pub(crate) fn new(keys: KeyGroups, initial: S, ttl_ms: Option<i64>) -> Self {
+        let entry = Entry {
+            value: initial.clone(),
+            is_set: false,
+            timers: Vec::new(),
+            wall_timers: Vec::new(),
+            touched_ms: i64::MIN,
+        };
+        Self {
+            table: Table::new(keys, entry),
+            initial,
+            ttl_ms,
+            timers: Timers::default(),
+            wall_timers: Timers::default(),
+            expiries: Timers::default(),
+            removed: Rows::new(),
+            key: Vec::new(),
+        }
+    }
+
+    /// Loads the slots of rows that come next.
+    pub(crate) fn touch(&self, heads: &[Head]) {
+        self.table.touch(heads.iter().map(|h| h.hash));
+    }
+
+    /// Works on the entry of a row's key. What `work` asks for is a new timer: `(is_wall, time)`.
+    pub(crate) fn work(
+        &mut self,
+        data: &[u8],
+        head: &Head,
+        now_ms: i64,
+        work: impl FnOnce(&mut Entry<S>, &S, &mut Vec<(bool, i64)>),
+        asked: &mut Vec<(bool, i64)>,
+    ) {
+        asked.clear();
+        let (at, len) = head.key_range();
+        let (key, packed) = (head.key_of(data), Key::short_at(data, at, len));
+        let (ttl, initial) = (self.ttl_ms, &self.initial);
+        let mut expiry = None;
+        self.table
+            .update_hashed(key, packed, head.hash, head.timestamp, |entry| {
+                let was_set = entry.is_set;
+                if let Some(ttl) = ttl {
+                    if was_set && entry.touched_ms.saturating_add(ttl) <= now_ms {
+                        // Hidden before it is removed.
+                        (entry.value, entry.is_set) = (initial.clone(), false);
+                    }
+                    if !was_set {
+                        expiry = Some(now_ms.saturating_add(ttl));
+                    }
+                    entry.touched_ms = now_ms;
+                }
+                work(entry, initial, asked);
+            });
+        for (is_wall, time) in asked.drain(..) {
+            let timers = if is_wall {
+                &mut self.wall_timers
+            } else {
+                &mut self.timers
+            };
+            timers.push(time, head.hash, key);
+        }
+        if let Some(at) = expiry {
+            self.expiries.push(at, head.hash, key);
+        }
+    }
+
+    /// Lets go of values that were not worked on for too long.
+    fn expire(&mut self, now_ms: i64) {
+        let Some(ttl) = self.ttl_ms else { return };
+        while let Some((_, hash)) = self.expiries.pop(now_ms, &mut self.key) {
+            let Some(entry) = self.table.find_mut(&self.key, hash) else {
+                continue;
+            };
+            if !entry.is_set {
+                continue;
+            }
+            let at = entry.touched_ms.saturating_add(ttl);
+            if at > now_ms {
+                self.expiries.push(at, hash, &self.key);
+                continue;
+            }
+            (entry.value, entry.is_set) = (self.initial.clone(), false);
+            let (packed, timestamp) = (Key::short(&self.key), entry.touched_ms);
+            self.table
+                .update_hashed(&self.key, packed, hash, timestamp, |_| {});
+        }
+    }
+}
+
+fn pop(timers: &mut Timers, now: i64, kind: u8, key: &mut Vec<u8>, rows: &mut Rows, limit: usize) {
+    while rows.size_bytes() < limit
+        && let Some((time, hash)) = timers.pop(now, key)
+    {
+        // Far below 4 GiB: `limit`.
+        let _ = rows.push(hash, time, &[kind], key);
+    }
+}
+
+impl<S: State> KeyedState for Entries<S> {
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes()
+            + self.timers.memory_bytes()
+            + self.wall_timers.memory_bytes()
+            + self.expiries.memory_bytes()
+    }
+
+    fn changed(&self) -> usize {
+        self.table.changed()
+    }
+
+    fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, limit: usize) {
+        let Self {
+            timers,
+            wall_timers,
+            key,
+            ..
+        } = self;
+        pop(timers, watermark, EVENT_TIMER, key, rows, limit);
+        if rows.is_empty() {
+            pop(wall_timers, now_ms, WALL_TIMER, key, rows, limit);
+        }
+        if rows.is_empty() {
+            self.expire(now_ms);
+        }
+    }
+
+    fn next_due_ms(&self) -> Option<i64> {
+        let next = [self.wall_timers.next(), self.expiries.next()];
+        next.into_iter().flatten().min()
+    }
+
+    fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
+        let gone = Some((&mut self.removed, is_gone as fn(&Entry<S>) -> bool));
+        self.table.drain(group, &[], rows, limit, gone)
+    }
+
+    fn drain_removed(&mut self, rows: &mut Rows, _: usize) -> bool {
+        if !self.removed.is_empty() {
+            self.table.remove_all(&self.removed, is_gone);
+            std::mem::swap(rows, &mut self.removed);
+        }
+        false
+    }
+
+    fn restore(
+        &mut self,
+        group: u32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), RestoreError> {
+        self.table.restore(group, key, value)?;
+        let hash = self.table.hash(key);
+        if let Some(entry) = self.table.find_mut(key, hash) {
+            for time in &entry.timers {
+                self.timers.push(*time, hash, key);
+            }
+            for time in &entry.wall_timers {
+                self.wall_timers.push(*time, hash, key);
+            }
+            if let Some(ttl) = self.ttl_ms
+                && entry.is_set
+            {
+                let at = entry.touched_ms.saturating_add(ttl);
+                self.expiries.push(at, hash, key);
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_group(&mut self, group: u32) {
+        self.table.drop_group(group);
+    }
+
+    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
+        self.table.each_encoded(group, f);
+    }
+}
