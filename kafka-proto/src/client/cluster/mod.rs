@@ -272,12 +272,16 @@ impl Cluster {
         leader: BrokerId,
         epoch: i32,
     ) -> bool {
-        self.inner.metadata.send_if_modified(|metadata| {
+        let is_news = self.inner.metadata.send_if_modified(|metadata| {
             let is_newer = metadata
                 .leader_epoch(topic, partition)
                 .is_some_and(|known| known < epoch);
             is_newer && Arc::make_mut(metadata).set_leader(topic, partition, leader, epoch)
-        })
+        });
+        if is_news {
+            tracing::debug!(topic, partition, broker = %leader, leader_epoch = epoch, "a new leader");
+        }
+        is_news
     }
 
     /// Waits as long as `failures` in a row demand, or gives up with `error` if that would be past the deadline.
@@ -372,6 +376,12 @@ impl Cluster {
             changed
         });
         let metadata = self.metadata();
+        tracing::debug!(
+            from = %connection.name(),
+            topics = response.topics.len(),
+            brokers = response.brokers.len(),
+            "metadata"
+        );
         let size = i64::try_from(metadata.brokers().count()).unwrap_or(i64::MAX);
         self.inner.metrics.cluster_size.set(size);
         Ok(metadata)

@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 pub use versions::BrokerVersions;
 
@@ -116,7 +117,8 @@ impl Connection {
                 idle_max,
                 state: State::new(idle_max),
             };
-            tokio::spawn(task.run());
+            let span = tracing::debug_span!("connection", broker = %name);
+            tokio::spawn(task.run().instrument(span));
             let connection = Self {
                 shared: Arc::new(Shared {
                     name: Arc::clone(&name),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::Instrument as _;
 
 use super::batch::{Accumulator, Loaded};
 use super::delivery::Ticket;
@@ -112,7 +113,8 @@ pub(super) fn spawn(shared: &Arc<Shared>, events: mpsc::UnboundedReceiver<Event>
         is_identifying: false,
         fatal: None,
     };
-    tokio::spawn(task.run(events, receiver));
+    let span = tracing::debug_span!("producer", client_id = %config.client_id);
+    tokio::spawn(task.run(events, receiver).instrument(span));
 }
 
 impl Task {
@@ -308,6 +310,11 @@ impl Task {
             }
             Report::Identified(Ok(identity)) => {
                 self.is_identifying = false;
+                tracing::debug!(
+                    producer_id = identity.id,
+                    producer_epoch = identity.epoch,
+                    "producing under this id"
+                );
                 self.sender.set_identity(identity);
             }
             Report::Identified(Err(error)) => {
@@ -498,6 +505,9 @@ impl Task {
         let counters = self.shared.cluster.counters();
         counters.batch_retries.add(effects.retries);
         counters.epoch_bumps.add(effects.bumps);
+        if effects.bumps > 0 {
+            tracing::info!("the producer's epoch is raised: batches are numbered anew");
+        }
         if effects.refresh {
             self.shared.cluster.request_refresh();
         }
