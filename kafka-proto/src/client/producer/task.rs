@@ -583,7 +583,8 @@ impl Task {
             let (one, other) = share.halves();
             (Some(one), other)
         });
-        let loaded = self.loaded(&ticket.place().0.clone(), ticket.place().1);
+        let (topic, partition) = ticket.place();
+        let loaded = self.loaded(topic, partition);
         let part = |records, share, loaded| Load {
             records,
             waiting_since: None,
