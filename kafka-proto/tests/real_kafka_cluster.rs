@@ -4,8 +4,12 @@
 
 use std::time::Duration;
 
+use kafka_proto::client::admin::{Admin, ConfigResource, NewTopic};
 use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::{Cluster, Config, Connection, IsolationLevel, Purpose};
+use kafka_proto::client::group::OffsetToCommit;
+use kafka_proto::client::{
+    BrokerId, Cluster, Config, Connection, IsolationLevel, Purpose, TopicPartition,
+};
 use kafka_proto::messages::create_topics::CreatableTopic;
 use kafka_proto::messages::delete_topics::DeleteTopicState;
 use kafka_proto::messages::metadata::MetadataRequestTopic;
@@ -229,4 +233,93 @@ async fn every_version_of_the_simple_apis_is_understood_by_both_sides() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn administration_is_understood_by_kafka() {
+    let kafka = require_kafka!();
+    let admin = Admin::connect(Config::new(&kafka.bootstrap_servers()))
+        .await
+        .unwrap();
+    let topic = NewTopic::new("administered").partitions(1);
+    admin.create_topic(&topic).await.unwrap();
+    admin.cluster().topic("administered", LIMIT).await.unwrap();
+    admin.create_partitions("administered", 3).await.unwrap();
+    let again = admin
+        .create_partitions("administered", 3)
+        .await
+        .unwrap_err();
+    assert_eq!(again.code(), Some(ErrorCode::INVALID_PARTITIONS));
+    let begin = std::time::Instant::now();
+    while admin
+        .describe_topic("administered")
+        .await
+        .unwrap()
+        .partitions
+        .len()
+        < 3
+    {
+        assert!(begin.elapsed() < LIMIT);
+    }
+    let names = admin.list_topics(false).await.unwrap();
+    assert!(names.iter().any(|name| name == "administered"));
+    let input = b"one\ntwo\nthree\n";
+    kafka.tool_with_input("ConsoleProducer", &["--topic", "administered"], input);
+    let ends = kafka.end_offsets("administered", 3);
+    let questions: Vec<(&str, i32, i64)> = (0..3).map(|p| ("administered", p, -1)).collect();
+    let begins = admin.delete_records(&questions).await.unwrap();
+    let begins: Vec<i64> = begins.into_iter().map(Result::unwrap).collect();
+    assert_eq!(begins, ends);
+    // Two questions about one partition.
+    let questions = [
+        ("administered", 0, OffsetSpec::Earliest),
+        ("administered", 0, OffsetSpec::AtOrAfter(0)),
+    ];
+    let isolation = IsolationLevel::ReadUncommitted;
+    let offsets = admin.list_offsets(&questions, isolation).await.unwrap();
+    assert_eq!(offsets[0].as_ref().unwrap().offset, Some(ends[0]));
+    assert_eq!(offsets[1].as_ref().unwrap().offset, None);
+    // Settings of a topic and of a broker.
+    let resource = ConfigResource::Topic("administered");
+    let changes = [("retention.ms", Some("12345"))];
+    admin.alter_configs(resource, &changes).await.unwrap();
+    let begin = std::time::Instant::now();
+    while !admin.configs(resource).await.unwrap()["retention.ms"].is_own {
+        assert!(begin.elapsed() < LIMIT);
+    }
+    let of_broker = admin
+        .configs(ConfigResource::Broker(BrokerId(1)))
+        .await
+        .unwrap();
+    assert_eq!(of_broker["node.id"].value.as_deref(), Some("1"));
+    assert!(of_broker["node.id"].is_read_only);
+    // A group that only holds offsets.
+    let offsets = [
+        OffsetToCommit::new("administered", 0, 1),
+        OffsetToCommit::new("administered", 2, 7),
+    ];
+    admin.alter_group_offsets("holder", &offsets).await.unwrap();
+    let committed = admin.group_offsets("holder").await.unwrap();
+    let committed: Vec<i64> = committed.values().map(|found| found.offset).collect();
+    assert_eq!(committed, [1, 7]);
+    let one = [TopicPartition::new("administered", 0)];
+    let deleted = admin.delete_group_offsets("holder", &one).await.unwrap();
+    assert!(deleted[0].is_ok(), "{deleted:?}");
+    assert_eq!(admin.group_offsets("holder").await.unwrap().len(), 1);
+    let listed = admin.list_groups().await.unwrap();
+    assert!(
+        listed
+            .iter()
+            .any(|group| group.group_id == "holder" && group.state == "Empty")
+    );
+    let described = admin.describe_group("holder").await.unwrap();
+    assert_eq!((&*described.state, described.members.len()), ("Empty", 0));
+    assert!(admin.delete_groups(&["holder"]).await.remove(0).is_ok());
+    let gone = admin
+        .delete_groups(&["holder"])
+        .await
+        .remove(0)
+        .unwrap_err();
+    assert_eq!(gone.code(), Some(ErrorCode::GROUP_ID_NOT_FOUND));
+    assert!(admin.delete_topics(&["administered"]).await.unwrap()[0].is_ok());
 }

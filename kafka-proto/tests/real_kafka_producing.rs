@@ -251,3 +251,50 @@ async fn relayed_batches_of_javas_producer_read_the_same_to_java() {
     assert_eq!(before.len(), 4000);
     must_be_equal(&after, &before, "relayed");
 }
+
+#[tokio::test]
+async fn batches_that_kafka_finds_too_large_are_split_once_and_in_order_with_five_on_their_way() {
+    let kafka = require_kafka!();
+    kafka.create_topic("split", 2, &[("max.message.bytes", "5000")]);
+    let properties = [("batch.size", "20000"), ("linger.ms", "20")];
+    let cluster = Cluster::connect(config(kafka, &properties)).await.unwrap();
+    let producer = Producer::new(&cluster).unwrap();
+    // The leader knows the producer before several batches are on their way at once.
+    let mut expected = vec![Vec::new(); 2];
+    let mut deliveries = Vec::new();
+    for n in 0..4000_usize {
+        let value = format!("{n:0>100}");
+        let record = ProducerRecord {
+            topic: "split",
+            partition: Some((n % 2) as i32),
+            value: Some(value.as_bytes()),
+            ..Default::default()
+        };
+        deliveries.push(producer.enqueue(record).await.unwrap());
+        expected[n % 2].push(value);
+    }
+    for (n, delivery) in deliveries.into_iter().enumerate() {
+        assert_eq!(delivery.await.unwrap().offset, Some(n as i64 / 2), "{n}");
+    }
+    let metrics = cluster.metrics();
+    assert!(metrics.batch_splits > 10, "{metrics}");
+    assert_eq!(metrics.epoch_bumps, 0, "{metrics}");
+    let mut fetcher = Fetcher::new(&cluster);
+    for partition in 0..2 {
+        fetcher.assign("split", partition, Start::Earliest);
+    }
+    let mut decompressor = fetcher.decompressor();
+    let mut found = vec![Vec::new(); 2];
+    while found.iter().map(Vec::len).sum::<usize>() < 4000 {
+        for mut fetched in fetcher.poll_batches(LIMIT).await.unwrap() {
+            let of = &mut found[fetched.partition() as usize];
+            while let Some(batch) = fetched.next_batch().unwrap() {
+                for record in batch.records(&mut decompressor).unwrap() {
+                    let value = record.unwrap().value.unwrap().to_vec();
+                    of.push(String::from_utf8(value).unwrap());
+                }
+            }
+        }
+    }
+    assert!(found == expected, "not what was sent, in its order");
+}
