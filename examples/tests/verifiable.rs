@@ -224,6 +224,47 @@ fn two_consumers_share_the_topic_and_the_rest_goes_to_the_one_that_stays() {
 }
 
 #[test]
+fn the_group_may_speak_either_protocol_with_kafkas_assignors() {
+    for (group, arguments) in [
+        (
+            "modern",
+            [
+                "--group-protocol",
+                "consumer",
+                "--group-remote-assignor",
+                "range",
+            ],
+        ),
+        (
+            "classic",
+            [
+                "--group-protocol",
+                "CLASSIC",
+                "--assignment-strategy",
+                "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+            ],
+        ),
+    ] {
+        let cluster = cluster(Cluster::builder().topic("numbers", 2));
+        fill(&cluster, 1, 40);
+        let mut command = program("verifiable_consumer");
+        command.args([
+            "--bootstrap-server",
+            &cluster.bootstrap_servers(),
+            "--topic",
+            "numbers",
+        ]);
+        command.args(["--group-id", group, "--max-messages", "40"]);
+        let (status, out, err) = run(command.args(arguments));
+        assert_eq!(status, Some(0), "{out}{err}");
+        assert!(out.contains("partitions_assigned"), "{out}");
+        assert_eq!(cluster.committed_offset(group, "numbers", 1), Some(40));
+        let modern = cluster.received_count(ApiKey::CONSUMER_GROUP_HEARTBEAT) > 0;
+        assert_eq!(modern, group == "modern");
+    }
+}
+
+#[test]
 fn lines_have_the_members_of_the_java_tools_lines() {
     let test = "lines_have_the_members_of_the_java_tools_lines";
     if skip_without_kafka(test).is_none() {

@@ -2,7 +2,7 @@
 //! tests and teaching. **Never for production**: nothing is replicated, compacted or written to disk, and everything is
 //! gone when the [`Cluster`] is dropped.
 //!
-//! Java's client, librdkafka (kcat) and this crate's own client work against it. It speaks produce (idempotent and
+//! Java's client, librdkafka (kcat, confluent-kafka), franz-go and this crate's own client work against it, groups included. It speaks produce (idempotent and
 //! transactional), fetch (sessions, long polls, read_committed), consumer groups of both protocols (KIP-848), offsets, transactions (both
 //! versions) and topic administration; [`Faults`] are scripted, and [`Clock`] can be held.
 //!
