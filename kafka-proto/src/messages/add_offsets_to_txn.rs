@@ -8,11 +8,11 @@ message! {
     pub struct AddOffsetsToTxnRequest [0..=4] flexible [3..] {
         /// The producer's `transactional.id`.
         transactional_id: Text [0..],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i16 [0..],
-        /// The group's id.
+        /// The group whose offsets the transaction will commit, by its `group.id`.
         group_id: Text [0..],
     }
 

@@ -10,9 +10,9 @@ message! {
         transactions: Vec<AddPartitionsToTxnTransaction> [4..],
         /// The producer's `transactional.id`.
         v3_and_below_transactional_id: Text [0..=3],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         v3_and_below_producer_id: i64 [0..=3],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         v3_and_below_producer_epoch: i16 [0..=3],
         /// The partitions that join the transaction.
         v3_and_below_topics: Vec<AddPartitionsToTxnTopic> [0..=3],
@@ -22,9 +22,9 @@ message! {
     pub struct AddPartitionsToTxnTransaction {
         /// The producer's `transactional.id`.
         transactional_id: Text [4..],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [4..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i16 [4..],
         /// Whether only to check that the partitions belong to it.
         verify_only: bool [4..],
@@ -34,9 +34,9 @@ message! {
 
     /// Partitions of one topic.
     pub struct AddPartitionsToTxnTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 
@@ -63,7 +63,7 @@ message! {
 
     /// One topic.
     pub struct AddPartitionsToTxnTopicResult {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         results_by_partition: Vec<AddPartitionsToTxnPartitionResult> [0..],

@@ -24,9 +24,9 @@ message! {
     pub struct Listener {
         /// The listener's name.
         name: Text [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
     }
 

@@ -16,7 +16,7 @@ message! {
     pub struct RequestEntryData {
         /// What the entity is made of.
         entity: Vec<EntityData> [0..],
-        /// The changes.
+        /// Which quotas to set or to remove.
         ops: Vec<OpData> [0..],
     }
 
@@ -32,7 +32,8 @@ message! {
     pub struct OpData {
         /// The quota, as `producer_byte_rate`.
         key: Text [0..],
-        /// Its value.
+        /// What the quota allows: bytes or mutations a second, or a share of request time in percent, by its key
+        /// (KIP-546).
         value: f64 [0..],
         /// Whether to remove it; else it is set.
         remove: bool [0..],

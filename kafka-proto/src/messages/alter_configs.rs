@@ -24,7 +24,7 @@ message! {
 
     /// One setting.
     pub struct AlterableConfig {
-        /// Its name.
+        /// The setting's name, as `retention.ms`.
         name: Text [0..],
         /// Its value; null takes the default.
         value: Option<Text> [0..],

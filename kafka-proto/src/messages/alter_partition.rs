@@ -6,7 +6,7 @@ use crate::wire::Uuid;
 message! {
     /// The replicas in sync.
     pub struct AlterPartitionRequest [2..=3] flexible [0..] {
-        /// The broker's id.
+        /// The broker, by its `node.id`.
         broker_id: i32 [0..],
         /// The epoch the controller gave the broker when it registered.
         broker_epoch: i64 [0..] = -1,
@@ -40,7 +40,7 @@ message! {
 
     /// A broker and its epoch (KIP-903).
     pub struct BrokerState {
-        /// The broker's id.
+        /// The broker, by its `node.id`.
         broker_id: i32 [3..],
         /// The epoch the controller gave the broker when it registered.
         broker_epoch: i64 [3..] = -1,

@@ -16,7 +16,7 @@ message! {
 
     /// One topic.
     pub struct ReassignableTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<ReassignablePartition> [0..],
@@ -47,7 +47,7 @@ message! {
 
     /// One topic.
     pub struct ReassignableTopicResponse {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<ReassignablePartitionResponse> [0..],

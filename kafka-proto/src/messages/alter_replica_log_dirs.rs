@@ -20,9 +20,9 @@ message! {
 
     /// One topic.
     pub struct AlterReplicaLogDirTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 

@@ -30,7 +30,7 @@ message! {
         mechanism: i8 [0..],
         /// How often the password is hashed.
         iterations: i32 [0..],
-        /// A random salt.
+        /// The random bytes that went into the salted password (RFC 5802).
         salt: Bytes [0..],
         /// The password hashed with the salt: the broker never sees it plain.
         salted_password: Bytes [0..],

@@ -35,9 +35,9 @@ message! {
     pub struct ApiVersion {
         /// The API's number.
         api_key: i16 [0..],
-        /// The lowest version.
+        /// The lowest version of this API that the broker accepts.
         min_version: i16 [0..],
-        /// The highest version.
+        /// The highest version of this API that the broker accepts.
         max_version: i16 [0..],
     }
 
@@ -45,9 +45,9 @@ message! {
     pub struct SupportedFeatureKey {
         /// The feature's name, as `metadata.version`.
         name: Text [3..],
-        /// The lowest version.
+        /// The lowest level of the feature that the broker can run with.
         min_version: i16 [3..],
-        /// The highest version.
+        /// The highest level of the feature that the broker can run with.
         max_version: i16 [3..],
     }
 
@@ -55,9 +55,9 @@ message! {
     pub struct FinalizedFeatureKey {
         /// The feature's name, as `metadata.version`.
         name: Text [3..],
-        /// The highest level.
+        /// The highest level that all brokers of the cluster agreed on.
         max_version_level: i16 [3..],
-        /// The lowest level.
+        /// The lowest level that all brokers of the cluster agreed on.
         min_version_level: i16 [3..],
     }
 }

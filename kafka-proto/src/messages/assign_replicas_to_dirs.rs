@@ -6,7 +6,7 @@ use crate::wire::Uuid;
 message! {
     /// The replicas by directory.
     pub struct AssignReplicasToDirsRequest [0..=0] flexible [0..] {
-        /// The broker's id.
+        /// The broker, by its `node.id`.
         broker_id: i32 [0..],
         /// The epoch the controller gave the broker when it registered.
         broker_epoch: i64 [0..] = -1,

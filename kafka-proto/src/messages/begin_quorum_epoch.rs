@@ -40,9 +40,9 @@ message! {
     pub struct LeaderEndpoint {
         /// The listener's name.
         name: Text [1..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [1..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [1..],
     }
 
@@ -80,9 +80,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [1..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [1..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [1..],
     }
 }

@@ -6,9 +6,9 @@ use crate::wire::{Text, Uuid};
 message! {
     /// The broker.
     pub struct BrokerRegistrationRequest [0..=4] flexible [0..] {
-        /// The broker's id.
+        /// The broker, by its `node.id`.
         broker_id: i32 [0..],
-        /// The cluster's id.
+        /// The cluster's id, which its storage was formatted with.
         cluster_id: Text [0..],
         /// An id of this run of the process.
         incarnation_id: Uuid [0..],
@@ -30,9 +30,9 @@ message! {
     pub struct Listener {
         /// The listener's name.
         name: Text [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
         /// The listener's security protocol: 0 plaintext, 1 SSL, 2 SASL over plaintext, 3 SASL over SSL.
         security_protocol: i16 [0..],
@@ -42,9 +42,9 @@ message! {
     pub struct Feature {
         /// The feature's name, as `metadata.version`.
         name: Text [0..],
-        /// The lowest version supported.
+        /// The lowest level of the feature that this node can run with.
         min_supported_version: i16 [0..],
-        /// The highest version supported.
+        /// The highest level of the feature that this node can run with.
         max_supported_version: i16 [0..],
     }
 

@@ -27,15 +27,15 @@ message! {
         error_code: ErrorCode [0..],
         /// What went wrong, in words for a person; null if nothing did or the broker adds none.
         error_message: Option<Text> [0..] = None,
-        /// The group's id.
+        /// The group, by the `group.id` that the request named.
         group_id: Text [0..],
-        /// The group's state.
+        /// The group's state, by the name that Kafka's tools print, as `Stable` or `Empty`.
         group_state: Text [0..],
         /// The group's epoch: it grows when subscriptions or topics change.
         group_epoch: i32 [0..],
         /// The epoch of the assignment that the members are being moved to.
         assignment_epoch: i32 [0..],
-        /// The assignor in use.
+        /// The broker's assignor that the group uses, as `uniform`.
         assignor_name: Text [0..],
         /// One entry for each member.
         members: Vec<Member> [0..],
@@ -81,7 +81,7 @@ message! {
         topic_id: Uuid [0..],
         /// The topic's name.
         topic_name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 }

@@ -18,7 +18,7 @@ message! {
     pub struct TopicPartition {
         /// The topic's name.
         topic: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 

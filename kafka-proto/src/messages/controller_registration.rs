@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// The controller.
     pub struct ControllerRegistrationRequest [0..=0] flexible [0..] {
-        /// The controller's id.
+        /// The controller, by its `node.id`.
         controller_id: i32 [0..],
         /// An id of this run of the process.
         incarnation_id: Uuid [0..],
@@ -22,9 +22,9 @@ message! {
     pub struct Listener {
         /// The listener's name.
         name: Text [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
         /// The listener's security protocol: 0 plaintext, 1 SSL, 2 SASL over plaintext, 3 SASL over SSL.
         security_protocol: i16 [0..],
@@ -34,9 +34,9 @@ message! {
     pub struct Feature {
         /// The feature's name, as `metadata.version`.
         name: Text [0..],
-        /// The lowest version supported.
+        /// The lowest level of the feature that this node can run with.
         min_supported_version: i16 [0..],
-        /// The highest version supported.
+        /// The highest level of the feature that this node can run with.
         max_supported_version: i16 [0..],
     }
 

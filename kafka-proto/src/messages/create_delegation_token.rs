@@ -22,7 +22,7 @@ message! {
     pub struct CreatableRenewers {
         /// The principal's type, as `User`.
         principal_type: Text [0..],
-        /// The principal's name.
+        /// The principal's name within its type, as the authorizer and the ACLs know it.
         principal_name: Text [0..],
     }
 
@@ -44,9 +44,9 @@ message! {
         expiry_timestamp_ms: i64 [0..],
         /// When it expires in any case, in milliseconds since 1970.
         max_timestamp_ms: i64 [0..],
-        /// Its name.
+        /// The token's public name, which SCRAM takes for a user name (KIP-48).
         token_id: Text [0..],
-        /// Its secret.
+        /// The token's secret: the HMAC that SCRAM takes for a password (KIP-48).
         hmac: Bytes [0..],
         /// How long the client should hold back because it went over a quota, in milliseconds; 0 if it did not
         /// (KIP-219).

@@ -16,7 +16,7 @@ message! {
 
     /// One topic.
     pub struct CreatePartitionsTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// How many partitions it shall have in all.
         count: i32 [0..],
@@ -41,7 +41,7 @@ message! {
 
     /// One topic.
     pub struct CreatePartitionsTopicResult {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// Whether it went well, and if not, why.
         error_code: ErrorCode [0..],

@@ -16,7 +16,7 @@ message! {
 
     /// A topic to create.
     pub struct CreatableTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// How many partitions; -1 takes the broker's default (KIP-464), or leaves it to `assignments`.
         num_partitions: i32 [0..],
@@ -38,7 +38,7 @@ message! {
 
     /// A topic setting.
     pub struct CreatableTopicConfig {
-        /// Its name.
+        /// The setting's name, as `retention.ms`.
         name: Text [0..],
         /// Its value; null takes the default.
         value: Option<Text> [0..],
@@ -55,7 +55,7 @@ message! {
 
     /// One topic.
     pub struct CreatableTopicResult {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [7..] ignorable,
@@ -75,7 +75,7 @@ message! {
 
     /// A setting of the new topic.
     pub struct CreatableTopicConfigs {
-        /// Its name.
+        /// The setting's name, as `retention.ms`.
         name: Text [5..],
         /// Its value; null if it is secret.
         value: Option<Text> [5..],

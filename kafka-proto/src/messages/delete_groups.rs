@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// The groups to delete.
     pub struct DeleteGroupsRequest [0..=2] flexible [2..] {
-        /// The groups' ids.
+        /// The groups to delete, each by its `group.id`; they must be without members.
         groups_names: Vec<Text> [0..],
     }
 
@@ -21,7 +21,7 @@ message! {
 
     /// One group.
     pub struct DeletableGroupResult {
-        /// The group's id.
+        /// The group, by the `group.id` that the request named.
         group_id: Text [0..],
         /// Whether it went well, and if not, why.
         error_code: ErrorCode [0..],

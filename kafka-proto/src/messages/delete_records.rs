@@ -14,7 +14,7 @@ message! {
 
     /// One topic.
     pub struct DeleteRecordsTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<DeleteRecordsPartition> [0..],
@@ -39,7 +39,7 @@ message! {
 
     /// One topic.
     pub struct DeleteRecordsTopicResult {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<DeleteRecordsPartitionResult> [0..],

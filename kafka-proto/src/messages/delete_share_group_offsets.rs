@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// Of which topics.
     pub struct DeleteShareGroupOffsetsRequest [0..=0] flexible [0..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// One entry for each topic.
         topics: Vec<DeleteShareGroupOffsetsRequestTopic> [0..],

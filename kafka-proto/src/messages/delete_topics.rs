@@ -8,7 +8,7 @@ message! {
     pub struct DeleteTopicsRequest [1..=6] flexible [4..] {
         /// The topics, by name or by id (KIP-516).
         topics: Vec<DeleteTopicState> [6..],
-        /// The topics' names.
+        /// The topics to delete, by name; from version 6 on `topics` stands here instead.
         topic_names: Vec<Text> [0..=5] ignorable,
         /// How long the broker may take before it answers that the time is up, in milliseconds.
         timeout_ms: i32 [0..],

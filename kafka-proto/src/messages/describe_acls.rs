@@ -45,7 +45,7 @@ message! {
         resource_name: Text [0..],
         /// The kind of name pattern: 3 literal, 4 prefixed (KIP-290).
         pattern_type: i8 [1..] = 3,
-        /// The rules.
+        /// The access rules of this resource.
         acls: Vec<AclDescription> [0..],
     }
 

@@ -39,7 +39,7 @@ message! {
     pub struct EntryData {
         /// What the entity is made of.
         entity: Vec<EntityData> [0..],
-        /// Its quotas.
+        /// The quotas that are set for this entity.
         values: Vec<ValueData> [0..],
     }
 
@@ -55,7 +55,8 @@ message! {
     pub struct ValueData {
         /// The quota, as `producer_byte_rate`.
         key: Text [0..],
-        /// Its value.
+        /// What the quota allows: bytes or mutations a second, or a share of request time in percent, by its key
+        /// (KIP-546).
         value: f64 [0..],
     }
 }

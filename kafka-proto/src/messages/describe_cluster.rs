@@ -25,7 +25,7 @@ message! {
         error_message: Option<Text> [0..] = None,
         /// What to tell of: 1 brokers, 2 controllers (KIP-919).
         endpoint_type: i8 [1..] = 1,
-        /// The cluster's id.
+        /// The cluster's id, which its storage was formatted with.
         cluster_id: Text [0..],
         /// The broker that takes what is meant for the controller; -1 if it is not known.
         controller_id: i32 [0..] = -1,
@@ -37,11 +37,11 @@ message! {
 
     /// One broker, or one controller.
     pub struct DescribeClusterBroker {
-        /// The broker's id.
+        /// The broker, by its `node.id`.
         broker_id: i32 [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [0..],
         /// Its rack; null if it names none.
         rack: Option<Text> [0..] = None,

@@ -49,7 +49,7 @@ message! {
 
     /// One setting.
     pub struct DescribeConfigsResourceResult {
-        /// Its name.
+        /// The setting's name, as `retention.ms`.
         name: Text [0..],
         /// Its value; null if it is secret.
         value: Option<Text> [0..],
@@ -71,7 +71,7 @@ message! {
 
     /// A setting behind another (KIP-226).
     pub struct DescribeConfigsSynonym {
-        /// Its name.
+        /// The setting's name, as `retention.ms`.
         name: Text [1..],
         /// Its value; null if it is secret.
         value: Option<Text> [1..],

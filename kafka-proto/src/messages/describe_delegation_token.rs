@@ -16,7 +16,7 @@ message! {
     pub struct DescribeDelegationTokenOwner {
         /// The principal's type, as `User`.
         principal_type: Text [0..],
-        /// The principal's name.
+        /// The principal's name within its type, as the authorizer and the ACLs know it.
         principal_name: Text [0..],
     }
 
@@ -47,9 +47,9 @@ message! {
         expiry_timestamp: i64 [0..],
         /// When it expires in any case, in milliseconds since 1970.
         max_timestamp: i64 [0..],
-        /// Its name.
+        /// The token's public name, which SCRAM takes for a user name (KIP-48).
         token_id: Text [0..],
-        /// Its secret.
+        /// The token's secret: the HMAC that SCRAM takes for a password (KIP-48).
         hmac: Bytes [0..],
         /// Who may renew it besides its owner.
         renewers: Vec<DescribedDelegationTokenRenewer> [0..],
@@ -59,7 +59,7 @@ message! {
     pub struct DescribedDelegationTokenRenewer {
         /// The principal's type, as `User`.
         principal_type: Text [0..],
-        /// The principal's name.
+        /// The principal's name within its type, as the authorizer and the ACLs know it.
         principal_name: Text [0..],
     }
 }

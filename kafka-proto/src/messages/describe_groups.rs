@@ -8,7 +8,7 @@ use crate::wire::Text;
 message! {
     /// Which groups to tell about.
     pub struct DescribeGroupsRequest [0..=6] flexible [5..] {
-        /// The groups' ids.
+        /// The groups to describe, each by its `group.id`; their coordinator is this broker.
         groups: Vec<Text> [0..],
         /// Whether to say what the caller may do (KIP-430).
         include_authorized_operations: bool [3..],
@@ -29,7 +29,7 @@ message! {
         error_code: ErrorCode [0..],
         /// What went wrong, in words (KIP-1043); null if nothing did.
         error_message: Option<Text> [6..] = None,
-        /// The group's id.
+        /// The group, by the `group.id` that the request named.
         group_id: Text [0..],
         /// The group's state: `Empty`, `PreparingRebalance`, `CompletingRebalance`, `Stable` or `Dead`.
         group_state: Text [0..],

@@ -14,7 +14,7 @@ message! {
     pub struct DescribableLogDirTopic {
         /// The topic's name.
         topic: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 
@@ -47,7 +47,7 @@ message! {
 
     /// One topic.
     pub struct DescribeLogDirsTopic {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<DescribeLogDirsPartition> [0..],

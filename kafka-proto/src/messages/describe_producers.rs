@@ -12,9 +12,9 @@ message! {
 
     /// One topic.
     pub struct TopicRequest {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partition_indexes: Vec<i32> [0..],
     }
 
@@ -29,7 +29,7 @@ message! {
 
     /// One topic.
     pub struct TopicResponse {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<PartitionResponse> [0..],
@@ -49,9 +49,9 @@ message! {
 
     /// One producer.
     pub struct ProducerState {
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i32 [0..],
         /// The sequence number of its last record; -1 if it is not known.
         last_sequence: i32 [0..] = -1,

@@ -58,7 +58,7 @@ message! {
         leader_epoch: i32 [0..],
         /// The offset up to which all replicas in sync have the log: consumers see nothing behind it.
         high_watermark: i64 [0..],
-        /// The voters.
+        /// The replicas that elect the quorum's leader, and by whose majority records are committed (KIP-595).
         current_voters: Vec<ReplicaState> [0..],
         /// Those who only follow.
         observers: Vec<ReplicaState> [0..],
@@ -66,7 +66,7 @@ message! {
 
     /// One replica.
     pub struct ReplicaState {
-        /// Its node id.
+        /// The node id of the replica.
         replica_id: i32 [0..],
         /// The id of the directory that holds the replica's log (KIP-853).
         replica_directory_id: Uuid [2..],
@@ -80,7 +80,7 @@ message! {
 
     /// One node (KIP-853).
     pub struct Node {
-        /// The node's id.
+        /// The node, by its `node.id`.
         node_id: i32 [2..],
         /// Where it listens, one entry for each listener.
         listeners: Vec<Listener> [2..],
@@ -90,9 +90,9 @@ message! {
     pub struct Listener {
         /// The listener's name.
         name: Text [2..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [2..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [2..],
     }
 }

@@ -12,7 +12,7 @@ message! {
 
     /// One group.
     pub struct DescribeShareGroupOffsetsRequestGroup {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The topics; null is all.
         topics: Option<Vec<DescribeShareGroupOffsetsRequestTopic>> [0..],
@@ -22,7 +22,7 @@ message! {
     pub struct DescribeShareGroupOffsetsRequestTopic {
         /// The topic's name.
         topic_name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 
@@ -37,7 +37,7 @@ message! {
 
     /// One group.
     pub struct DescribeShareGroupOffsetsResponseGroup {
-        /// The group's id.
+        /// The group, by the `group.id` that the request named.
         group_id: Text [0..],
         /// One entry for each topic.
         topics: Vec<DescribeShareGroupOffsetsResponseTopic> [0..],

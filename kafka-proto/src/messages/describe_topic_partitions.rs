@@ -16,7 +16,7 @@ message! {
 
     /// One topic.
     pub struct TopicRequest {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
     }
 
@@ -43,7 +43,7 @@ message! {
     pub struct DescribeTopicPartitionsResponseTopic {
         /// Whether it went well, and if not, why.
         error_code: ErrorCode [0..],
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Option<Text> [0..],
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [0..] ignorable,

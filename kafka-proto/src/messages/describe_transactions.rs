@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// Which to tell about.
     pub struct DescribeTransactionsRequest [0..=0] flexible [0..] {
-        /// The transactional ids.
+        /// The transactions to describe, each by the `transactional.id` of its producer.
         transactional_ids: Vec<Text> [0..],
     }
 
@@ -31,9 +31,9 @@ message! {
         transaction_timeout_ms: i32 [0..],
         /// When it began, in milliseconds since 1970; -1 if it has not.
         transaction_start_time_ms: i64 [0..],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i16 [0..],
         /// The partitions that belong to it.
         topics: Vec<TopicData> [0..],
@@ -43,7 +43,7 @@ message! {
     pub struct TopicData {
         /// The topic's name.
         topic: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 }

@@ -38,7 +38,7 @@ message! {
 
     /// A voter (KIP-853).
     pub struct ReplicaInfo {
-        /// Its node id.
+        /// The node id of the successor.
         candidate_id: i32 [1..],
         /// The id of its log directory.
         candidate_directory_id: Uuid [1..],
@@ -48,9 +48,9 @@ message! {
     pub struct LeaderEndpoint {
         /// The listener's name.
         name: Text [1..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [1..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [1..],
     }
 
@@ -88,9 +88,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [1..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [1..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [1..],
     }
 }

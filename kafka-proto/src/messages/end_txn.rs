@@ -8,9 +8,9 @@ message! {
     pub struct EndTxnRequest [0..=5] flexible [3..] {
         /// The producer's `transactional.id`.
         transactional_id: Text [0..],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i16 [0..],
         /// Whether it is committed; else it is aborted.
         committed: bool [0..],

@@ -7,7 +7,7 @@ use super::ErrorCode;
 message! {
     /// Which token, and when.
     pub struct ExpireDelegationTokenRequest [1..=2] flexible [2..] {
-        /// Its secret.
+        /// The token's secret: the HMAC that SCRAM takes for a password (KIP-48).
         hmac: Bytes [0..],
         /// How long it shall live from now, in milliseconds; negative ends it at once.
         expiry_time_period_ms: i64 [0..],

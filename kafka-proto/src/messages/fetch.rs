@@ -44,7 +44,7 @@ message! {
 
     /// One topic to read.
     pub struct FetchTopic {
-        /// The topic's name.
+        /// The topic's name; from version 13 on its id stands here instead (KIP-516).
         topic: Text [0..=12] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [13..] ignorable,
@@ -76,11 +76,11 @@ message! {
 
     /// Partitions of a topic that leave the session.
     pub struct ForgottenTopic {
-        /// The topic's name.
+        /// The topic's name; from version 13 on its id stands here instead (KIP-516).
         topic: Text [7..=12] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [13..] ignorable,
-        /// The partitions' numbers.
+        /// The numbers of the partitions that leave the session.
         partitions: Vec<i32> [7..],
     }
 
@@ -101,7 +101,7 @@ message! {
 
     /// The records of one topic.
     pub struct FetchableTopicResponse {
-        /// The topic's name.
+        /// The topic's name; from version 13 on its id stands here instead (KIP-516).
         topic: Text [0..=12] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [13..] ignorable,
@@ -163,7 +163,7 @@ message! {
     pub struct AbortedTransaction {
         /// The producer whose transaction it was.
         producer_id: i64 [4..],
-        /// The offset of its first record.
+        /// The offset of the transaction's first record: its abort marker ends what a reader skips from here on.
         first_offset: i64 [4..],
     }
 
@@ -171,9 +171,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [16..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [16..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [16..],
         /// Its rack; null if it names none.
         rack: Option<Text> [16..] = None,

@@ -18,7 +18,7 @@ message! {
 
     /// One topic.
     pub struct RequestTopicSnapshot {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<RequestPartitionSnapshot> [0..],
@@ -31,7 +31,7 @@ message! {
         /// The leader epoch the sender believes in: a broker with another one refuses. -1 asks for no such check
         /// (KIP-320).
         current_leader_epoch: i32 [0..],
-        /// The snapshot to read.
+        /// The snapshot to read: the offset it ends before, and that record's epoch.
         snapshot_id: SnapshotId [0..],
         /// The byte to read from.
         position: i64 [0..],
@@ -62,7 +62,7 @@ message! {
 
     /// One topic.
     pub struct ResponseTopicSnapshot {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<ResponsePartitionSnapshot> [0..],
@@ -98,9 +98,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [1..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [1..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [1..],
     }
 }

@@ -25,9 +25,9 @@ message! {
         error_message: Option<Text> [1..=3] ignorable,
         /// The coordinator's broker id; -1 if there is none.
         node_id: i32 [0..=3],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..=3],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [0..=3],
         /// One entry for each key (KIP-699).
         coordinators: Vec<Coordinator> [4..],
@@ -39,9 +39,9 @@ message! {
         key: Text [4..],
         /// The coordinator's broker id; -1 if there is none.
         node_id: i32 [4..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [4..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [4..],
         /// Whether it went well, and if not, why.
         error_code: ErrorCode [4..],

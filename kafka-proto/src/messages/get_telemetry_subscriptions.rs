@@ -17,7 +17,7 @@ message! {
         throttle_time_ms: i32 [0..],
         /// Whether it went well, and if not, why.
         error_code: ErrorCode [0..],
-        /// The client's id.
+        /// The client instance, by the id that GetTelemetrySubscriptions gave it; zeros ask for one (KIP-714).
         client_instance_id: Uuid [0..],
         /// Names this set of metrics: it changes when the set does.
         subscription_id: i32 [0..],

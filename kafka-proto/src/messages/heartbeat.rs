@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// A sign of life.
     pub struct HeartbeatRequest [0..=4] flexible [4..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The group's generation.
         generation_id: i32 [0..],

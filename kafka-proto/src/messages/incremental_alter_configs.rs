@@ -24,7 +24,7 @@ message! {
 
     /// One setting.
     pub struct AlterableConfig {
-        /// Its name.
+        /// The setting's name, as `retention.ms`.
         name: Text [0..],
         /// What to do: 0 set, 1 delete, 2 append to a list, 3 remove from a list.
         config_operation: i8 [0..],

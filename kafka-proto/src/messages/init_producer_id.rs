@@ -29,7 +29,7 @@ message! {
         error_code: ErrorCode [0..],
         /// The producer's id; -1 after an error.
         producer_id: i64 [0..] = -1,
-        /// The producer's epoch.
+        /// The epoch to put into batches and requests from now on: producers with an older one are fenced (KIP-98).
         producer_epoch: i16 [0..],
         /// The producer id of the transaction that was kept; -1 if there is none (KIP-939).
         ongoing_txn_producer_id: i64 [6..] = -1,

@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// For which partitions.
     pub struct InitializeShareGroupStateRequest [0..=0] flexible [0..] {
-        /// The group's id.
+        /// The share group, by its `group.id`; its state is kept by its share coordinator (KIP-932).
         group_id: Text [0..],
         /// One entry for each topic.
         topics: Vec<InitializeStateData> [0..],

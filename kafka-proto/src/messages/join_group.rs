@@ -8,7 +8,7 @@ use crate::wire::Text;
 message! {
     /// Who wants to join, and what it can do.
     pub struct JoinGroupRequest [0..=9] flexible [6..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// After how long without a heartbeat the member counts as gone, in milliseconds.
         session_timeout_ms: i32 [0..],

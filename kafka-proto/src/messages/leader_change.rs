@@ -5,11 +5,11 @@ use crate::wire::Uuid;
 message! {
     /// A new leader of the KRaft quorum (KIP-595).
     pub struct LeaderChangeMessage [0..=1] flexible [0..] {
-        /// The version of this record.
+        /// The version in which the record was written; it is the version of this structure.
         version: i16 [0..],
         /// The leader's node id.
         leader_id: i32 [0..],
-        /// The voters.
+        /// The replicas that elect the quorum's leader, and by whose majority records are committed (KIP-595).
         voters: Vec<Voter> [0..],
         /// The voters that voted for it.
         granting_voters: Vec<Voter> [0..],

@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// Who leaves.
     pub struct LeaveGroupRequest [0..=5] flexible [4..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The member's id, given out by the coordinator.
         member_id: Text [0..=2],

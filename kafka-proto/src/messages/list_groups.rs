@@ -25,7 +25,7 @@ message! {
 
     /// One group.
     pub struct ListedGroup {
-        /// The group's id.
+        /// The group's `group.id`.
         group_id: Text [0..],
         /// What the protocol is for: `consumer`, `connect` and so on.
         protocol_type: Text [0..],

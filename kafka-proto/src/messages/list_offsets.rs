@@ -18,7 +18,7 @@ message! {
 
     /// One topic.
     pub struct ListOffsetsTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<ListOffsetsPartition> [0..],
@@ -48,7 +48,7 @@ message! {
 
     /// One topic.
     pub struct ListOffsetsTopicResponse {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<ListOffsetsPartitionResponse> [0..],

@@ -14,9 +14,9 @@ message! {
 
     /// One topic.
     pub struct ListPartitionReassignmentsTopics {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partition_indexes: Vec<i32> [0..],
     }
 
@@ -35,7 +35,7 @@ message! {
 
     /// One topic.
     pub struct OngoingTopicReassignment {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<OngoingPartitionReassignment> [0..],

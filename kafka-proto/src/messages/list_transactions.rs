@@ -33,7 +33,7 @@ message! {
     pub struct TransactionState {
         /// The producer's `transactional.id`.
         transactional_id: Text [0..],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
         /// Its state, as `Ongoing`.
         transaction_state: Text [0..],

@@ -49,9 +49,9 @@ message! {
     pub struct MetadataResponseBroker {
         /// The broker's id.
         node_id: i32 [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [0..],
         /// Its rack; null if it names none.
         rack: Option<Text> [1..] ignorable = None,

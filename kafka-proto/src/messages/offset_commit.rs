@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// The offsets to store.
     pub struct OffsetCommitRequest [2..=10] flexible [8..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The group's generation, or the member's epoch in the newer protocol (KIP-848); -1 for a consumer that is in
         /// no group.
@@ -24,7 +24,7 @@ message! {
 
     /// The offsets of one topic.
     pub struct OffsetCommitRequestTopic {
-        /// The topic's name.
+        /// The topic's name; from version 10 on its id stands here instead (KIP-516).
         name: Text [0..=9] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [10..] ignorable,
@@ -55,7 +55,7 @@ message! {
 
     /// One topic.
     pub struct OffsetCommitResponseTopic {
-        /// The topic's name.
+        /// The topic's name; from version 10 on its id stands here instead (KIP-516).
         name: Text [0..=9] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [10..] ignorable,

@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// Which offsets to delete.
     pub struct OffsetDeleteRequest [0..=0] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// One entry for each topic.
         topics: Vec<OffsetDeleteRequestTopic> [0..],
@@ -14,7 +14,7 @@ message! {
 
     /// One topic.
     pub struct OffsetDeleteRequestTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<OffsetDeleteRequestPartition> [0..],
@@ -39,7 +39,7 @@ message! {
 
     /// One topic.
     pub struct OffsetDeleteResponseTopic {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<OffsetDeleteResponsePartition> [0..],

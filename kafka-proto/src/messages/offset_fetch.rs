@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// Which offsets to read.
     pub struct OffsetFetchRequest [1..=10] flexible [6..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..=7],
         /// The topics to read; null is all that have an offset (from version 2 on).
         topics: Option<Vec<OffsetFetchRequestTopic>> [0..=7, null 2..=7],
@@ -18,15 +18,15 @@ message! {
 
     /// One topic, before version 8.
     pub struct OffsetFetchRequestTopic {
-        /// The topic's name.
+        /// The topic's name; from version 8 on the topics stand inside of `groups` (KIP-709).
         name: Text [0..=7],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partition_indexes: Vec<i32> [0..=7],
     }
 
     /// One group (KIP-709).
     pub struct OffsetFetchRequestGroup {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [8..],
         /// The member's id in the newer protocol; null for a consumer outside of it (KIP-848).
         member_id: Option<Text> [9..] ignorable = None,
@@ -38,11 +38,11 @@ message! {
 
     /// One topic of a group.
     pub struct OffsetFetchRequestTopics {
-        /// The topic's name.
+        /// The topic's name; from version 10 on its id stands here instead (KIP-516).
         name: Text [8..=9] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [10..] ignorable,
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partition_indexes: Vec<i32> [8..],
     }
 
@@ -61,7 +61,7 @@ message! {
 
     /// One topic, before version 8.
     pub struct OffsetFetchResponseTopic {
-        /// The topic's name.
+        /// The topic's name; from version 8 on the topics stand inside of `groups` (KIP-709).
         name: Text [0..=7],
         /// One entry for each partition.
         partitions: Vec<OffsetFetchResponsePartition> [0..=7],
@@ -83,7 +83,7 @@ message! {
 
     /// One group (KIP-709).
     pub struct OffsetFetchResponseGroup {
-        /// The group's id.
+        /// The group, by the `group.id` that the request named.
         group_id: Text [8..],
         /// One entry for each topic.
         topics: Vec<OffsetFetchResponseTopics> [8..],
@@ -93,7 +93,7 @@ message! {
 
     /// One topic of a group.
     pub struct OffsetFetchResponseTopics {
-        /// The topic's name.
+        /// The topic's name; from version 10 on its id stands here instead (KIP-516).
         name: Text [8..=9] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [10..] ignorable,

@@ -19,7 +19,7 @@ message! {
 
     /// What goes to one topic.
     pub struct TopicProduceData {
-        /// The topic's name.
+        /// The topic's name; from version 13 on its id stands here instead (KIP-516).
         name: Text [0..=12] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [13..] ignorable,
@@ -48,7 +48,7 @@ message! {
 
     /// The results of one topic.
     pub struct TopicProduceResponse {
-        /// The topic's name.
+        /// The topic's name; from version 13 on its id stands here instead (KIP-516).
         name: Text [0..=12] ignorable,
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [13..] ignorable,
@@ -96,9 +96,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [10..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [10..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [10..],
         /// Its rack; null if it names none.
         rack: Option<Text> [10..] = None,

@@ -8,7 +8,7 @@ use crate::wire::Uuid;
 message! {
     /// The metrics.
     pub struct PushTelemetryRequest [0..=0] flexible [0..] {
-        /// The client's id.
+        /// The client instance, by the id that GetTelemetrySubscriptions gave it (KIP-714).
         client_instance_id: Uuid [0..],
         /// Names this set of metrics: it changes when the set does.
         subscription_id: i32 [0..],

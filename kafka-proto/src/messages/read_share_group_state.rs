@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// Of which partitions.
     pub struct ReadShareGroupStateRequest [0..=0] flexible [0..] {
-        /// The group's id.
+        /// The share group, by its `group.id`; its state is kept by its share coordinator (KIP-932).
         group_id: Text [0..],
         /// One entry for each topic.
         topics: Vec<ReadStateData> [0..],
@@ -60,9 +60,9 @@ message! {
 
     /// The delivery state of a range of records.
     pub struct StateBatch {
-        /// The first offset of the range.
+        /// The first offset of the range, itself in it.
         first_offset: i64 [0..],
-        /// The last offset of the range.
+        /// The last offset of the range, itself in it.
         last_offset: i64 [0..],
         /// The state of the records: 0 available, 2 acknowledged, 4 archived.
         delivery_state: i8 [0..],

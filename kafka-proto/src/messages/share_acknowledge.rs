@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// What became of them.
     pub struct ShareAcknowledgeRequest [1..=2] flexible [0..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Option<Text> [0..] = None,
         /// The member's id, given out by the coordinator.
         member_id: Option<Text> [0..],
@@ -36,9 +36,9 @@ message! {
 
     /// What became of a range of records.
     pub struct AcknowledgementBatch {
-        /// The first offset of the range.
+        /// The first offset of the range, itself in it.
         first_offset: i64 [0..],
-        /// The last offset of the range.
+        /// The last offset of the range, itself in it.
         last_offset: i64 [0..],
         /// One value for all offsets, or one for each: 0 gap, 1 accept, 2 release, 3 reject, 4 renew.
         acknowledge_types: Vec<i8> [0..],
@@ -93,9 +93,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [0..],
         /// Its rack; null if it names none.
         rack: Option<Text> [0..] = None,

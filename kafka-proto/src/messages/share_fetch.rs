@@ -6,9 +6,9 @@ use crate::wire::{Records, Text, Uuid};
 message! {
     /// What to read, and what became of the records read before.
     pub struct ShareFetchRequest [1..=2] flexible [0..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Option<Text> [0..] = None,
-        /// The member's id.
+        /// The member, by the id it chose when it joined (KIP-932).
         member_id: Option<Text> [0..],
         /// Counts the requests of the share session: 0 begins one, -1 ends it.
         share_session_epoch: i32 [0..],
@@ -53,9 +53,9 @@ message! {
 
     /// What became of a range of records.
     pub struct AcknowledgementBatch {
-        /// The first offset of the range.
+        /// The first offset of the range, itself in it.
         first_offset: i64 [0..],
-        /// The last offset of the range.
+        /// The last offset of the range, itself in it.
         last_offset: i64 [0..],
         /// One value for all offsets, or one for each: 0 gap, 1 accept, 2 release, 3 reject, 4 renew.
         acknowledge_types: Vec<i8> [0..],
@@ -65,7 +65,7 @@ message! {
     pub struct ForgottenTopic {
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 
@@ -124,9 +124,9 @@ message! {
 
     /// A range of acquired records.
     pub struct AcquiredRecords {
-        /// The first offset of the range.
+        /// The first offset of the range, itself in it.
         first_offset: i64 [0..],
-        /// The last offset of the range.
+        /// The last offset of the range, itself in it.
         last_offset: i64 [0..],
         /// How often the records were delivered.
         delivery_count: i16 [0..],
@@ -136,9 +136,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [0..],
         /// Its rack; null if it names none.
         rack: Option<Text> [0..] = None,

@@ -6,7 +6,7 @@ use crate::wire::{Text, Uuid};
 message! {
     /// The member. What has not changed since the last heartbeat may be left out.
     pub struct ShareGroupHeartbeatRequest [1..=1] flexible [0..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The member's id, chosen by the member for as long as its process lives.
         member_id: Text [0..],
@@ -47,7 +47,7 @@ message! {
     pub struct TopicPartitions {
         /// The topic's id, which no later topic of the same name shares (KIP-516).
         topic_id: Uuid [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 }

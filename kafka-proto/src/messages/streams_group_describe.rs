@@ -27,9 +27,9 @@ message! {
         error_code: ErrorCode [0..],
         /// What went wrong, in words for a person; null if nothing did or the broker adds none.
         error_message: Option<Text> [0..] = None,
-        /// The group's id.
+        /// The group, by the `group.id` that the request named.
         group_id: Text [0..],
-        /// The group's state.
+        /// The group's state, by the name that Kafka's tools print, as `Stable` or `Empty`.
         group_state: Text [0..],
         /// The group's epoch: it grows when subscriptions or topics change.
         group_epoch: i32 [0..],
@@ -53,7 +53,7 @@ message! {
 
     /// One part of the topology.
     pub struct Subtopology {
-        /// The subtopology's id.
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
         subtopology_id: Text [0..],
         /// The topics it reads.
         source_topics: Vec<Text> [0..],
@@ -73,15 +73,15 @@ message! {
         partitions: i32 [0..],
         /// How many replicas it must have; 0 takes the broker's default.
         replication_factor: i16 [0..],
-        /// Its settings.
+        /// The settings it must be created with, as `cleanup.policy`.
         topic_configs: Vec<KeyValue> [0..],
     }
 
     /// A setting or tag.
     pub struct KeyValue {
-        /// Its key.
+        /// The name of the setting or tag.
         key: Text [0..],
-        /// Its value.
+        /// What it is set to.
         value: Text [0..],
     }
 
@@ -121,19 +121,19 @@ message! {
 
     /// Where something listens.
     pub struct Endpoint {
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
     }
 
     /// How far the state of one task has come.
     pub struct TaskOffset {
-        /// The subtopology's id.
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
         subtopology_id: Text [0..],
         /// The partition's number.
         partition: i32 [0..],
-        /// The offset.
+        /// The offset up to which the task's changelog has been applied or written.
         offset: i64 [0..],
     }
 
@@ -149,7 +149,7 @@ message! {
 
     /// Tasks of one subtopology.
     pub struct TaskIds {
-        /// The subtopology's id.
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
         subtopology_id: Text [0..],
         /// The partitions, one task each.
         partitions: Vec<i32> [0..],

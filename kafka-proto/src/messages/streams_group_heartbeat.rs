@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// The member. What has not changed since the last heartbeat may be left out.
     pub struct StreamsGroupHeartbeatRequest [0..=0] flexible [0..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The member's id, chosen by the member for as long as its process lives.
         member_id: Text [0..],
@@ -52,7 +52,7 @@ message! {
 
     /// One part of the topology.
     pub struct Subtopology {
-        /// The subtopology's id.
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
         subtopology_id: Text [0..],
         /// The topics it reads.
         source_topics: Vec<Text> [0..],
@@ -76,7 +76,7 @@ message! {
         partitions: i32 [0..],
         /// How many replicas it must have; 0 takes the broker's default.
         replication_factor: i16 [0..],
-        /// Its settings.
+        /// The settings it must be created with, as `cleanup.policy`.
         topic_configs: Vec<KeyValue> [0..],
     }
 
@@ -92,7 +92,7 @@ message! {
 
     /// Tasks of one subtopology.
     pub struct TaskIds {
-        /// The subtopology's id.
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
         subtopology_id: Text [0..],
         /// The partitions, one task each.
         partitions: Vec<i32> [0..],
@@ -100,27 +100,27 @@ message! {
 
     /// Where something listens.
     pub struct Endpoint {
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
     }
 
     /// A setting or tag.
     pub struct KeyValue {
-        /// Its key.
+        /// The name of the setting or tag.
         key: Text [0..],
-        /// Its value.
+        /// What it is set to.
         value: Text [0..],
     }
 
     /// How far the state of one task has come.
     pub struct TaskOffset {
-        /// The subtopology's id.
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
         subtopology_id: Text [0..],
         /// The partition's number.
         partition: i32 [0..],
-        /// The offset.
+        /// The offset up to which the task's changelog has been applied or written.
         offset: i64 [0..],
     }
 
@@ -180,7 +180,7 @@ message! {
     pub struct TopicPartition {
         /// The topic's name.
         topic: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partitions: Vec<i32> [0..],
     }
 }

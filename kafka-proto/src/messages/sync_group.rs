@@ -8,7 +8,7 @@ use crate::wire::Text;
 message! {
     /// A member waits for its assignment; the leader brings all of them.
     pub struct SyncGroupRequest [0..=5] flexible [4..] {
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The group's generation.
         generation_id: i32 [0..],

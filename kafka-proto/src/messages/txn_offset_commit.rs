@@ -8,11 +8,11 @@ message! {
     pub struct TxnOffsetCommitRequest [0..=5] flexible [3..] {
         /// The producer's `transactional.id`.
         transactional_id: Text [0..],
-        /// The group's id.
+        /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i16 [0..],
         /// The consumer's generation, so that a zombie is refused; -1 asks for no such check (KIP-447).
         generation_id: i32 [3..] = -1,
@@ -26,7 +26,7 @@ message! {
 
     /// The offsets of one topic.
     pub struct TxnOffsetCommitRequestTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<TxnOffsetCommitRequestPartition> [0..],
@@ -55,7 +55,7 @@ message! {
 
     /// One topic.
     pub struct TxnOffsetCommitResponseTopic {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<TxnOffsetCommitResponsePartition> [0..],

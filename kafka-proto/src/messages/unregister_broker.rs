@@ -6,7 +6,7 @@ use crate::wire::Text;
 message! {
     /// The broker.
     pub struct UnregisterBrokerRequest [0..=0] flexible [0..] {
-        /// The broker's id.
+        /// The broker, by its `node.id`.
         broker_id: i32 [0..],
     }
 

@@ -24,17 +24,17 @@ message! {
     pub struct Listener {
         /// The listener's name.
         name: Text [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
     }
 
     /// A range of `kraft.version`.
     pub struct KRaftVersionFeature {
-        /// The lowest version supported.
+        /// The lowest level of the feature that this node can run with.
         min_supported_version: i16 [0..],
-        /// The highest version supported.
+        /// The highest level of the feature that this node can run with.
         max_supported_version: i16 [0..],
     }
 
@@ -55,9 +55,9 @@ message! {
         leader_id: i32 [0..] = -1,
         /// The leader's epoch; -1 if it is not known.
         leader_epoch: i32 [0..] = -1,
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: i32 [0..],
     }
 }

@@ -78,9 +78,9 @@ message! {
     pub struct NodeEndpoint {
         /// The broker's id.
         node_id: i32 [1..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [1..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [1..],
     }
 }

@@ -5,9 +5,9 @@ use crate::wire::{Text, Uuid};
 message! {
     /// The voters of the KRaft quorum (KIP-853).
     pub struct VotersRecord [0..=0] flexible [0..] {
-        /// The version of this record.
+        /// The version in which the record was written; it is the version of this structure.
         version: i16 [0..],
-        /// The voters.
+        /// The replicas that elect the quorum's leader, and by whose majority records are committed (KIP-595).
         voters: Vec<Voter> [0..],
     }
 
@@ -27,17 +27,17 @@ message! {
     pub struct Endpoint {
         /// The listener's name.
         name: Text [0..],
-        /// Its host name.
+        /// The host name or address to connect to, as its listener advertises it (`advertised.listeners`).
         host: Text [0..],
-        /// Its port.
+        /// The port to connect to on that host.
         port: u16 [0..],
     }
 
     /// A range of `kraft.version`.
     pub struct KRaftVersionFeature {
-        /// The lowest version supported.
+        /// The lowest level of the feature that this node can run with.
         min_supported_version: i16 [0..],
-        /// The highest version supported.
+        /// The highest level of the feature that this node can run with.
         max_supported_version: i16 [0..],
     }
 }

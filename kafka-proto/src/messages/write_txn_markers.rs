@@ -12,9 +12,9 @@ message! {
 
     /// The end of one transaction.
     pub struct WritableTxnMarker {
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
-        /// The producer's epoch.
+        /// The producer's epoch: of two producers with one id, the one with the older epoch is fenced (KIP-98).
         producer_epoch: i16 [0..],
         /// Whether it was committed; else it was aborted.
         transaction_result: bool [0..],
@@ -28,9 +28,9 @@ message! {
 
     /// The partitions of one topic.
     pub struct WritableTxnMarkerTopic {
-        /// Its name.
+        /// The topic's name.
         name: Text [0..],
-        /// The partitions' numbers.
+        /// The partitions, by their numbers, which count from 0 within a topic.
         partition_indexes: Vec<i32> [0..],
     }
 
@@ -42,7 +42,7 @@ message! {
 
     /// One transaction.
     pub struct WritableTxnMarkerResult {
-        /// The producer's id.
+        /// The producer's id, as InitProducerId gave it (KIP-98).
         producer_id: i64 [0..],
         /// One entry for each topic.
         topics: Vec<WritableTxnMarkerTopicResult> [0..],
@@ -50,7 +50,7 @@ message! {
 
     /// One topic.
     pub struct WritableTxnMarkerTopicResult {
-        /// Its name.
+        /// The topic's name, as in the request.
         name: Text [0..],
         /// One entry for each partition.
         partitions: Vec<WritableTxnMarkerPartitionResult> [0..],
