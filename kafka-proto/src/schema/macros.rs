@@ -1,8 +1,8 @@
 //! `message!` and `api!`, and the small macros they are made of. How to write a declaration stands at the head of
 //! [`schema`](super).
 //!
-//! Each field is expanded once to `f: if version >= n { read } else { default }`, in one struct literal: that is what keeps
-//! decoding as cheap as code written by hand. What is expanded for four hundred structs is compiled four hundred times, so
+//! Each field is expanded once to `let f = if version >= n { read } else { default };`, and the struct literal comes last: that
+//! is what keeps decoding as cheap as code written by hand. What is expanded for four hundred structs is compiled four hundred times, so
 //! nothing in it may fail (the cursor and the writer remember the first fault) and nothing in it makes JSON (that is led by the
 //! declaration as data).
 
@@ -257,27 +257,26 @@ macro_rules! message {
         }
 
         impl $crate::wire::Wire for $name {
+            // Inlined into the loop over an array, so that elements are built where they stay.
+            #[inline]
             #[allow(unused_mut, reason = "only tagged fields are set twice")]
             fn read(r: &mut $crate::wire::Cursor<'_>, l: $crate::wire::Layout) -> Self {
-                let mut message = Self {
-                    $($field: read_field!(
-                        r, l, $ty, [$since $($until)?], [$($null_since $($null_until)?)?], [$($tag)?], [$($default)?]
-                    ),)*
-                };
-                if !l.flexible {
-                    return message;
+                $(let mut $field = read_field!(
+                    r, l, $ty, [$since $($until)?], [$($null_since $($null_until)?)?], [$($tag)?], [$($default)?]
+                );)*
+                if l.flexible {
+                    if Self::HAS_TAGS {
+                        let mut tags = r.tags();
+                        while let Some(tag) = tags.next(r) {
+                            $(read_tagged!(tag, tags, $field, r, l, [$since $($until)?], [$($tag)?]);)*
+                            let _ = tag;
+                            tags.skip(r);
+                        }
+                    } else {
+                        r.skip_tags();
+                    }
                 }
-                if !Self::HAS_TAGS {
-                    r.skip_tags();
-                    return message;
-                }
-                let mut tags = r.tags();
-                while let Some(tag) = tags.next(r) {
-                    $(read_tagged!(tag, tags, message.$field, r, l, [$since $($until)?], [$($tag)?]);)*
-                    let _ = tag;
-                    tags.skip(r);
-                }
-                message
+                Self { $($field,)* }
             }
 
             fn write(&self, w: &mut $crate::wire::Writer, l: $crate::wire::Layout) {

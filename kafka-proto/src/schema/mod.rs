@@ -306,7 +306,7 @@ pub trait Message: Wire + Default + Clone + fmt::Debug + PartialEq {
     /// # Errors
     /// As [`encode`](Self::encode).
     fn to_bytes(&self, version: i16) -> Result<Bytes, EncodeError> {
-        let mut w = Writer::new();
+        let mut w = Writer::contiguous();
         self.encode(&mut w, version)?;
         Ok(w.finish().into_bytes())
     }

@@ -175,7 +175,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads bytes behind their length; `None` is null, or a fault.
-    #[inline(never)]
+    #[inline]
     pub fn bytes(&mut self, compact: bool) -> Option<Bytes> {
         let len = self.length(compact, false)?;
         Some(self.take(len))

@@ -6,12 +6,14 @@ use super::{EncodeError, EncodeErrorKind, Text, varint};
 
 /// Collects an encoded message. Small values are copied into one buffer; byte fields of [`Writer::OWN_CHUNK`] bytes and more
 /// (record batches, in practice) are kept as they are, refcounted, so that a vectored write sends them without a copy.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Writer {
     buffer: Vec<u8>,
     /// Large bytes, each with the length of `buffer` at which it stands.
     large: Vec<(usize, Bytes)>,
     large_bytes: usize,
+    /// From this length on bytes are kept as they are.
+    own_chunk: usize,
     /// The field being written, as `Struct.field`, where one that can fail is.
     field: &'static str,
     fault: Option<EncodeError>,
@@ -28,8 +30,8 @@ macro_rules! integers {
 }
 
 impl Writer {
-    /// From this length on a byte field is kept as its own chunk.
-    pub const OWN_CHUNK: usize = 1024;
+    /// From this length on a byte field is kept as its own chunk: about where a copy costs as much as one more piece.
+    pub const OWN_CHUNK: usize = 2048;
 
     /// An empty writer.
     pub const fn new() -> Self {
@@ -37,8 +39,17 @@ impl Writer {
             buffer: Vec::new(),
             large: Vec::new(),
             large_bytes: 0,
+            own_chunk: Self::OWN_CHUNK,
             field: "",
             fault: None,
+        }
+    }
+
+    /// An empty writer that copies everything: for what is wanted in one piece.
+    pub(crate) fn contiguous() -> Self {
+        Self {
+            own_chunk: usize::MAX,
+            ..Self::new()
         }
     }
 
@@ -46,7 +57,7 @@ impl Writer {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             buffer: Vec::with_capacity(capacity),
-            ..Self::default()
+            ..Self::new()
         }
     }
 
@@ -87,7 +98,7 @@ impl Writer {
     /// Writes bytes: copied if short, kept as their own chunk if long.
     #[inline]
     pub fn bytes(&mut self, bytes: &Bytes) {
-        if bytes.len() < Self::OWN_CHUNK {
+        if bytes.len() < self.own_chunk {
             self.buffer.extend_from_slice(bytes);
         } else {
             self.large.push((self.buffer.len(), bytes.clone()));
@@ -218,6 +229,12 @@ pub(crate) struct TaggedStart {
     len: usize,
 }
 
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// An encoded message in as many pieces as it has, none of them empty: made for one vectored write.
 #[derive(Clone, Debug, Default)]
 pub struct Chunks {
@@ -278,8 +295,8 @@ mod tests {
         assert_eq!(chunks.parts()[1].as_ptr(), large.as_ptr());
         assert_eq!(chunks.parts()[3].as_ptr(), large.as_ptr());
         assert_eq!(chunks.parts()[0], [0u8, 0, 0, 5][..]);
-        // Tag 3, 1025 bytes: as a varint 0x81 0x08.
-        assert_eq!(chunks.parts()[2], [3u8, 0x81, 8, 1][..]);
+        // Tag 3, 2049 bytes: as a varint 0x81 0x10.
+        assert_eq!(chunks.parts()[2], [3u8, 0x81, 16, 1][..]);
         assert_eq!(chunks.into_bytes().len(), len);
     }
 }
