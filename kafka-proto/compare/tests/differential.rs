@@ -14,7 +14,10 @@ use kafka_proto::{
 use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use test_support::SplitMix64;
 
-/// What the other codec names as a version it has, and refuses: the latest versions were unstable when it was generated.
+/// Requests of which the other codec has the latest version in its table of APIs and in the response, and refuses it in the
+/// request. It was generated while these versions were unstable; the mark stands in the request's schema alone, and its
+/// generator takes a marked version off that type (`OffsetCommitRequest::VERSIONS` ends at 9, `OffsetCommitResponse::VERSIONS`
+/// and `ApiKey::valid_versions` at 10). There is nothing to compare with until it is generated anew: then the test below fails.
 const NOT_THERE: &[(&str, i16)] = &[
     ("OffsetCommitRequest", 10),
     ("OffsetFetchRequest", 10),
@@ -79,6 +82,23 @@ fn check(
             "differs at byte {at}, in {}",
             known.schema.path_at(&ours, version, at)
         ))
+    }
+}
+
+#[test]
+fn the_versions_that_are_left_out_are_refused_by_the_other_codec() {
+    for &(name, version) in NOT_THERE {
+        let api = APIS.iter().find(|api| api.request.schema.name == name);
+        let api = api.unwrap();
+        let their_key = ApiKey::try_from(api.key.0).unwrap();
+        assert_eq!(their_key.valid_versions().max, version, "{name}");
+        let error = check(api, api.request, version, true, 0).unwrap_err();
+        assert!(
+            error.contains("specified version not supported"),
+            "{name} v{version}: {error}"
+        );
+        assert!(check(api, api.request, version - 1, true, 0).is_ok());
+        assert!(check(api, api.response, version, false, 0).is_ok());
     }
 }
 
