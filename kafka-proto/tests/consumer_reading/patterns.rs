@@ -9,15 +9,23 @@ use kafka_proto::{
 use super::rig::{LIMIT, Rig};
 
 async fn subscribed(pattern: &str) -> (Rig, Consumer) {
+    let rig = with_topics("classic").await;
+    let mut consumer = Consumer::new(&rig.cluster);
+    consumer.subscribe_pattern(pattern).unwrap();
+    (rig, consumer)
+}
+
+async fn with_topics(protocol: &str) -> Rig {
     let mut builder = mock::Cluster::builder().auto_create_topics(false);
     for topic in ["orders-1", "orders-2", "other-orders-3", "__internal"] {
         builder = builder.topic(topic, 2);
     }
-    let properties = [("group.id", "g"), ("metadata.max.age.ms", "20")];
-    let rig = Rig::of(builder, &properties).await;
-    let mut consumer = Consumer::new(&rig.cluster);
-    consumer.subscribe_pattern(pattern).unwrap();
-    (rig, consumer)
+    let properties = [
+        ("group.id", "g"),
+        ("group.protocol", protocol),
+        ("metadata.max.age.ms", "20"),
+    ];
+    Rig::of(builder, &properties).await
 }
 
 fn write(rig: &Rig, topic: &str) {
@@ -87,4 +95,30 @@ async fn a_pattern_that_is_none_is_refused_and_excludes_other_subscriptions() {
     let error = consumer.subscribe_pattern("orders-(").unwrap_err();
     assert!(error.to_string().contains("orders-("), "{error}");
     consumer.subscribe(&["orders-1"]).unwrap();
+}
+
+#[tokio::test]
+async fn with_the_newer_protocol_either_side_may_match_the_pattern() {
+    for by_coordinator in [true, false] {
+        let rig = with_topics("consumer").await;
+        let mut consumer = Consumer::new(&rig.cluster);
+        if by_coordinator {
+            consumer.subscribe_server_pattern(r"orders-\d").unwrap();
+        } else {
+            consumer.subscribe_pattern(r"orders-\d").unwrap();
+        }
+        for topic in ["orders-1", "orders-2", "other-orders-3"] {
+            write(&rig, topic);
+        }
+        let read = topics_of(&mut consumer, 4).await;
+        assert_eq!(read, set(&["orders-1", "orders-2"]));
+        consumer.unsubscribe().await.unwrap();
+    }
+    let rig = with_topics("classic").await;
+    let mut consumer = Consumer::new(&rig.cluster);
+    let error = consumer.subscribe_server_pattern(".*").unwrap_err();
+    assert!(
+        error.to_string().contains("group.protocol=consumer"),
+        "{error}"
+    );
 }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::client::{
     Cluster,
     cluster::Metadata,
-    error::{ConfigError, Error, Result},
+    error::{Error, Result},
     group::GroupOptions,
 };
 
@@ -85,15 +85,27 @@ impl Consumer {
     /// look-around, no back references). Topics that appear later are joined to it, deleted ones leave it, within
     /// `metadata.max.age.ms`. Kafka's internal topics do not match unless `exclude.internal.topics` is off.
     ///
-    /// The topics are matched in this process, so it works with every broker; the next poll begins to look for them.
+    /// The topics are matched in this process, so it works with every broker and both group protocols; the next poll begins to look for
+    /// them. [`Consumer::subscribe_server_pattern`] has the coordinator match.
     ///
     /// # Errors
     /// [`Error::Usage`] for a pattern that is none, if the consumer is subscribed already, or partitions are assigned by hand;
     /// [`Error::Config`] without a `group.id`.
     pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<()> {
-        let group = self.cluster.config().group_id.clone();
-        let group = group.ok_or(ConfigError::Missing("group.id"))?;
-        self.subscribe_pattern_with(pattern, GroupOptions::new(&group, &[]))
+        let options = GroupOptions::configured(self.cluster.config(), &[])?;
+        self.subscribe_pattern_with(pattern, options)
+    }
+
+    /// Joins the group of `group.id` for all topics whose whole name matches a pattern in RE2's syntax, which the group's coordinator looks
+    /// up and keeps up to date: with `group.protocol=consumer` only (KIP-848).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the classic protocol, if the consumer is subscribed already, or partitions are assigned by hand;
+    /// [`Error::Config`] without a `group.id`. A pattern that the coordinator cannot read is an error of the next poll.
+    pub fn subscribe_server_pattern(&mut self, pattern: &str) -> Result<()> {
+        let mut options = GroupOptions::configured(self.cluster.config(), &[])?;
+        options.pattern = Some(pattern.to_owned());
+        self.subscribe_with(options)
     }
 
     /// As [`Consumer::subscribe_pattern`], with assignors and member id as `options` say; their topics are replaced.
