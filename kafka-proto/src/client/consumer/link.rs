@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     room::{Reader, Room},
-    session::{Answer, FetchSession, Key, Plan},
+    session::{Answer, Ask, FetchSession, Key, Plan},
 };
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -45,6 +45,10 @@ pub(super) struct Link {
     broker: i32,
     state: State,
     pub(super) session: FetchSession,
+    /// What it is to be asked for next, sorted by key; empty while a fetch is under way.
+    pub(super) wanted: Vec<(Key, Ask)>,
+    /// Some partition is read from it.
+    pub(super) leads: bool,
     /// Counts for the share of the budget that a fetch may take.
     _reader: Reader,
     failures: u32,
@@ -78,6 +82,8 @@ impl Link {
             broker,
             state: State::Closed,
             session: FetchSession::default(),
+            wanted: Vec::new(),
+            leads: true,
             _reader: reader,
             failures: 0,
             not_before: None,

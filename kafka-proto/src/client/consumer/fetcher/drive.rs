@@ -1,7 +1,7 @@
 //! What a poll does before it waits: takes answers, looks at the metadata, asks for starts, sends fetches, sets the timer.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::Future,
     sync::atomic::Ordering,
     task::{Context, Poll},
@@ -35,11 +35,12 @@ impl Fetcher {
             self.poll_links(cx, now);
             self.tell_lost(now);
             self.ask_resets(cx, now);
-            self.send_fetches(cx, now);
+            let happened = self.send_fetches(cx, now);
             if !self.ready.is_empty() || !self.errors.is_empty() {
                 return Poll::Ready(());
             }
-            if self.poll_timer(cx, now).is_pending() {
+            // What happened may let something else be fetched, and nobody would wake us for it.
+            if !happened && self.poll_timer(cx, now).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -299,26 +300,44 @@ impl Fetcher {
         }
     }
 
-    fn send_fetches(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let leaders = self
-            .partitions
-            .values()
-            .filter_map(|a| a.state.broker(now.into_std()));
-        let brokers: BTreeSet<i32> = leaders.collect();
-        // A broker that leads nothing any more takes no share of the budget.
-        self.links
-            .retain(|broker, link| link.is_busy() || brokers.contains(broker));
-        for &broker in &brokers {
-            let budget = &self.budget;
-            self.links
-                .entry(broker)
-                .or_insert_with(|| Link::new(broker, budget.reader()));
-        }
+    /// Whether something came of it at once.
+    fn send_fetches(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        self.plan_fetches(now);
+        let brokers: Vec<i32> = self.links.keys().copied().collect();
+        let mut happened = false;
         for broker in brokers {
             if let Poll::Ready(Some(event)) = self.send_fetch(broker, cx, now) {
                 self.happened(broker, event, now);
+                happened = true;
             }
         }
+        happened
+    }
+
+    /// What each broker is to be asked for, in one walk over the partitions however many brokers there are.
+    fn plan_fetches(&mut self, now: Instant) {
+        let (now, budget) = (now.into_std(), &self.budget);
+        for link in self.links.values_mut() {
+            link.wanted.clear();
+            link.leads = false;
+        }
+        for (key, assigned) in &self.partitions {
+            let Some(broker) = assigned.state.broker(now) else {
+                continue;
+            };
+            let link = self
+                .links
+                .entry(broker)
+                .or_insert_with(|| Link::new(broker, budget.reader()));
+            link.leads = true;
+            if !link.is_busy()
+                && let Some(ask) = assigned.state.ask(now, assigned.partition_max_bytes)
+            {
+                link.wanted.push((*key, ask));
+            }
+        }
+        // A broker that leads nothing any more takes no share of the budget.
+        self.links.retain(|_, link| link.is_busy() || link.leads);
     }
 
     fn send_fetch(
@@ -342,36 +361,18 @@ impl Fetcher {
         {
             return Poll::Pending;
         }
-        self.wanted.clear();
-        for (key, assigned) in &self.partitions {
-            if assigned.state.broker(now.into_std()) == Some(broker)
-                && let Some(ask) = assigned
-                    .state
-                    .ask(now.into_std(), assigned.partition_max_bytes)
-            {
-                self.wanted.push((*key, ask));
-            }
-        }
-        if self.wanted.is_empty() {
+        if link.wanted.is_empty() {
             return Poll::Pending;
         }
         if let Some(event) = std::task::ready!(link.ready(&self.cluster, self.purpose, cx, now)) {
             return Poll::Ready(Some(event));
         }
-        let by_id = link.speaks_ids()
-            && self
-                .wanted
-                .iter()
-                .all(|(key, _)| !self.topics[key.topic as usize].1.is_zero());
-        let each = self
-            .wanted
-            .iter()
-            .map(|(_, ask)| ask.partition_max_bytes as usize);
-        let most = each
-            .clone()
-            .sum::<usize>()
-            .min(self.settings.max_bytes)
-            .min(self.budget.share());
+        let (mut by_id, mut most) = (link.speaks_ids(), 0);
+        for (key, ask) in &link.wanted {
+            by_id &= !self.topics[key.topic as usize].1.is_zero();
+            most += ask.partition_max_bytes as usize;
+        }
+        let most = most.min(self.settings.max_bytes).min(self.budget.share());
         let least = most.min(self.settings.partition_max_bytes as usize);
         let most = most.max(least);
         let mut room = self.budget.take(least, most);
@@ -395,7 +396,7 @@ impl Fetcher {
         let (Some(room), Some(link)) = (room, self.links.get_mut(&broker)) else {
             return Poll::Pending;
         };
-        let plan = link.session.plan(&self.wanted, by_id);
+        let plan = link.session.plan(&link.wanted, by_id);
         if let Err(error) = link.send(&plan, by_id, &self.topics, &self.settings.terms, room) {
             link.send_failed();
             return Poll::Ready(Some(Event::Failed(error)));
@@ -404,7 +405,7 @@ impl Fetcher {
             broker,
             session = plan.session_id,
             epoch = plan.session_epoch,
-            partitions = self.wanted.len(),
+            partitions = link.wanted.len(),
             changed = plan.asks.len(),
             forgotten = plan.forgotten.len(),
             "fetch sent"
@@ -418,8 +419,11 @@ impl Fetcher {
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let patience = &self.settings.patience;
         let hold = patience.retry_backoff;
+        let mut lacks_leader = false;
         let partitions = self.partitions.values().flat_map(|a| {
-            let again = a.state.lacks_leader().then(|| now.into_std() + hold);
+            let lacks = a.state.lacks_leader();
+            lacks_leader |= lacks;
+            let again = lacks.then(|| now.into_std() + hold);
             [a.state.wakes_at(), a.state.given_up_at(patience), again]
                 .into_iter()
                 .flatten()
@@ -432,7 +436,7 @@ impl Fetcher {
             .chain(resets)
             .filter(|at| *at > now)
             .min();
-        if self.partitions.values().any(|a| a.state.lacks_leader()) {
+        if lacks_leader {
             self.cluster.request_refresh();
         }
         let Some(due) = due else { return Poll::Pending };

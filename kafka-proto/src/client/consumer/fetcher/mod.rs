@@ -39,7 +39,7 @@ use super::{
     batches::{Fault, FetchedBatches, FetchedPartition},
     link::{BoxFuture, FetchTerms, Link},
     room::FetchBudget,
-    session::{Ask, Key},
+    session::Key,
     state::{PartitionState, Patience, ResetTo},
 };
 
@@ -115,7 +115,6 @@ pub struct Fetcher {
     timer: Option<Pin<Box<Sleep>>>,
     /// A request was queued that the connection's task has yet to write.
     sent: bool,
-    wanted: Vec<(Key, Ask)>,
 }
 
 struct Settings {
@@ -187,7 +186,6 @@ impl Fetcher {
             freed: None,
             timer: None,
             sent: false,
-            wanted: Vec::new(),
             cluster: cluster.clone(),
         }
     }
