@@ -260,12 +260,11 @@ async fn a_client_with_a_rack_reads_from_the_replica_there_until_it_is_time_to_a
     let rig = racks(&[("metadata.max.age.ms", "5")]).await;
     let mut fetcher = rig.fetcher();
     let mut end = 0;
-    while fetches(&rig.mock, 1) < 4 {
+    while fetches(&rig.mock, 1) < 4 || fetches(&rig.mock, 3) < 3 {
         append(&rig.mock, 0, end..end + 1);
         end += 1;
         assert_eq!(read_to(&mut fetcher, 0, end).await, [end - 1]);
     }
-    assert!(fetches(&rig.mock, 3) >= 3);
 }
 
 #[tokio::test]
