@@ -310,3 +310,77 @@ fn a_value_made_once_is_borrowed_in_every_batch() {
         "once when learned, once in the worker"
     );
 }
+
+#[test]
+fn a_dead_letter_carries_the_record_and_says_where_it_comes_from_and_why() {
+    let mut driver = Driver::new(|s| {
+        s.source("in")
+            .utf8()
+            .dead_letters("bad")
+            .map(|l| ((), l))
+            .sink("out");
+    });
+    let headers = [("trace", Some(&b"7"[..])), ("empty", None)];
+    let bad = InRecord {
+        key: Some(b"k"),
+        value: Some(b"\xff"),
+        headers: &headers,
+        timestamp: 42,
+    };
+    driver.feed_records("in", 3, &[value(b"fine"), bad, value(b"fine")]);
+    assert_eq!(driver.read("out").len(), 2);
+    let letters = driver.read("bad");
+    let [letter] = &letters[..] else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(
+        (
+            letter.key.as_deref(),
+            letter.value.as_deref(),
+            letter.timestamp
+        ),
+        (Some(&b"k"[..]), Some(&b"\xff"[..]), 42)
+    );
+    let text = |name: &str| {
+        let header = letter.headers.iter().find(|(n, _)| n == name).unwrap();
+        header
+            .1
+            .as_ref()
+            .map(|v| String::from_utf8(v.clone()).unwrap())
+    };
+    assert_eq!(text("trace").as_deref(), Some("7"));
+    assert_eq!(text("empty"), None);
+    assert_eq!(text("__errors.topic").as_deref(), Some("in"));
+    assert_eq!(text("__errors.partition").as_deref(), Some("3"));
+    assert_eq!(text("__errors.offset").as_deref(), Some("1"));
+    assert_eq!(text("__errors.operator").as_deref(), Some("source(\"in\")"));
+    assert!(text("__errors.message").unwrap().contains("invalid utf-8"));
+    assert_eq!(driver.counters("source-1").bad, 1);
+}
+
+#[test]
+fn a_dead_letter_from_behind_a_cut_carries_the_row_and_the_operator() {
+    let mut driver = Driver::new(|s| {
+        s.source("in")
+            .utf8()
+            .key_by(|l| l)
+            .count()
+            .try_map(|(word, n)| {
+                if word == "bad" {
+                    Err("I said so")
+                } else {
+                    Ok((word, n))
+                }
+            })
+            .named("check")
+            .dead_letters("bad")
+            .sink("out");
+    });
+    driver.feed("in", ["bad", "good"]);
+    driver.commit();
+    let letter = &driver.read("bad")[0];
+    assert_eq!(letter.key_str(), Some("bad"));
+    let names: Vec<_> = letter.headers.iter().map(|(n, _)| n.as_str()).collect();
+    assert_eq!(names, ["__errors.operator", "__errors.message"]);
+    assert_eq!(driver.read("out").len(), 1);
+}

@@ -136,6 +136,19 @@ impl Outbox {
         self.write(target, key, |b| b.append(timestamp, key, value, &[]))
     }
 
+    /// Writes a record of key, value and headers, to the partition that the key chooses.
+    pub(crate) fn append_with_headers(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> Result<(), SinkError> {
+        self.write(Target::Key, key, |b| {
+            b.append(timestamp, key, value, headers)
+        })
+    }
+
     /// Writes a whole record: its headers as they stand, its offset not.
     #[inline]
     pub(crate) fn append_record(

@@ -144,6 +144,8 @@ pub enum OnBad {
     Skip,
     /// The job stops with an error that names the record.
     Fail,
+    /// It is written to a topic of its own, with what is known of it, and counted: [`Stream::dead_letters`](super::Stream::dead_letters).
+    DeadLetter,
 }
 
 /// When a keyed operator gives out results.
@@ -175,6 +177,8 @@ pub struct Node {
     pub inputs: Vec<usize>,
     /// What happens to rows that it cannot read.
     pub on_bad: OnBad,
+    /// Topic that rows which it cannot read are written to, with [`OnBad::DeadLetter`].
+    pub dead_letters: Option<String>,
     /// When it gives out results, if it is keyed.
     pub emit: Emit,
     /// What `explain` says of it beside this: the extent of windows.
@@ -224,10 +228,16 @@ impl Graph {
             .map(|(i, n)| (i, n.topic.as_deref().unwrap_or_default()))
     }
 
-    /// Sinks with their topics.
+    /// Operators that write, with their topics: sinks, and those with a topic for dead letters.
     pub fn sinks(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.of_kind(|k| k == Kind::Sink)
-            .map(|(i, n)| (i, n.topic.as_deref().unwrap_or_default()))
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter_map(|(i, n)| {
+            let topic = match n.kind {
+                Kind::Sink => n.topic.as_deref(),
+                _ => n.dead_letters.as_deref(),
+            };
+            Some((i, topic?))
+        })
     }
 
     /// Keyed operators, in an order in which rows can flow from an earlier one to a later one only.

@@ -62,6 +62,7 @@ impl<'b> Scope<'b> {
                 topic: topic.map(str::to_owned),
                 inputs: inputs.to_vec(),
                 on_bad: OnBad::default(),
+                dead_letters: None,
                 emit: Emit::default(),
                 note: None,
                 reads_late: false,
@@ -182,14 +183,17 @@ impl<'b> Scope<'b> {
         if self.call.progress.replaying.get() {
             return Flow::Continue(());
         }
-        if graph
-            .node(operator)
-            .is_some_and(|n| n.on_bad == OnBad::Skip)
-        {
+        let on_bad = graph.node(operator).map(|n| n.on_bad);
+        if on_bad != Some(OnBad::Fail) {
             self.slot(operator).counters.bad += 1;
+        }
+        if on_bad == Some(OnBad::Skip) {
             return Flow::Continue(());
         }
         let (name, reason) = (graph.describe(operator), reason());
+        if on_bad == Some(OnBad::DeadLetter) {
+            return self.dead_letter(graph, operator, record, &name, &reason);
+        }
         let error = match self.call.input {
             Input::Frame { source, frame } => Error::BadRecord {
                 operator: name,
@@ -212,4 +216,69 @@ impl<'b> Scope<'b> {
         };
         self.broken(error)
     }
+
+    /// Writes what is bad to the operator's topic for dead letters: a record as it was read, or a row of a cut, with headers that say
+    /// where it comes from and why it is there.
+    #[cold]
+    fn dead_letter(
+        self,
+        graph: &Graph,
+        operator: usize,
+        record: u32,
+        name: &str,
+        reason: &str,
+    ) -> Flow {
+        let mut slot = self.slot(operator);
+        let Some(outbox) = &mut slot.outbox else {
+            return Flow::Continue(());
+        };
+        let mut headers: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+        let (timestamp, key, value) = match self.call.input {
+            Input::Frame { source, frame } => {
+                let Some(Ok(bad)) = frame.walk().nth(record as usize) else {
+                    return Flow::Continue(());
+                };
+                let own = bad.headers.map(|h| (h.name().into_owned(), h.value));
+                headers.extend(own.map(|(name, value)| (name, value.map(<[u8]>::to_vec))));
+                let topic = graph.node(source).and_then(|n| n.topic.as_deref());
+                let place = [
+                    ("topic", topic.unwrap_or_default().to_owned()),
+                    ("partition", frame.partition().to_string()),
+                    ("offset", bad.offset.to_string()),
+                ];
+                headers.extend(place.map(|(what, text)| error_header(what, text)));
+                (bad.timestamp, bad.key, bad.value)
+            }
+            Input::Rows { rows, .. } => {
+                let at = record as usize;
+                let Some(head) = rows.heads().get(at) else {
+                    return Flow::Continue(());
+                };
+                (head.timestamp, Some(rows.key(at)), Some(rows.value(at)))
+            }
+            Input::Tick => return Flow::Continue(()),
+        };
+        headers.push(error_header("operator", name.to_owned()));
+        headers.push(error_header("message", reason.to_owned()));
+        let headers: Vec<(&str, Option<&[u8]>)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect();
+        match outbox.append_with_headers(timestamp, key, value, &headers) {
+            Ok(()) => Flow::Continue(()),
+            Err(source) => {
+                let topic = graph.node(operator).and_then(|n| n.dead_letters.clone());
+                drop(slot);
+                self.broken(Error::Sink {
+                    topic: topic.unwrap_or_default(),
+                    source,
+                })
+            }
+        }
+    }
+}
+
+/// What is known of a dead letter, as a header.
+fn error_header(what: &str, text: String) -> (String, Option<Vec<u8>>) {
+    (format!("__errors.{what}"), Some(text.into_bytes()))
 }

@@ -48,6 +48,30 @@ impl<'b, T, P> Stream<'b, T, P> {
         self
     }
 
+    /// What the operator before it cannot read is written to this topic: the record as it was read, with headers that say where it comes
+    /// from (`__errors.topic`, `__errors.partition`, `__errors.offset`), which operator refused it (`__errors.operator`) and why
+    /// (`__errors.message`). Behind a keyed operator there is no record any more: then key and row as they crossed, operator and reason. It
+    /// is acknowledged before the position behind it is committed, and counted (`bad`).
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("in").utf8().try_map(|l| l.parse::<u64>()).dead_letters("bad").map(|n| ((), n)).sink("out");
+    /// });
+    /// driver.feed("in", ["1", "one"]);
+    /// let bad = &driver.read("bad")[0];
+    /// assert_eq!(bad.value_str(), Some("one"));
+    /// assert!(bad.headers.contains(&("__errors.message".to_owned(), Some(b"invalid digit found in string".to_vec()))));
+    /// ```
+    pub fn dead_letters(self, topic: &str) -> Self {
+        self.scope.learn(self.node, |n| {
+            n.on_bad = OnBad::DeadLetter;
+            n.dead_letters = Some(topic.to_owned());
+        });
+        self
+    }
+
     /// Groups rows by a key: what follows works on each key apart.
     pub fn key_by<K, F: FnMut(T) -> K>(self, key: F) -> Keyed<'b, T, P, F, K> {
         Keyed {

@@ -1,5 +1,6 @@
-//! Formats of what lies in users' topics: text, integers, JSON. Not the engine's own row format (that is `batch::row`).
+//! Formats of what lies in users' topics: text, integers, CSV, JSON. Not the engine's own row format (that is `batch::row`).
 
+pub mod csv;
 mod payload;
 pub mod text;
 

@@ -36,6 +36,9 @@ impl Graph {
             if node.on_bad == OnBad::Fail {
                 notes.push("stops at bad records".to_owned());
             }
+            if let Some(topic) = &node.dead_letters {
+                notes.push(format!("bad records to \"{topic}\""));
+            }
             let line = if inputs.is_empty() {
                 format!("{i:<3}{title:<32}")
             } else {

@@ -100,7 +100,7 @@ impl Task {
             if node.kind.is_keyed() {
                 slot.rows.resize_with(usize::from(workers), Rows::new);
             }
-            if node.kind == crate::flow::Kind::Sink {
+            if node.kind == crate::flow::Kind::Sink || node.dead_letters.is_some() {
                 slot.outbox = Some(Outbox::new(OutboxConfig::default()));
             }
             RefCell::new(slot)
