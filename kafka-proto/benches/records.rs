@@ -245,7 +245,7 @@ fn relayed(rounds: usize) {
 
 fn codecs(rounds: usize) {
     let text: Vec<u8> = values(1000).concat();
-    for size in [16 << 10, 64 << 10, 1 << 20] {
+    for size in [1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20] {
         let chunks: Vec<&[u8]> = text.chunks_exact(size).take((2 << 20) / size).collect();
         for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
             codec_both_ways(codec, &chunks, rounds);
