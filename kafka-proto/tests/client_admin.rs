@@ -286,3 +286,19 @@ async fn a_call_dropped_at_any_await_leaves_all_or_nothing_and_the_next_one_work
     let committed = admin.group_offsets("g").await.unwrap();
     assert!(!committed.contains_key(&TopicPartition::new("t", 0)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn coordinators_that_send_us_on_for_ever_cost_a_request_a_back_off() {
+    let mock = mock().await;
+    let admin = admin(&mock).await;
+    let faults = mock.faults();
+    let moved = faults
+        .on(ApiKey::DESCRIBE_GROUPS)
+        .always()
+        .error(ErrorCode::NOT_COORDINATOR);
+    let begin = tokio::time::Instant::now();
+    let error = admin.describe_group("g").await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::NOT_COORDINATOR));
+    assert!(begin.elapsed() <= Duration::from_secs(60));
+    assert!((20..80).contains(&moved.hits()), "{}", moved.hits());
+}

@@ -433,3 +433,24 @@ async fn threads_fill_one_producer_and_each_keeps_its_order() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_producer_holds_back_and_nothing_times_out_by_it() {
+    let mock = mock(1).await;
+    let config = config(&mock).request_timeout_ms(2000_u64).linger_ms(0_u64);
+    let producer = Producer::connect(config).await.unwrap();
+    let pause = Duration::from_secs(10);
+    mock.faults().on(ApiKey::PRODUCE).throttle(pause);
+    producer.send(record(None, "throttles")).await.unwrap();
+    let begin = Instant::now();
+    producer.send(record(None, "waits")).await.unwrap();
+    assert!(begin.elapsed() >= pause - Duration::from_millis(100));
+    let metrics = producer.cluster().metrics();
+    assert_eq!(
+        (metrics.throttle_ms, metrics.timeouts, metrics.batch_retries),
+        (10_000, 0, 0)
+    );
+    // The wait is in the time before the request was written, not in the broker's.
+    let (_, broker) = metrics.brokers.last_key_value().unwrap();
+    assert!(broker.queue_us.max() > 9_000_000 && broker.produce_us.max() < 5_000_000);
+}
