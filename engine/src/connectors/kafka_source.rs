@@ -51,6 +51,7 @@ impl KafkaSource {
                 topic,
                 partition: FetchedPartition::partition(&fetched),
             },
+            position: fetched.start(),
             fetched,
         })
     }
@@ -114,6 +115,8 @@ impl Source for KafkaSource {
 #[derive(Debug)]
 pub(crate) struct KafkaArrival {
     place: Place,
+    /// Where it was read from: the batches move on as they are taken, this does not.
+    position: i64,
     fetched: FetchedPartition,
 }
 
@@ -135,7 +138,7 @@ impl Arrival for KafkaArrival {
     }
 
     fn position(&self) -> i64 {
-        self.fetched.start()
+        self.position
     }
 
     fn next_position(&self) -> i64 {
