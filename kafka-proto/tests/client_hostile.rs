@@ -351,3 +351,40 @@ async fn a_producer_with_a_paused_or_stopped_broker_holds_no_more_than_its_budge
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_is_faster_than_its_broker_takes_a_quarter_of_its_budget_and_not_all_of_it()
+{
+    let _guard = ONE_AT_A_TIME.lock().await;
+    let (network, _) = brokers(|_, seen| {
+        (seen.key == ApiKey::PRODUCE).then(|| {
+            let mut response = refused(ErrorCode::NONE, -1, -1);
+            response.responses[0].partition_responses[0].base_offset = 0;
+            let answer = seen.answer::<ProduceRequest>(&response);
+            let Answer::Bytes(bytes) = answer else {
+                unreachable!()
+            };
+            Answer::Later(Duration::from_millis(5), bytes)
+        })
+    });
+    // Default settings, but for the batches: 128 KiB, lent and filled to the brim.
+    let config = Config::new("a:9092").batch_size(131_072_usize);
+    let producer = producer(&network, config).await.unwrap();
+    reset_peak();
+    let before = live_bytes();
+    let value = [7; 1024];
+    for _ in 0..1000 {
+        let mut batch = producer.open_batch("t", 0);
+        while batch.size_bytes() + value.len() + 24 < 131_072 {
+            batch.append(1, None, Some(&value), &[]).unwrap();
+        }
+        drop(producer.submit(batch).await.unwrap());
+    }
+    producer.flush().await.unwrap();
+    let metrics = producer.cluster().metrics();
+    assert_eq!(metrics.batches_sent, 1000);
+    let peak = peak_bytes().saturating_sub(before);
+    assert!(peak < 14 * MIB, "{peak} bytes at peak");
+    // The broker never had to wait for us: five requests of one batch each.
+    assert!(peak > 5 * 131_072, "{peak} bytes at peak");
+}

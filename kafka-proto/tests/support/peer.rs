@@ -106,6 +106,8 @@ impl Seen {
 /// What a scripted broker does with a request.
 pub(crate) enum Answer {
     Bytes(Vec<u8>),
+    /// The same after a while, in which nothing else is looked at.
+    Later(std::time::Duration, Vec<u8>),
     /// Nothing, and goes on reading.
     Silence,
     HangUp,
@@ -129,13 +131,20 @@ pub(crate) fn serve(
                         ApiKey::API_VERSIONS => seen.answer::<ApiVersionsRequest>(&offers(0, 4)),
                         _ => script(&seen),
                     };
+                    let answer = match answer {
+                        Answer::Later(time, bytes) => {
+                            tokio::time::sleep(time).await;
+                            Answer::Bytes(bytes)
+                        }
+                        at_once => at_once,
+                    };
                     match answer {
                         Answer::Bytes(bytes) => {
                             if peer.0.write_all(&bytes).await.is_err() {
                                 return;
                             }
                         }
-                        Answer::Silence => {}
+                        Answer::Silence | Answer::Later(..) => {}
                         Answer::HangUp => return,
                     }
                 }
