@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use kafka_proto::{
     client::{
         Cluster, Config, Consumer, TopicPartition,
-        consumer::Rebalance,
+        consumer::{Rebalance, Start},
         group::{
             Assignment, GroupEvent, GroupMembershipOperation, GroupOptions, Membership,
             OffsetToCommit,
@@ -200,6 +200,21 @@ async fn a_member_that_cannot_reach_its_coordinator_keeps_its_partitions_until_t
     let nothing = tokio::time::timeout(Duration::from_secs(120), member.next_event()).await;
     assert!(nothing.is_err(), "{nothing:?}");
     assert_eq!(bench.mock.group_members("g").len(), 1);
+    let metrics = member.offsets().cluster().metrics();
+    let of_group = &metrics.groups["g"];
+    assert_eq!(
+        (
+            of_group.joins,
+            of_group.rebalances,
+            of_group.partitions_assigned
+        ),
+        (1, 1, 4)
+    );
+    assert!(
+        of_group.heartbeats > 10 && of_group.heartbeats_failed > 0,
+        "{of_group}"
+    );
+    assert!(of_group.last_heartbeat.is_some() && of_group.rebalance_us.count() == 1);
     assert!(member.generation().is_some());
 
     // Longer than its session: the coordinator has forgotten it.
@@ -558,4 +573,117 @@ async fn the_coordinator_names_the_interval_of_heartbeats() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     let count = bench.mock.received_count(ApiKey::CONSUMER_GROUP_HEARTBEAT) - before;
     assert!((18..=22).contains(&count), "{count} in 20 s");
+}
+
+/// What a callback saw, in order.
+type Log = Arc<std::sync::Mutex<Vec<String>>>;
+
+fn log_into(log: &Log, consumer: &mut Consumer) {
+    let log = Arc::clone(log);
+    consumer.on_rebalance(move |rebalancing| {
+        let log = Arc::clone(&log);
+        async move {
+            // As long as a slow database takes.
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            let committed = rebalancing.commit().await.map_err(|error| error.code());
+            let what = match rebalancing.what() {
+                Rebalance::Assigned(_) => "assigned",
+                Rebalance::Revoked(_) => "revoked",
+                Rebalance::Lost(..) => "lost",
+                _ => "?",
+            };
+            let positions: i64 = rebalancing.positions().iter().map(|of| of.offset).sum();
+            let count = rebalancing.partitions().len();
+            log.lock()
+                .unwrap()
+                .push(format!("{what} {count} at {positions}: {committed:?}"));
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn callbacks_are_awaited_and_may_commit_before_partitions_go_to_others() {
+    for protocol in ["classic", "consumer"] {
+        let bench = bench().await;
+        bench.fill(10);
+        let properties = [
+            ("group.protocol", protocol),
+            ("enable.auto.commit", "false"),
+        ];
+        let log = Log::default();
+        let mut first = Consumer::new(&bench.cluster(&properties).await);
+        log_into(&log, &mut first);
+        first.subscribe(&["t"]).unwrap();
+        let mut count = 0;
+        while count < 40 {
+            count += first.poll(SHORT).await.unwrap().len();
+        }
+        assert_eq!(*log.lock().unwrap(), ["assigned 4 at 0: Ok(())"]);
+        log.lock().unwrap().clear();
+
+        let mut second = Consumer::new(&bench.cluster(&properties).await);
+        second.subscribe(&["t"]).unwrap();
+        while second.assignment().len() < 2 {
+            // Dropped while the callback sleeps: the next poll goes on with it.
+            first.poll(SHORT).await.unwrap();
+            assert!(
+                second.poll(SHORT).await.unwrap().is_empty(),
+                "committed before it moved"
+            );
+        }
+        let committed: i64 = (0..4)
+            .filter_map(|partition| bench.mock.committed_offset("g", "t", partition))
+            .sum();
+        let (revoked, assigned) = match protocol {
+            "classic" => (4, "assigned 2 at 0: Ok(())"),
+            _ => (2, ""),
+        };
+        assert_eq!(committed, revoked * 10);
+        let revoked = format!("revoked {revoked} at {committed}: Ok(())");
+        assert_eq!(log.lock().unwrap()[0], revoked);
+        while first.assignment().len() != 2 {
+            first.poll(SHORT).await.unwrap();
+        }
+        assert_eq!(
+            log.lock().unwrap().get(1).map_or("", String::as_str),
+            assigned
+        );
+        log.lock().unwrap().clear();
+        first.close().await.unwrap();
+        assert_eq!(*log.lock().unwrap(), ["revoked 2 at 20: Ok(())"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_says_where_assigned_partitions_start_and_learns_what_is_lost() {
+    let bench = bench().await;
+    bench.fill(10);
+    let mut consumer = Consumer::new(&bench.cluster(&[]).await);
+    let log = Log::default();
+    let seen = Arc::clone(&log);
+    consumer.on_rebalance(move |rebalancing| {
+        let seen = Arc::clone(&seen);
+        async move {
+            if let Rebalance::Lost(..) = rebalancing.what() {
+                let code = rebalancing.commit().await.unwrap_err().code();
+                seen.lock().unwrap().push(format!("{code:?}"));
+            }
+            for of in rebalancing.partitions() {
+                rebalancing.seek(&of.topic, of.partition, Start::Offset(8));
+            }
+        }
+    });
+    consumer.subscribe(&["t"]).unwrap();
+    let mut offsets = Vec::new();
+    while offsets.len() < 8 {
+        let records = consumer.poll(SHORT).await.unwrap();
+        offsets.extend(records.iter().map(|record| record.offset()));
+    }
+    assert!(offsets.iter().all(|offset| *offset >= 8), "{offsets:?}");
+    let heartbeat = bench.mock.faults().on(ApiKey::CONSUMER_GROUP_HEARTBEAT);
+    heartbeat.error(ErrorCode::UNKNOWN_MEMBER_ID);
+    while log.lock().unwrap().is_empty() {
+        consumer.poll(SHORT).await.unwrap();
+    }
+    assert_eq!(*log.lock().unwrap(), ["Some(UNKNOWN_MEMBER_ID)"]);
 }

@@ -25,8 +25,8 @@ pub use consumer::{Consumer, Fetcher};
 pub use error::{ConfigError, Error, Result};
 pub use group::{Membership, TopicPartition};
 pub use metrics::{
-    BrokerMetricsSnapshot, BudgetSnapshot, HistogramSnapshot, MetricsSnapshot,
-    PartitionMetricsSnapshot,
+    BrokerMetricsSnapshot, BudgetSnapshot, GroupMetricsSnapshot, HistogramSnapshot,
+    MetricsSnapshot, PartitionMetricsSnapshot,
 };
 pub use producer::Producer;
 

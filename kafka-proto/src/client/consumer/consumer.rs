@@ -10,8 +10,8 @@ use crate::{
         Cluster, Config, IsolationLevel,
         error::{ConfigError, Error, Result},
         group::{
-            CommittedOffset, GroupOffsets, GroupOptions, Membership, OffsetToCommit, Revocation,
-            TopicPartition,
+            CommittedOffset, GroupMembershipOperation, GroupOffsets, GroupOptions, Membership,
+            OffsetToCommit, Revocation, TopicPartition,
         },
     },
     records::Decompressor,
@@ -24,6 +24,7 @@ use super::{
     fetcher::{Fetcher, Progress, Start},
     pattern::PatternSubscription,
     queue::Queue,
+    rebalance::Listener,
     records::ConsumerRecord,
 };
 
@@ -54,6 +55,7 @@ pub struct Consumer {
     /// The question for committed offsets.
     pub(super) lookup: Kept<Result<Vec<Option<CommittedOffset>>>>,
     pub(super) rebalances: VecDeque<Rebalance>,
+    pub(super) listener: Option<Listener>,
     /// To be given up when the next poll begins.
     pub(super) revocation: Option<Revocation>,
     /// The commit before partitions are given up.
@@ -91,6 +93,7 @@ impl Consumer {
             unplaced: Vec::new(),
             lookup: Kept::none(),
             rebalances: VecDeque::new(),
+            listener: None,
             revocation: None,
             last_commit: Kept::none(),
             auto_commit,
@@ -363,10 +366,20 @@ impl Consumer {
     /// # Errors
     /// If the last commit failed; the group is left in any case.
     pub async fn unsubscribe(&mut self) -> Result<()> {
+        self.unsubscribe_with(GroupMembershipOperation::Default)
+            .await
+    }
+
+    async fn unsubscribe_with(&mut self, how: GroupMembershipOperation) -> Result<()> {
         let commit = match (&self.auto_commit, &self.offsets) {
             (Some(_), Some(offsets)) => Some(offsets.commit(&self.positions_of_known())),
             _ => None,
         };
+        let owned: Vec<TopicPartition> = self.assignment().into_iter().map(|(of, _)| of).collect();
+        let is_member = self.membership.is_some();
+        let called = self
+            .called(&Rebalance::Revoked(owned))
+            .filter(|_| is_member);
         // What was announced is given up with everything else.
         (self.pattern, self.revocation) = (None, None);
         self.last_commit = Kept::none();
@@ -376,8 +389,11 @@ impl Consumer {
             Some(commit) => commit.await,
             None => Ok(()),
         };
+        if let Some(called) = called {
+            called.await;
+        }
         if let Some(membership) = membership {
-            membership.leave().await;
+            membership.leave_with(how).await;
         }
         committed
     }
@@ -390,6 +406,14 @@ impl Consumer {
     /// As [`Consumer::unsubscribe`].
     pub async fn close(mut self) -> Result<()> {
         self.unsubscribe().await
+    }
+
+    /// As [`Consumer::close`], and says whether the group is left (KIP-1092).
+    ///
+    /// # Errors
+    /// As [`Consumer::close`].
+    pub async fn close_with(mut self, how: GroupMembershipOperation) -> Result<()> {
+        self.unsubscribe_with(how).await
     }
 
     pub(super) fn require_stable(&self) -> bool {

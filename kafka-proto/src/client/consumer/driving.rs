@@ -155,11 +155,18 @@ impl Consumer {
                 self.give_up();
                 continue;
             }
+            if let Some(listener) = &mut self.listener
+                && listener.running.poll(cx).is_ready()
+            {
+                self.called_back();
+                continue;
+            }
             if let Poll::Ready(looked) = self.poll_pattern(cx) {
                 looked?;
                 continue;
             }
-            if let Some(membership) = &mut self.membership
+            if !self.is_calling()
+                && let Some(membership) = &mut self.membership
                 && let Poll::Ready(event) = membership.poll_event(cx)
             {
                 if self.group_event(event?) {
@@ -221,7 +228,7 @@ impl Consumer {
                 // A question under way does not know of the new ones.
                 self.lookup = Kept::none();
                 self.unplaced.extend(added.iter().cloned());
-                self.note(Rebalance::Assigned(added));
+                self.happened(Rebalance::Assigned(added));
                 false
             }
             GroupEvent::Revoked(revocation) => {
@@ -230,25 +237,47 @@ impl Consumer {
                     // Those without a start yet are not the fetcher's.
                     drop(self.pause(&of.topic, of.partition));
                 }
-                self.note(Rebalance::Revoked(partitions));
+                let revoked = Rebalance::Revoked(partitions);
+                let commit = match (&self.auto_commit, &self.offsets) {
+                    (Some(_), Some(offsets)) => Some(offsets.commit(&self.positions_of_known())),
+                    _ => None,
+                };
+                let called = self.called(&revoked);
+                self.note(revoked);
                 self.revocation = Some(revocation);
-                match (&self.auto_commit, &self.offsets) {
-                    (Some(_), Some(offsets)) => {
-                        self.last_commit = Kept::of(offsets.commit(&self.positions_of_known()));
-                        false
-                    }
-                    _ => true,
+                if commit.is_none() && called.is_none() {
+                    return true;
                 }
+                self.last_commit = Kept::of(async move {
+                    let committed = match commit {
+                        Some(commit) => commit.await,
+                        None => Ok(()),
+                    };
+                    if let Some(called) = called {
+                        called.await;
+                    }
+                    committed
+                });
+                false
             }
             GroupEvent::Lost(loss) => {
                 tracing::warn!(reason = %loss.reason, "partitions are lost");
                 self.revocation = None;
                 self.last_commit = Kept::none();
+                self.happened(Rebalance::Lost(loss.partitions.clone(), loss.reason));
                 self.drop_these(&loss.partitions);
-                self.note(Rebalance::Lost(loss.partitions, loss.reason));
                 false
             }
         }
+    }
+
+    /// Tells the application, and has the callback called.
+    fn happened(&mut self, rebalance: Rebalance) {
+        let called = self.called(&rebalance);
+        if let (Some(called), Some(listener)) = (called, &mut self.listener) {
+            listener.running = Kept::of(called);
+        }
+        self.note(rebalance);
     }
 
     fn note(&mut self, rebalance: Rebalance) {
@@ -260,7 +289,8 @@ impl Consumer {
 
     /// Asks for the committed offsets of what was assigned, if nobody has.
     fn look_up(&mut self) {
-        if self.unplaced.is_empty() || self.lookup.is_running() {
+        // A callback may still say where to start.
+        if self.unplaced.is_empty() || self.lookup.is_running() || self.is_calling() {
             return;
         }
         let Some(offsets) = self.offsets.clone() else {

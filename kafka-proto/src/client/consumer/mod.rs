@@ -16,6 +16,7 @@ mod link;
 mod listing;
 mod pattern;
 mod queue;
+mod rebalance;
 mod records;
 mod room;
 mod session;
@@ -27,5 +28,6 @@ pub use batches::{
 };
 pub use consumer::{Consumer, Rebalance};
 pub use fetcher::{Fetcher, Progress, Start};
+pub use rebalance::Rebalancing;
 pub use records::ConsumerRecord;
 pub use room::FetchBudget;

@@ -5,6 +5,7 @@
 
 mod assignor;
 mod modern;
+mod notes;
 mod offsets;
 pub(super) mod protocol;
 mod state;

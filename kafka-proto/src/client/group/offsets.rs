@@ -110,6 +110,11 @@ impl GroupOffsets {
         Self::start(cluster, group, None, nobody, None)
     }
 
+    /// The cluster that the group is in.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     pub(super) fn of_member(
         cluster: &Cluster,
         group: &str,

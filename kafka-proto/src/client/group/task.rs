@@ -29,6 +29,7 @@ use crate::{
 use super::{
     Assignor, Command, GroupEvent, GroupMembershipOperation, GroupOptions, Loss, Polls, Revocation,
     assignor::{GroupMember, MemberAssignment, TopicLayout},
+    notes::Notes,
     offsets::Refusal,
     protocol,
     state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
@@ -56,7 +57,7 @@ enum Reply {
     /// The assignments of all members, and the sizes of their topics.
     Divided(Result<(Vec<(Text, bytes::Bytes)>, Layout)>),
     Synced(Result<SyncGroupResponse>),
-    Beaten(i32, Result<HeartbeatResponse>),
+    Beaten(i32, Instant, Result<HeartbeatResponse>),
 }
 
 /// Topics and their numbers of partitions, as the leader divided them.
@@ -79,6 +80,7 @@ pub(super) struct Task {
     /// As the leader.
     layout: Option<Layout>,
     revoking: Option<oneshot::Receiver<()>>,
+    notes: Notes,
 }
 
 impl Task {
@@ -91,6 +93,7 @@ impl Task {
         polls: Arc<Polls>,
     ) -> Self {
         Self {
+            notes: Notes::new(&cluster, &group),
             cluster,
             group,
             purpose: purpose(),
@@ -176,7 +179,10 @@ impl Task {
     fn step(&mut self) -> Option<Instant> {
         let now = Instant::now();
         match self.member.next(now.into_std()) {
-            Step::Join => self.pending = Some(self.join()),
+            Step::Join => {
+                self.notes.joins(self.member.identity());
+                self.pending = Some(self.join());
+            }
             Step::Sync => self.pending = Some(self.sync()),
             Step::Heartbeat(request) => {
                 self.member.heartbeat_sent(now.into_std());
@@ -317,12 +323,12 @@ impl Task {
             let timeout = config
                 .request_timeout()
                 .min(Duration::from_millis(config.session_timeout_ms));
-            let generation = request.generation_id;
+            let (generation, sent) = (request.generation_id, Instant::now());
             let answer = async {
                 let connection = connection(&cluster, &group, purpose).await?;
                 connection.call(&request, timeout).await
             };
-            Reply::Beaten(generation, answer.await)
+            Reply::Beaten(generation, sent, answer.await)
         })
     }
 
@@ -349,14 +355,16 @@ impl Task {
                 self.member.synced(answer, now);
                 self.publish();
             }
-            Reply::Beaten(generation, Ok(answer)) => {
+            Reply::Beaten(generation, sent, Ok(answer)) => {
+                self.notes
+                    .heartbeat(sent.elapsed(), answer.error_code == ErrorCode::NONE);
                 self.member.heard(answer.error_code, generation, now);
                 self.publish();
             }
             Reply::Joined(Err(error))
             | Reply::Divided(Err(error))
             | Reply::Synced(Err(error))
-            | Reply::Beaten(_, Err(error)) => {
+            | Reply::Beaten(_, _, Err(error)) => {
                 if let Some(code) = error.code()
                     && !error.is_retriable()
                 {
@@ -425,6 +433,7 @@ impl Task {
                     hint(code),
                 )),
             };
+            self.notes.told(&event, self.member.identity());
             // A dropped handle shows in the commands, too.
             drop(events.send(event));
         }

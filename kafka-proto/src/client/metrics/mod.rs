@@ -166,6 +166,8 @@ metrics! {
         brokers: Family<Arc<str>, BrokerMetrics> => BTreeMap<Arc<str>, BrokerMetricsSnapshot>,
         /// The partitions that are being read now, by topic and number.
         partitions: Family<(Arc<str>, i32), PartitionMetrics> => BTreeMap<(Arc<str>, i32), PartitionMetricsSnapshot>,
+        /// The groups that the client is or was a member of, by name.
+        groups: Family<Arc<str>, GroupMetrics> => BTreeMap<Arc<str>, GroupMetricsSnapshot>,
         /// How often each error code was answered.
         errors: Family<ErrorCode, Counter> => BTreeMap<ErrorCode, u64>,
         /// Byte budgets and how much of them is taken, by the property that sets them.
@@ -236,6 +238,41 @@ metrics! {
     histograms {
     }
     also {
+    }
+}
+
+metrics! {
+    /// The counters of this client's membership in one group.
+    GroupMetrics,
+    /// What the counters of this client's membership in one group stood at.
+    GroupMetricsSnapshot;
+    counters {
+        /// Times that it joined, for the first time or again.
+        joins,
+        /// Assignments that it was told of.
+        rebalances,
+        /// Partitions that it got.
+        partitions_assigned,
+        /// Partitions that it was asked to give up.
+        partitions_revoked,
+        /// Partitions that it lost without being asked.
+        partitions_lost,
+        /// Heartbeats that were answered well.
+        heartbeats,
+        /// Heartbeats that were answered with an error, or not at all.
+        heartbeats_failed,
+    }
+    levels {
+    }
+    histograms {
+        /// Microseconds from joining, or from being asked to give partitions up, to the next assignment.
+        rebalance_us,
+        /// Microseconds from a heartbeat to its answer.
+        heartbeat_us,
+    }
+    also {
+        /// How long ago the last heartbeat was answered well; `None`: none was.
+        last_heartbeat: LastTime => Option<Duration>,
     }
 }
 
@@ -333,6 +370,40 @@ impl Age {
     }
 }
 
+/// When something happened last.
+#[derive(Debug)]
+pub(crate) struct LastTime {
+    made: Instant,
+    /// Milliseconds since then; −1: never.
+    at: AtomicI64,
+}
+
+impl Default for LastTime {
+    fn default() -> Self {
+        Self {
+            made: Instant::now(),
+            at: AtomicI64::new(-1),
+        }
+    }
+}
+
+impl LastTime {
+    /// It happens now.
+    pub(crate) fn now(&self) {
+        let at = i64::try_from(self.made.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.at.store(at, Relaxed);
+    }
+
+    fn snapshot(&self) -> Option<Duration> {
+        let at = u64::try_from(self.at.load(Relaxed)).ok()?;
+        Some(
+            self.made
+                .elapsed()
+                .saturating_sub(Duration::from_millis(at)),
+        )
+    }
+}
+
 /// The same counters for each of many: locked only to find them.
 #[derive(Debug)]
 pub(crate) struct Family<K, T>(Mutex<BTreeMap<K, Arc<T>>>);
@@ -378,6 +449,12 @@ impl Family<(Arc<str>, i32), PartitionMetrics> {
     fn snapshot(&self) -> BTreeMap<(Arc<str>, i32), PartitionMetricsSnapshot> {
         lock(&self.0).retain(|_, member| Arc::strong_count(member) > 1);
         self.read(PartitionMetrics::snapshot)
+    }
+}
+
+impl Family<Arc<str>, GroupMetrics> {
+    fn snapshot(&self) -> BTreeMap<Arc<str>, GroupMetricsSnapshot> {
+        self.read(GroupMetrics::snapshot)
     }
 }
 
@@ -456,6 +533,18 @@ impl Since for u64 {
 }
 
 impl Since for BrokerMetricsSnapshot {
+    fn since(&self, earlier: &Self) -> Self {
+        self.since(earlier)
+    }
+}
+
+impl Since for Option<Duration> {
+    fn since(&self, _: &Self) -> Self {
+        *self
+    }
+}
+
+impl Since for GroupMetricsSnapshot {
     fn since(&self, earlier: &Self) -> Self {
         self.since(earlier)
     }

@@ -2,7 +2,10 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::{BrokerMetricsSnapshot, HistogramSnapshot, MetricsSnapshot, PartitionMetricsSnapshot};
+use super::{
+    BrokerMetricsSnapshot, GroupMetricsSnapshot, HistogramSnapshot, MetricsSnapshot,
+    PartitionMetricsSnapshot,
+};
 
 impl Display for MetricsSnapshot {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -31,6 +34,9 @@ impl Display for MetricsSnapshot {
         for (name, broker) in &self.brokers {
             writeln!(f, "{name}:\n{broker}")?;
         }
+        for (name, group) in &self.groups {
+            writeln!(f, "group {name}:\n{group}")?;
+        }
         for ((topic, partition), reading) in &self.partitions {
             writeln!(f, "{topic}-{partition}: {reading}")?;
         }
@@ -44,6 +50,23 @@ impl Display for BrokerMetricsSnapshot {
         for (place, (name, count)) in counters.enumerate() {
             let before = if place == 0 { "  " } else { ", " };
             write!(f, "{before}{name} {count}")?;
+        }
+        for (name, values) in self.histograms().filter(|(_, values)| values.count() > 0) {
+            write!(f, "\n  {name:<12} {}", Spread(values))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for GroupMetricsSnapshot {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let counters = self.iter().filter(|(_, count)| *count > 0);
+        for (place, (name, count)) in counters.enumerate() {
+            let before = if place == 0 { "  " } else { ", " };
+            write!(f, "{before}{name} {count}")?;
+        }
+        if let Some(age) = self.last_heartbeat {
+            write!(f, ", the last {:.1} s ago", age.as_secs_f64())?;
         }
         for (name, values) in self.histograms().filter(|(_, values)| values.count() > 0) {
             write!(f, "\n  {name:<12} {}", Spread(values))?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use regex_lite::Regex;
+use regex::Regex;
 
 use crate::messages::ErrorCode;
 use crate::wire::Uuid;
@@ -223,7 +223,7 @@ fn check(beat: &Beat) -> Result<(), Refused> {
 }
 
 /// Patterns match whole names.
-fn anchored(pattern: &str) -> Result<Regex, regex_lite::Error> {
+fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!("^(?:{pattern})$"))
 }
 

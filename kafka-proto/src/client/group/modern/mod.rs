@@ -23,6 +23,7 @@ use crate::{
 
 use super::{
     Command, GroupEvent, GroupMembershipOperation, Loss, Polls, Revocation,
+    notes::Notes,
     offsets::Refusal,
     state::{Identity, LostWhy, Told},
     task::{BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, purpose, sleep_until},
@@ -43,7 +44,7 @@ pub(super) enum Ended {
 }
 
 enum Reply {
-    Beaten(Result<ConsumerGroupHeartbeatResponse>),
+    Beaten(Instant, Result<ConsumerGroupHeartbeatResponse>),
     /// The coordinator's highest version is too low; `None`: it has none.
     Lacking(Option<i16>),
 }
@@ -61,6 +62,7 @@ pub(super) struct Task {
     /// Asks for the metadata of topics that have no name yet.
     naming: Option<BoxFuture<()>>,
     joined_before: bool,
+    notes: Notes,
 }
 
 impl Task {
@@ -85,6 +87,7 @@ impl Task {
             revoking: None,
             naming: None,
             joined_before: false,
+            notes: Notes::new(cluster, group),
         }
     }
 
@@ -167,6 +170,9 @@ impl Task {
         if at > now {
             return Some(at);
         }
+        if self.member.phase() == Phase::Joining {
+            self.notes.joins(self.member.identity());
+        }
         let request = self.member.heartbeat(now.into_std());
         let (cluster, group, purpose) =
             (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
@@ -175,7 +181,7 @@ impl Task {
         self.pending = Some(Box::pin(async move {
             let connection = match connection(&cluster, &group, purpose).await {
                 Ok(connection) => connection,
-                Err(error) => return Reply::Beaten(Err(error)),
+                Err(error) => return Reply::Beaten(now, Err(error)),
             };
             if joins {
                 let version = connection.version_for::<ConsumerGroupHeartbeatRequest>();
@@ -187,7 +193,7 @@ impl Task {
                     return Reply::Lacking(version);
                 }
             }
-            Reply::Beaten(connection.call(&request, timeout).await)
+            Reply::Beaten(now, connection.call(&request, timeout).await)
         }));
         None
     }
@@ -204,23 +210,26 @@ impl Task {
                 self.end(Error::usage(text), events);
             }
             // Kafka 3.7 to 3.9 offer the API and have the protocol turned off (`group.coordinator.rebalance.protocols`).
-            Reply::Beaten(Ok(answer))
+            Reply::Beaten(_, Ok(answer))
                 if answer.error_code == ErrorCode::UNSUPPORTED_VERSION
                     && !self.joined_before
                     && self.member.subscription().pattern.is_none() =>
             {
                 return Some(Ended::NotSpoken);
             }
-            Reply::Beaten(Ok(answer)) => {
+            Reply::Beaten(sent, Ok(answer)) => {
+                self.notes
+                    .heartbeat(sent.elapsed(), answer.error_code == ErrorCode::NONE);
                 self.joined_before |= answer.error_code == ErrorCode::NONE;
                 let cluster = self.cluster.clone();
                 self.member.answered(answer, now, |id| name(&cluster, id));
             }
-            Reply::Beaten(Err(error)) if error.is_retriable() => {
+            Reply::Beaten(sent, Err(error)) if error.is_retriable() => {
                 tracing::warn!(group = %self.group, %error, "no answer from the coordinator; trying again");
+                self.notes.heartbeat(sent.elapsed(), false);
                 self.member.unanswered(now);
             }
-            Reply::Beaten(Err(error)) => {
+            Reply::Beaten(_, Err(error)) => {
                 tracing::error!(group = %self.group, %error, "the membership ends");
                 self.end(error, events);
             }
@@ -282,6 +291,7 @@ impl Task {
                     source,
                 }),
             };
+            self.notes.told(&event, self.member.identity());
             // A dropped handle shows in the commands, too.
             drop(events.send(event));
         }
