@@ -232,13 +232,14 @@ async fn tombstones_null_keys_empty_values_and_repeated_headers_come_as_they_wer
         Codec::Lz4,
         Codec::Zstd,
     ] {
-        let headers: [(&str, Option<&[u8]>); 4] = [
+        type Field<'a> = Option<&'a [u8]>;
+        let headers: [(&str, Field<'_>); 4] = [
             ("b", Some(b"1")),
             ("a", None),
             ("b", Some(b"")),
             ("b", Some(b"1")),
         ];
-        let written: [(Option<&[u8]>, Option<&[u8]>); 4] = [
+        let written: [(Field<'_>, Field<'_>); 4] = [
             (None, Some(b"value")),
             (Some(b""), Some(b"")),
             (Some(b"deleted"), None),
