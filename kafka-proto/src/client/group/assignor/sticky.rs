@@ -293,7 +293,7 @@ impl<'a> Group<'a> {
             for &partition in claimed {
                 let (of, whose) = outdated
                     .entry(partition)
-                    .or_insert((generation(member), member));
+                    .or_insert_with(|| (generation(member), member));
                 if generation(member) > *of {
                     (*of, *whose) = (generation(member), member);
                 }
