@@ -179,6 +179,50 @@ fn an_aggregate_over_known_keys_allocates_nothing_for_a_row() {
     assert!(twice <= n + 4, "{n} and {twice}");
 }
 
+/// Allocations of windows on keys that are there: all rows lie in windows that stay open.
+fn compare_windows(plan: fn(Scope<'_>)) -> (u64, u64) {
+    let count = |records: usize| {
+        let mut runner = Runner::new(plan);
+        let batches = batches(records);
+        runner.feed(&batches);
+        count_thread(|| runner.feed(&batches)).1.count
+    };
+    (count(20_000), count(40_000))
+}
+
+#[test]
+fn windows_over_known_keys_allocate_nothing_for_a_row() {
+    use engine::windows::{Hopping, Tumbling};
+    use std::time::Duration;
+    let tumbling = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()))
+            .key_by(|w| w)
+            .window(Tumbling::of(Duration::from_secs(3600)))
+            .count()
+            .map(|(w, _, n)| (w, n))
+            .sink("counts");
+    };
+    let hopping = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()).map(|w| (w, w.len() as u64)))
+            .key_by(|(w, _)| w)
+            .window(Hopping::of(
+                Duration::from_secs(3600),
+                Duration::from_secs(600),
+            ))
+            .sum(|(_, n)| *n)
+            .map(|(w, _, n)| (w, n))
+            .sink("sums");
+    };
+    for plan in [tumbling as fn(Scope<'_>), hopping] {
+        let (n, twice) = compare_windows(plan);
+        assert!(twice <= n + 4, "{n} and {twice}");
+    }
+}
+
 #[test]
 fn whole_records_are_passed_on_without_an_allocation() {
     let (n, twice) = compare(|s| {
