@@ -247,3 +247,23 @@ fn broken_batches_are_refused_or_survived_as_kafka_does() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn the_content_checksum_of_a_zstd_frame_is_checked() {
+    let vectors = vectors("records.jsonl.gz");
+    let vector = vectors
+        .iter()
+        .find(|vector| vector["name"] == "foreign/zstd-with-checksum");
+    let bytes = unhex(vector.unwrap()["hex"].as_str().unwrap());
+    let batch = Batch::new(bytes.into()).unwrap();
+    let mut decompressor = Decompressor::new(LIMIT);
+    let inflated = batch.uncompressed(&mut decompressor).unwrap();
+    assert!(!inflated.is_empty());
+    for from_end in 1..=4 {
+        let mut body = batch.body().to_vec();
+        let at = body.len() - from_end;
+        body[at] ^= 1;
+        let error = decompressor.decompress(Codec::Zstd, &body).unwrap_err();
+        assert!(error.to_string().contains("checksum"), "{error}");
+    }
+}

@@ -189,6 +189,15 @@ fn nonces_that_would_break_the_message_are_refused() {
 }
 
 #[test]
+fn commas_and_equal_signs_in_names_are_escaped() {
+    let mut client = Scram::new(ScramHash::Sha256, "a,b=c=2C", "p", "n").unwrap();
+    let message = client.start().unwrap();
+    assert_eq!(message, b"n,,n=a=2Cb=3Dc=3D2C,r=n");
+    let read = ScramClientFirst::read(ScramHash::Sha256, &message).unwrap();
+    assert_eq!(read.username(), "a,b=c=2C");
+}
+
+#[test]
 fn secrets_do_not_show_in_debug_output() {
     let client = Scram::new(ScramHash::Sha512, "user", "pencil", NONCE).unwrap();
     let keys = ScramHash::Sha512.keys("pencil", b"salt", 4096);

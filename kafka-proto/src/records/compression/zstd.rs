@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use structured_zstd::{
     decoding::{
-        FrameDecoder,
+        ContentChecksum, FrameDecoder,
         errors::{
             DecodeBlockContentError, DecodeBufferError, DecompressBlockError,
             ExecuteSequencesError, FrameDecoderError,
@@ -37,6 +37,8 @@ impl Inflater {
             decoder
                 .set_max_window_size(LARGEST_WINDOW)
                 .expect("it is within the format's bounds");
+            // Costs a pass over the output of frames that have one. Kafka's own have none.
+            decoder.set_content_checksum(ContentChecksum::Verify);
             Box::new(decoder)
         });
         if bytes.is_empty() {
@@ -60,6 +62,11 @@ impl Inflater {
                 Err(FrameDecoderError::WindowSizeTooBig { .. }) => {
                     return Err(Failure::Corrupt(
                         "a zstd frame asks for a window of more than 128 MiB",
+                    ));
+                }
+                Err(FrameDecoderError::ChecksumMismatch { .. }) => {
+                    return Err(Failure::Corrupt(
+                        "the checksum of a zstd frame does not match",
                     ));
                 }
                 Err(_) => return Err(Failure::Corrupt("a zstd frame is malformed")),
