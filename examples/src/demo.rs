@@ -14,6 +14,8 @@ const LINES: u64 = 400_000;
 const LINES_A_BATCH: u64 = 500;
 /// While the program runs on, the tales do too.
 const LINES_A_TICK: u64 = 200;
+/// Lines of a sample go to the partitions in turn, this many at a time.
+const SAMPLE_LINES_A_BATCH: u64 = 20;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Starts an empty in-process cluster for a program that writes, where its settings name no brokers.
@@ -66,6 +68,9 @@ pub async fn connect() -> Result<(Option<Cluster>, Config), Box<dyn std::error::
     Ok((Some(cluster), config))
 }
 
+/// Makes the line of this number: the same number gives the same line.
+pub type Sample = fn(u64) -> String;
+
 /// A running cluster whose input topic is filled.
 #[derive(Debug)]
 pub struct Demo {
@@ -74,6 +79,9 @@ pub struct Demo {
     input: String,
     output: String,
     bytes: u64,
+    lines: u64,
+    /// Lines of another kind than tales.
+    sample: Option<Sample>,
 }
 
 impl Demo {
@@ -92,6 +100,8 @@ impl Demo {
             input: input.to_owned(),
             output: output.to_owned(),
             bytes: 0,
+            lines: LINES,
+            sample: None,
         };
         let mut tales = Tales::new(1);
         for batch in 0..LINES / LINES_A_BATCH {
@@ -102,6 +112,41 @@ impl Demo {
             )?;
         }
         Ok(demo)
+    }
+
+    /// Starts a cluster and fills `input` with so many lines of a sample, in turn over the partitions.
+    ///
+    /// # Errors
+    /// When no loopback port can be opened.
+    pub async fn with_sample(
+        input: &str,
+        output: &str,
+        lines: u64,
+        sample: Sample,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let builder = Cluster::builder().topic(input, PARTITIONS);
+        let cluster = builder.topic(output, PARTITIONS).start().await?;
+        let mut demo = Self {
+            cluster,
+            input: input.to_owned(),
+            output: output.to_owned(),
+            bytes: 0,
+            lines,
+            sample: Some(sample),
+        };
+        for from in (0..lines).step_by(SAMPLE_LINES_A_BATCH as usize) {
+            demo.bytes += demo.add(sample, from, (from + SAMPLE_LINES_A_BATCH).min(lines))?;
+        }
+        Ok(demo)
+    }
+
+    /// Adds the lines of a sample from one number up to another; their bytes.
+    fn add(&self, sample: Sample, from: u64, to: u64) -> Result<u64, Error> {
+        let lines: Vec<String> = (from..to).map(sample).collect();
+        let partition = (from / SAMPLE_LINES_A_BATCH % PARTITIONS as u64) as i32;
+        let values = lines.iter().map(|line| (None, Some(line.as_bytes())));
+        self.cluster.append(&self.input, partition, values)?;
+        Ok(lines.iter().map(|line| line.len() as u64).sum())
     }
 
     fn tell(&self, tales: &mut Tales, lines: u64, partition: i32) -> Result<u64, Error> {
@@ -123,6 +168,15 @@ impl Demo {
 
     /// Goes on telling tales, some thousand lines a second, without end.
     pub async fn go_on(&self) -> Infallible {
+        if let Some(sample) = self.sample {
+            let mut from = self.lines;
+            loop {
+                tokio::time::sleep(TICK).await;
+                // A cluster that is gone has ended the run already.
+                let _ = self.add(sample, from, from + SAMPLE_LINES_A_BATCH);
+                from += SAMPLE_LINES_A_BATCH;
+            }
+        }
         let mut tales = Tales::new(2);
         let mut partition = 0;
         loop {
@@ -156,9 +210,14 @@ impl Demo {
     /// Says what was started.
     #[must_use]
     pub fn greeting(&self) -> String {
+        let what = if self.sample.is_some() {
+            ""
+        } else {
+            " of tales"
+        };
         format!(
-            "No --bootstrap-servers given: a Kafka cluster now runs inside this process, with {} lines of tales ({}) in topic {}.\n",
-            numbers::count(LINES),
+            "No --bootstrap-servers given: a Kafka cluster now runs inside this process, with {} lines{what} ({}) in topic {}.\n",
+            numbers::count(self.lines),
             numbers::bytes(self.bytes),
             self.input
         )

@@ -10,7 +10,7 @@ use engine::plan::App;
 use kafka_proto::mock::Cluster;
 
 use crate::cli::{self, Common};
-use crate::demo::Demo;
+use crate::demo::{Demo, Sample};
 use crate::screen::{self, Screen};
 use crate::stats::{Meter, Stats};
 use crate::stop;
@@ -35,6 +35,26 @@ pub fn run(
     common: &Common,
     plan: impl FnOnce(&str, &str) -> Result<App, engine::plan::Error>,
 ) -> ExitCode {
+    run_with(program, common, None, plan)
+}
+
+/// As [`run`], with so many lines of a sample in the in-process cluster instead of tales.
+pub fn run_on_sample(
+    program: &Program,
+    common: &Common,
+    lines: u64,
+    sample: Sample,
+    plan: impl FnOnce(&str, &str) -> Result<App, engine::plan::Error>,
+) -> ExitCode {
+    run_with(program, common, Some((lines, sample)), plan)
+}
+
+fn run_with(
+    program: &Program,
+    common: &Common,
+    sample: Option<(u64, Sample)>,
+    plan: impl FnOnce(&str, &str) -> Result<App, engine::plan::Error>,
+) -> ExitCode {
     log_warnings();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -43,7 +63,7 @@ pub fn run(
         Ok(runtime) => runtime,
         Err(error) => return cli::complain(program.name, &error),
     };
-    match runtime.block_on(run_async(program, common, plan)) {
+    match runtime.block_on(run_async(program, common, sample, plan)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::complain(program.name, &error),
     }
@@ -64,6 +84,7 @@ pub fn log_warnings() {
 async fn run_async(
     program: &Program,
     common: &Common,
+    sample: Option<(u64, Sample)>,
     plan: impl FnOnce(&str, &str) -> Result<App, engine::plan::Error>,
 ) -> Result<(), Failure> {
     let whole = Meter::whole_process();
@@ -77,7 +98,10 @@ async fn run_async(
     let demo = if is_real {
         None
     } else {
-        Some(Demo::start(input, output).await?)
+        Some(match sample {
+            Some((lines, sample)) => Demo::with_sample(input, output, lines, sample).await?,
+            None => Demo::start(input, output).await?,
+        })
     };
     if let Some(demo) = &demo {
         screen::print(&demo.greeting());
@@ -155,4 +179,20 @@ async fn run_async(
 async fn cluster_cpu(demo: Option<&Demo>) -> Option<Duration> {
     let cluster: &Cluster = &demo?.cluster;
     cluster.cpu_time().await
+}
+
+/// The first results of an in-process run, as text, a line each.
+///
+/// # Errors
+/// When the output topic is gone.
+pub fn show_first(demo: &Demo, _: &Snapshot) -> Result<(), String> {
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let results = demo.output().map_err(|error| error.to_string())?;
+    for record in results.iter().take(12) {
+        let (key, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
+        screen::print(&format!("  {key:<12} {value}"));
+    }
+    screen::print(&format!("  {} results\n", results.len()));
+    Ok(())
 }
