@@ -79,12 +79,15 @@ fn cases() -> Vec<Case> {
 }
 
 fn text(bytes: Option<&[u8]>) -> String {
-    bytes.map_or("-".to_owned(), |bytes| {
-        bytes.iter().fold("x".to_owned(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
-        })
-    })
+    bytes.map_or_else(
+        || "-".to_owned(),
+        |bytes| {
+            bytes.iter().fold(String::from("x"), |mut text, byte| {
+                write!(text, "{byte:02x}").unwrap();
+                text
+            })
+        },
+    )
 }
 
 impl Case {
@@ -100,7 +103,7 @@ impl Case {
     fn line(&self) -> String {
         let partition = self
             .partition
-            .map_or("-".to_owned(), |partition| partition.to_string());
+            .map_or_else(|| "-".to_owned(), |partition| partition.to_string());
         format!("{}\t{partition}\t{}\n", self.codec, self.content())
     }
 }
@@ -256,8 +259,8 @@ async fn java_and_ours_read_each_others_records_and_agree_on_partitions() {
     let written =
         kafka.java_source_with_input(&java, &["write", "java-writes"], input(&cases).as_bytes());
     let javas = places(&written);
-    let ours = write_ours(&kafka, "we-write-for-java", &cases, &[]).await;
-    write_ours(&kafka, "java-stamped", &cases, &[]).await;
+    let ours = write_ours(kafka, "we-write-for-java", &cases, &[]).await;
+    write_ours(kafka, "java-stamped", &cases, &[]).await;
     assert_eq!(by_key(&cases, &ours), by_key(&cases, &javas), "murmur2");
     let count = cases.len().to_string();
     let topics = ["java-writes", "we-write-for-java", "java-stamped"];
@@ -284,13 +287,13 @@ async fn java_and_ours_read_each_others_records_and_agree_on_partitions() {
         &expected("we-write-for-java", &cases, &ours),
         "Java reads ours",
     );
-    let found = read_ours(&kafka, "java-writes", cases.len()).await;
+    let found = read_ours(kafka, "java-writes", cases.len()).await;
     must_be_equal(
         &found,
         &expected("java-writes", &cases, &javas),
         "we read Java's",
     );
-    let found = read_ours(&kafka, "java-stamped", cases.len()).await;
+    let found = read_ours(kafka, "java-stamped", cases.len()).await;
     must_be_equal(
         &found,
         &read_by_java("java-stamped"),
@@ -335,7 +338,7 @@ async fn librdkafka_and_ours_read_each_others_records_and_agree_on_partitions() 
     let theirs = places(&written);
     // librdkafka's own default: CRC32 of the key.
     let ours = write_ours(
-        &kafka,
+        kafka,
         "we-write-for-rd",
         &cases,
         &[("partitioner", "consistent_random")],
@@ -366,7 +369,7 @@ async fn librdkafka_and_ours_read_each_others_records_and_agree_on_partitions() 
         &expected("we-write-for-rd", &cases, &ours),
         "librdkafka reads ours",
     );
-    let found = read_ours(&kafka, "rd-writes", cases.len()).await;
+    let found = read_ours(kafka, "rd-writes", cases.len()).await;
     must_be_equal(
         &found,
         &expected("rd-writes", &cases, &theirs),
