@@ -1,7 +1,5 @@
 //! `sum`, `min`, `max`, `average` and `top_n` against naive references; rows without a key; `branch`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use std::collections::BTreeMap;
 
 use engine::{

@@ -1,6 +1,6 @@
 //! Folds: how rows of one key, or of one key and window, become a value; and the ones that everybody needs.
 
-use std::marker::PhantomData;
+use std::{cmp::Ordering, marker::PhantomData};
 
 use crate::{
     batch::{Decode, Encode},
@@ -246,7 +246,11 @@ impl<S: State + PartialOrd, T: State> Fold<(S, T)> for Topping<S, T> {
     }
     #[inline]
     fn step(&mut self, best: &mut Vec<(S, T)>, row: (S, T)) {
-        if best.len() >= self.count && best.last().is_some_and(|worst| !(row.0 > worst.0)) {
+        if best.len() >= self.count
+            && best
+                .last()
+                .is_some_and(|worst| row.0.partial_cmp(&worst.0) != Some(Ordering::Greater))
+        {
             return;
         }
         let at = best.partition_point(|kept| kept.0 >= row.0);

@@ -21,7 +21,6 @@ impl<'b, T: Clone, P: Pipe<T>> Stream<'b, T, P> {
     /// driver.commit();
     /// assert_eq!((driver.read("alerts").len(), driver.read("lengths").len()), (1, 1));
     /// ```
-    #[expect(clippy::type_complexity, reason = "two streams, said once")]
     pub fn branch(
         self,
         f: impl FnMut(&T) -> bool,
@@ -79,7 +78,6 @@ impl<'b, A: Clone, B: Clone, P: Pipe<Result<A, B>>> Stream<'b, Result<A, B>, P> 
     /// driver.feed("in", ["1", "one"]);
     /// assert_eq!(driver.read("others")[0].value_str(), Some("one"));
     /// ```
-    #[expect(clippy::type_complexity, reason = "two streams, said once")]
     pub fn split(self) -> (Stream<'b, A, Shared<A>>, Stream<'b, B, Shared<B>>) {
         let scope = self.scope;
         let node = scope.operator(Kind::Branch, &[self.node], None);

@@ -31,7 +31,6 @@ impl<'b> Source<'b> {
     }
 
     /// Values as bytes. Null values are bad records ([`Stream::on_bad`]).
-    #[expect(clippy::type_complexity, reason = "the closure's type cannot be named")]
     pub fn bytes(
         self,
     ) -> Values<'b, &'b [u8], impl FnMut(&'b [u8]) -> Result<&'b [u8], Infallible>> {

@@ -231,7 +231,7 @@ impl<A: State> Slices<A> {
         limit: usize,
     ) {
         while self.is_closing(watermark) {
-            let mut firing = self.firing.take().unwrap_or(Firing {
+            let mut firing = self.firing.take().unwrap_or_else(|| Firing {
                 end: self.next_end,
                 joined: 0,
                 slot: 0,

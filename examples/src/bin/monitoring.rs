@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 /// Requests to three services, twenty a second; the service `pay` has a bad minute now and then.
 fn sample(n: u64) -> String {
     let service = ["shop", "pay", "mail"][(n % 3) as usize];
-    let is_bad = n % 3 == 1 && n / 1_200 % 10 == 7 && n % 2 == 0;
+    let is_bad = n % 3 == 1 && n / 1_200 % 10 == 7 && n.is_multiple_of(2);
     let status = if is_bad { 503 } else { 200 };
     format!("{service} {} {status}", 1_800_000_000_000 + n * 50)
 }

@@ -115,14 +115,23 @@ fn other(codec: Codec, data: &[u8]) -> Option<Vec<u8>> {
             out = snap::raw::Decoder::new().decompress_vec(data).ok()?;
             out.len()
         }
-        Codec::Lz4 => lz4_flex::frame::FrameDecoder::new(data)
-            .take(take)
-            .read_to_end(&mut out)
-            .ok()?,
+        Codec::Lz4 => lz4(data, &mut out)?,
         Codec::Zstd => zstd(data, &mut out)?,
         _ => return None,
     };
     Some(out)
+}
+
+/// `lz4_flex` stops after each frame, so it begins again at the next.
+fn lz4(data: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+    let mut rest = data;
+    while !rest.is_empty() {
+        lz4_flex::frame::FrameDecoder::new(&mut rest)
+            .take(2 * LIMIT as u64)
+            .read_to_end(out)
+            .ok()?;
+    }
+    Some(out.len())
 }
 
 /// `ruzstd` stops after one frame, so only data of a single one is compared.

@@ -12,9 +12,8 @@ use super::{Check, Outcome, expect};
 pub(crate) fn check(vector: &Value) -> Check {
     let name = vector["assignor"].as_str().unwrap_or("?");
     let side = vector["side"].as_str().unwrap_or("?");
-    let assignor = match (side, assignor_named(name)) {
-        ("client", Some(assignor)) => assignor,
-        _ => return Ok(Outcome::Skipped(format!("assignors: {side} {name}"))),
+    let ("client", Some(assignor)) = (side, assignor_named(name)) else {
+        return Ok(Outcome::Skipped(format!("assignors: {side} {name}")));
     };
     let mut got = Map::new();
     for assignment in assignor.assign(&members(vector)?, &topics(vector)?) {
