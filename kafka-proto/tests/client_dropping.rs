@@ -272,13 +272,16 @@ async fn a_connection_survives_calls_that_are_dropped_and_attempts_end_with_thei
         .unwrap();
     let settings = config(&mock);
     let opened = until_done(async |polls| {
-        dropped_after(polls, Connection::open(&Tcp, &host, port, &settings))
-            .await
-            .is_some()
+        dropped_after(
+            polls,
+            Connection::open(&Tcp::default(), &host, port, &settings),
+        )
+        .await
+        .is_some()
     })
     .await;
     assert!(opened >= 2);
-    let connection = Connection::open(&Tcp, &host, port, &settings)
+    let connection = Connection::open(&Tcp::default(), &host, port, &settings)
         .await
         .unwrap();
     let request = MetadataRequest::default();

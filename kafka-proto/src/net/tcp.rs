@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, lookup_host};
 
 use super::{Connect, ConnectFuture, race};
 
@@ -14,14 +14,44 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Plain TCP without delay: every address that the host's name resolves to is tried, IPv6 and IPv4 in turn, beginning with the
 /// resolver's first; one that does not answer holds the next up for a quarter of a second.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Tcp;
+pub struct Tcp {
+    send_buffer: Option<u32>,
+    receive_buffer: Option<u32>,
+}
+
+impl Tcp {
+    /// With buffers of these many bytes in the kernel, each way; `None` leaves their size to the system, which on Linux makes them
+    /// grow with the traffic.
+    #[must_use]
+    pub fn with_buffers(send: Option<u32>, receive: Option<u32>) -> Self {
+        Self {
+            send_buffer: send,
+            receive_buffer: receive,
+        }
+    }
+
+    fn socket(self, address: &SocketAddr) -> io::Result<TcpSocket> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        Ok(socket)
+    }
+}
 
 impl Connect for Tcp {
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> ConnectFuture<'a> {
         Box::pin(async move {
             let addresses = in_turn(lookup_host((host, port)).await?.collect());
             let attempts = addresses.into_iter().map(|address| async move {
-                TcpStream::connect(address).await.map_err(|error| {
+                let connect = async { self.socket(&address)?.connect(address).await };
+                connect.await.map_err(|error| {
                     io::Error::new(error.kind(), format!("{error} ({})", address.ip()))
                 })
             });
@@ -77,12 +107,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn buffers_have_the_size_that_was_asked_for() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let own = Tcp::default().socket(&address).unwrap();
+        let asked = Tcp::with_buffers(Some(20_000), Some(30_000));
+        let asked = asked.socket(&address).unwrap();
+        // Linux doubles what it is asked for; the system's own size is neither.
+        let (send, receive) = (asked.send_buffer_size(), asked.recv_buffer_size());
+        assert!([20_000, 40_000].contains(&send.unwrap()));
+        assert!([30_000, 60_000].contains(&receive.unwrap()));
+        assert!(![20_000, 40_000].contains(&own.send_buffer_size().unwrap()));
+    }
+
+    #[tokio::test]
     async fn localhost_is_reached_whichever_family_listens() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert!(Tcp.connect("localhost", port).await.is_ok());
+        assert!(Tcp::default().connect("localhost", port).await.is_ok());
         drop(listener);
-        let error = Tcp.connect("127.0.0.1", port).await.err().unwrap();
+        let error = Tcp::default()
+            .connect("127.0.0.1", port)
+            .await
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("127.0.0.1"), "{error}");
     }
 }

@@ -62,7 +62,12 @@ impl Cluster {
     /// [`Error::Config`] for settings that are missing or contradict each other; [`Error::NoBroker`] if none of the bootstrap
     /// servers, at none of its addresses, answers; [`Error::NotKafka`].
     pub async fn connect(config: Config) -> Result<Self> {
-        Self::connect_by(config, Arc::new(Tcp)).await
+        let bytes = |size: i32| u32::try_from(size).ok();
+        let tcp = Tcp::with_buffers(
+            bytes(config.send_buffer_bytes),
+            bytes(config.receive_buffer_bytes),
+        );
+        Self::connect_by(config, Arc::new(tcp)).await
     }
 
     /// As [`Cluster::connect`], over another network than plain TCP.

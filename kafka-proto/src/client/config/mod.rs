@@ -21,8 +21,10 @@ pub use value::{
 use super::error::ConfigError;
 use crate::records::{Codec, Compression};
 
-/// Properties of Java programs that mean nothing to a client that takes and gives bytes; accepted, so that a file can be shared.
-const IGNORED: [&str; 9] = [
+/// Properties of Java programs that mean nothing to a client that takes and gives bytes, and tries every address of a host's name in
+/// any case; accepted, so that a file can be shared.
+const IGNORED: [&str; 10] = [
+    "client.dns.lookup",
     "key.serializer",
     "value.serializer",
     "key.deserializer",

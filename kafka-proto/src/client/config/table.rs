@@ -171,6 +171,10 @@ properties! {
     "metadata.recovery.rebootstrap.trigger.ms" metadata_recovery_rebootstrap_trigger_ms: u64 = 300_000, in 0..=INT;
     /// How long a connection may stay unused before it is closed, in milliseconds.
     "connections.max.idle.ms" connections_max_idle_ms: u64 = 540_000, in 1..=LONG;
+    /// The kernel's buffer for what is sent on a connection, in bytes; -1 leaves it to the system, which is the default here, not 131,072 as in Java.
+    "send.buffer.bytes" ["socket.send.buffer.bytes"] send_buffer_bytes: i32 = -1, in -1..=INT;
+    /// The kernel's buffer for what is received on a connection, in bytes; -1 leaves it to the system, which is the default here, not 65,536 as in Java.
+    "receive.buffer.bytes" ["socket.receive.buffer.bytes"] receive_buffer_bytes: i32 = -1, in -1..=INT;
     /// The largest response that is accepted, in bytes: what is larger does not come from a broker.
     "receive.message.max.bytes" receive_message_max_bytes: usize = 100_000_000, in 1000..=INT;
     /// Whether brokers may create topics that are asked for and missing (they also have a setting).
