@@ -3,7 +3,7 @@
 //! Rows of keys that this worker owns need not be written at all where nothing but the key is wanted: they are gathered as packed
 //! keys and applied to the table, a chunk at a time ([`Count`]).
 
-use super::{Error, Flow, Meta, Pipe, Resume, Scope};
+use super::{Error, Flow, Meta, Pipe, Resume, Scope, Slot};
 use crate::{
     batch::{Encode, RowTooLarge, Rows, Scratch},
     state::{Key, KeyGroups, Pending, State, Table},
@@ -45,6 +45,43 @@ pub(crate) fn send<'b, T, P: Pipe<T>>(scope: Scope<'b>, pipe: P, ship: &mut impl
     }
 }
 
+/// Sends the rows of `pipe` to the owners of their keys, of each row what `value` writes.
+pub(crate) fn send_keyed<'b, T, K: Encode>(
+    scope: Scope<'b>,
+    pipe: impl Pipe<T>,
+    operator: usize,
+    key: impl FnMut(T) -> K,
+    value: impl FnMut(&T, &mut Vec<u8>),
+) {
+    let mut slot = scope.slot(operator);
+    let Slot {
+        rows,
+        scratch,
+        counters,
+        ..
+    } = &mut *slot;
+    let mut ship = Shipped {
+        key,
+        value,
+        placement: scope.call.placement,
+        rows,
+        scratch,
+        limit: scope.call.limits.rows_bytes,
+        operator,
+        null_keys: &mut counters.null_keys,
+    };
+    send(scope, pipe, &mut ship);
+}
+
+/// Ends the call: a row between two operators is not what it was written as.
+#[cold]
+pub(crate) fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
+    let operator = scope
+        .running()
+        .map_or_else(String::new, |g| g.describe(operator));
+    scope.broken(Error::Undecodable { operator })
+}
+
 // A free function: a closure in `send` would carry the whole chain before it in its type.
 #[inline]
 fn ship_step<T>(
@@ -65,16 +102,16 @@ fn ship_step<T>(
 }
 
 /// Writes each row for the owner of its key.
-pub(crate) struct Shipped<'s, F, V> {
-    pub(crate) key: F,
+struct Shipped<'s, F, V> {
+    key: F,
     /// Writes what crosses beside the key. Before the key, so that the key's closure may consume the item.
-    pub(crate) value: V,
-    pub(crate) placement: &'s Placement,
-    pub(crate) rows: &'s mut [Rows],
-    pub(crate) scratch: &'s mut Scratch,
-    pub(crate) limit: usize,
-    pub(crate) operator: usize,
-    pub(crate) null_keys: &'s mut u64,
+    value: V,
+    placement: &'s Placement,
+    rows: &'s mut [Rows],
+    scratch: &'s mut Scratch,
+    limit: usize,
+    operator: usize,
+    null_keys: &'s mut u64,
 }
 
 impl<T, K: Encode, F: FnMut(T) -> K, V: FnMut(&T, &mut Vec<u8>)> Ship<T> for Shipped<'_, F, V> {

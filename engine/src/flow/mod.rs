@@ -15,7 +15,7 @@ mod stream;
 
 pub(crate) use call::{Call, Mode, Progress};
 pub use call::{Input, Limits, Port, Position};
-pub(crate) use cut::{Count, Placement, Shipped, receive, send};
+pub(crate) use cut::{Count, Placement, receive, send, send_keyed, undecodable};
 pub use error::Error;
 pub use fold::{
     Aggregating, Averaging, Counting, Extreme, Fold, Merge, Merging, Number, Reducing, Summing,

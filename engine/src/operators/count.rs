@@ -3,7 +3,7 @@
 use super::fold::{Totals, emits_every_update, table, take_in, totals};
 use crate::{
     batch::{Decode, Encode},
-    flow::{Count, Counting, Keyed, Kind, Pipe, Placement, Shipped, Slot, Stream, send},
+    flow::{Count, Counting, Keyed, Kind, Pipe, Placement, Slot, Stream, send, send_keyed},
 };
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
@@ -36,6 +36,10 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         let operator = scope.operator(Kind::Count, &[node], None);
         if let Some(graph) = scope.running() {
             take_in::<(), _>(scope, graph, operator, &mut Counting);
+            if emits_every_update(graph, operator) {
+                send_keyed(scope, pipe, operator, key, |_: &T, _: &mut Vec<u8>| {});
+                return totals(scope, operator, Counting);
+            }
             let placement: &Placement = scope.call.placement;
             let limit = scope.call.limits.rows_bytes;
             let mut slot = scope.slot(operator);
@@ -47,20 +51,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
                 counters,
                 ..
             } = &mut *slot;
-            if emits_every_update(graph, operator) {
-                let value = |_: &T, _: &mut Vec<u8>| {};
-                let mut ship = Shipped {
-                    key,
-                    value,
-                    placement,
-                    rows,
-                    scratch,
-                    limit,
-                    operator,
-                    null_keys: &mut counters.null_keys,
-                };
-                send(scope, pipe, &mut ship);
-            } else if let Some(table) = table(scope, graph, operator, state, || 0) {
+            if let Some(table) = table(scope, graph, operator, state, || 0) {
                 let step = |n: &mut u64| *n += 1;
                 let taken = 0;
                 let mut ship = Count {

@@ -5,8 +5,8 @@ use std::{any::Any, cell::RefMut, marker::PhantomData};
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Emit, Error, Flow, Fold, Graph, Keyed, Kind, Meta, Pipe, Placement, Port, Scope, Shipped,
-        Slot, Stream, receive, send,
+        Emit, Error, Flow, Fold, Graph, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream,
+        receive, send_keyed, undecodable,
     },
     state::{CHUNK, Key, KeyGroups, State, Table},
 };
@@ -76,25 +76,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
         let operator = scope.operator(kind, &[node], None);
         if let Some(graph) = scope.running() {
             take_in(scope, graph, operator, &mut fold);
-            let mut slot = scope.slot(operator);
-            let Slot {
-                rows,
-                scratch,
-                counters,
-                ..
-            } = &mut *slot;
-            let placement: &Placement = scope.call.placement;
-            let mut ship = Shipped {
-                key,
-                value: part,
-                placement,
-                rows,
-                scratch,
-                limit: scope.call.limits.rows_bytes,
-                operator,
-                null_keys: &mut counters.null_keys,
-            };
-            send(scope, pipe, &mut ship);
+            send_keyed(scope, pipe, operator, key, part);
         }
         totals(scope, operator, fold)
     }
@@ -151,14 +133,6 @@ pub(crate) fn emits_every_update(graph: &Graph, operator: usize) -> bool {
     graph
         .node(operator)
         .is_some_and(|n| n.emit == Emit::EveryUpdate)
-}
-
-#[cold]
-fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
-    let operator = scope
-        .running()
-        .map_or_else(String::new, |g| g.describe(operator));
-    scope.broken(Error::Undecodable { operator })
 }
 
 impl<'b, K: Decode<'b>, T: Decode<'b>, O, F: Fold<T, Out = O>> Pipe<(K, O)>

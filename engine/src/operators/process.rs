@@ -5,8 +5,8 @@ use std::{any::Any, marker::PhantomData, time::Duration};
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Emit, Error, Flow, Keyed, Kind, Meta, Pipe, Placement, Port, Scope, Shipped, Slot, Stream,
-        send,
+        Emit, Error, Flow, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream, send_keyed,
+        undecodable,
     },
     state::{CHUNK, Entries, Entry, State, WALL_TIMER, add, take},
     time::millis,
@@ -246,28 +246,10 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             n.note = ttl_ms.map(|ms| format!("forgets after {ms} ms"));
         });
         if scope.running().is_some() {
-            let mut slot = scope.slot(operator);
-            let Slot {
-                rows,
-                scratch,
-                counters,
-                state,
-                ..
-            } = &mut *slot;
             let keys = scope.call.placement.keys;
-            state.get_or_insert_with(|| Box::new(Entries::new(keys, initial.clone(), ttl_ms)));
-            let placement: &Placement = scope.call.placement;
-            let mut ship = Shipped {
-                key,
-                value: part,
-                placement,
-                rows,
-                scratch,
-                limit: scope.call.limits.rows_bytes,
-                operator,
-                null_keys: &mut counters.null_keys,
-            };
-            send(scope, pipe, &mut ship);
+            let entries = || Box::new(Entries::new(keys, initial, ttl_ms)) as _;
+            scope.slot(operator).state.get_or_insert_with(entries);
+            send_keyed(scope, pipe, operator, key, part);
         }
         let pipe = Processed {
             scope,
@@ -277,14 +259,6 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         };
         Stream::new(scope, operator, pipe)
     }
-}
-
-#[cold]
-fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
-    let operator = scope
-        .running()
-        .map_or_else(String::new, |g| g.describe(operator));
-    scope.broken(Error::Undecodable { operator })
 }
 
 impl<'b, K, T, S, O, G> Pipe<O> for Processed<'b, K, T, S, O, G>

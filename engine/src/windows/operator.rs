@@ -6,8 +6,8 @@ use super::spec::{Rules, Window, WindowSpec, WindowState};
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Placement, Port, Scope, Shipped,
-        Slot, Stream, send,
+        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream,
+        send_keyed, undecodable,
     },
 };
 
@@ -104,25 +104,7 @@ where
     }
     if let Some(graph) = scope.running() {
         take_in(scope, graph, operator, spec, rules, &mut fold);
-        let mut slot = scope.slot(operator);
-        let Slot {
-            rows,
-            scratch,
-            counters,
-            ..
-        } = &mut *slot;
-        let placement: &Placement = scope.call.placement;
-        let mut ship = Shipped {
-            key,
-            value: part,
-            placement,
-            rows,
-            scratch,
-            limit: scope.call.limits.rows_bytes,
-            operator,
-            null_keys: &mut counters.null_keys,
-        };
-        send(scope, pipe, &mut ship);
+        send_keyed(scope, pipe, operator, key, part);
     }
     let pipe = Fired {
         scope,
@@ -204,14 +186,6 @@ fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
         let limit = FIRED_BYTES.min(scope.call.limits.rows_bytes);
         state.fire(for_commit, watermark, &mut merge, fired, limit);
     }
-}
-
-#[cold]
-fn undecodable(scope: Scope<'_>, operator: usize) -> Flow {
-    let operator = scope
-        .running()
-        .map_or_else(String::new, |g| g.describe(operator));
-    scope.broken(Error::Undecodable { operator })
 }
 
 impl<'b, K: Decode<'b>, V, O, G: Fold<V, Out = O>> Pipe<(K, Window, O)> for Fired<'b, K, V, G> {
