@@ -1,31 +1,16 @@
 //! The saved corpora of the fuzz targets of records and of SASL, each file once more.
 #![cfg(feature = "compression")]
 
+#[path = "support/corpus.rs"]
+mod corpus;
 #[path = "../fuzz/src/records.rs"]
 mod records;
 #[cfg(feature = "sasl")]
 #[path = "../fuzz/src/sasl.rs"]
 mod sasl;
 
-use std::{fs, path::Path};
-
+use corpus::each_file_of;
 use kafka_proto::records::Codec;
-
-fn each_file_of(target: &str, check: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let files =
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut count = 0;
-    for file in files {
-        let path = file.expect("the folder can be read").path();
-        println!("{}", path.display());
-        check(&fs::read(path).expect("the file can be read"));
-        count += 1;
-    }
-    assert!(count >= 10, "only {count} files in {}", folder.display());
-}
 
 #[test]
 fn record_batches_read_alike_when_relayed_and_rewritten() {
