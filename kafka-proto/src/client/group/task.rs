@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     client::{
-        Cluster, Connection, Purpose,
+        Cluster, Connection, Purpose, TopicPartition,
         error::{Error, Result},
     },
     messages::{
@@ -345,7 +345,7 @@ impl Task {
                         keep,
                     } => self.pending = Some(self.divide(&protocol, members, keep)),
                 }
-                self.publish();
+                publish(&self.identity, self.member.identity());
             }
             Reply::Divided(Ok((assignments, layout))) => {
                 self.assignments = assignments;
@@ -353,13 +353,13 @@ impl Task {
             }
             Reply::Synced(Ok(answer)) => {
                 self.member.synced(answer, now);
-                self.publish();
+                publish(&self.identity, self.member.identity());
             }
             Reply::Beaten(generation, sent, Ok(answer)) => {
                 self.notes
                     .heartbeat(sent.elapsed(), answer.error_code == ErrorCode::NONE);
                 self.member.heard(answer.error_code, generation, now);
-                self.publish();
+                publish(&self.identity, self.member.identity());
             }
             Reply::Joined(Err(error))
             | Reply::Divided(Err(error))
@@ -370,36 +370,15 @@ impl Task {
                 {
                     // Finding the coordinator was refused.
                     tracing::error!(group = %self.group, %error, %code, "the membership ends");
-                    return self.end(error, events);
+                    return end(self.member.abandon(), error, events);
                 }
                 if !error.is_retriable() {
-                    return self.end(error, events);
+                    return end(self.member.abandon(), error, events);
                 }
                 tracing::warn!(group = %self.group, %error, "no answer from the coordinator; trying again");
                 self.member.unanswered(now);
             }
         }
-    }
-
-    fn end(&mut self, error: Error, events: &Events) {
-        let partitions = self.member.abandon();
-        if !partitions.is_empty() {
-            let reason = error.to_string().into();
-            drop(events.send(Ok(GroupEvent::Lost(Loss { partitions, reason }))));
-        }
-        drop(events.send(Err(error)));
-    }
-
-    /// Lets commits and the handle know who the member is now.
-    fn publish(&self) {
-        let identity = self.member.identity();
-        self.identity.send_if_modified(|known| {
-            let news = known.as_ref() != Some(identity);
-            if news {
-                *known = Some(identity.clone());
-            }
-            news
-        });
     }
 
     /// Gives the application what it is to be told.
@@ -472,7 +451,7 @@ impl Task {
         self.polls.lapsed.store(1, Ordering::Release);
         self.pending = None;
         self.layout = None;
-        self.publish();
+        publish(&self.identity, self.member.identity());
         tracing::warn!(group = %self.group, "{}", self.reason(LostWhy::PolledTooSeldom));
         if let Some(request) = request {
             let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
@@ -629,6 +608,26 @@ async fn wait(pending: &mut Option<BoxFuture<Reply>>) -> Reply {
         Some(pending) => pending.await,
         None => std::future::pending().await,
     }
+}
+
+/// Lets commits and the handle know who the member is now.
+pub(super) fn publish(identity: &watch::Sender<Option<Identity>>, now: &Identity) {
+    identity.send_if_modified(|known| {
+        let news = known.as_ref() != Some(now);
+        if news {
+            *known = Some(now.clone());
+        }
+        news
+    });
+}
+
+/// Tells of what a membership that ended had, and why it ended.
+pub(super) fn end(partitions: Vec<TopicPartition>, error: Error, events: &Events) {
+    if !partitions.is_empty() {
+        let reason = error.to_string().into();
+        drop(events.send(Ok(GroupEvent::Lost(Loss { partitions, reason }))));
+    }
+    drop(events.send(Err(error)));
 }
 
 pub(super) async fn acknowledged(revoking: &mut Option<oneshot::Receiver<()>>) {

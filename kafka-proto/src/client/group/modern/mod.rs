@@ -26,7 +26,10 @@ use super::{
     notes::Notes,
     offsets::Refusal,
     state::{Identity, LostWhy, Told},
-    task::{BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, purpose, sleep_until},
+    task::{
+        BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, end, publish, purpose,
+        sleep_until,
+    },
 };
 
 use state::{Member, Phase};
@@ -102,7 +105,7 @@ impl Task {
         let mut changes = self.cluster.changes();
         self.want_topics();
         loop {
-            self.publish();
+            publish(&self.identity, self.member.identity());
             self.tell(events);
             if self.member.phase() == Phase::Ended {
                 self.disconnect();
@@ -207,7 +210,7 @@ impl Task {
             }
             Reply::Lacking(_) => {
                 let text = "the group's coordinator does not match patterns (Kafka 4.0 and later do, with `group.protocol=consumer`); subscribe to names";
-                self.end(Error::usage(text), events);
+                end(self.member.abandon(), Error::usage(text), events);
             }
             // Kafka 3.7 to 3.9 offer the API and have the protocol turned off (`group.coordinator.rebalance.protocols`).
             Reply::Beaten(_, Ok(answer))
@@ -231,31 +234,10 @@ impl Task {
             }
             Reply::Beaten(_, Err(error)) => {
                 tracing::error!(group = %self.group, %error, "the membership ends");
-                self.end(error, events);
+                end(self.member.abandon(), error, events);
             }
         }
         None
-    }
-
-    fn end(&mut self, error: Error, events: &Events) {
-        let partitions = self.member.abandon();
-        if !partitions.is_empty() {
-            let reason = error.to_string().into();
-            drop(events.send(Ok(GroupEvent::Lost(Loss { partitions, reason }))));
-        }
-        drop(events.send(Err(error)));
-    }
-
-    /// Lets commits and the handle know who the member is now.
-    fn publish(&self) {
-        let identity = self.member.identity();
-        self.identity.send_if_modified(|known| {
-            let news = known.as_ref() != Some(identity);
-            if news {
-                *known = Some(identity.clone());
-            }
-            news
-        });
     }
 
     /// Gives the application what it is to be told.
@@ -357,7 +339,7 @@ impl Task {
     async fn leave(&mut self, how: GroupMembershipOperation) {
         self.pending = None;
         let request = self.member.leave(how);
-        self.publish();
+        publish(&self.identity, self.member.identity());
         if let Some(request) = request {
             send_leave(&self.cluster, &self.group, self.purpose, request).await;
         }
