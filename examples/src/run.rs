@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use engine::Config;
-use engine::inspect::{Inspector, Snapshot};
+use engine::inspect::{Inspector, OperatorState, Snapshot};
 use engine::plan::App;
 use kafka_proto::mock::Cluster;
 
@@ -163,6 +163,7 @@ async fn run_async(
                 ("rows_late", snapshot.rows_late.into()),
                 ("rows_without_key", snapshot.rows_without_key.into()),
                 ("commits", snapshot.commits.into()),
+                ("state", snapshot.state.iter().map(state).collect()),
                 ("threads", config.threads.into()),
                 (
                     "commit_interval_ms",
@@ -174,6 +175,11 @@ async fn run_async(
         screen::print(&stats.json());
     }
     Ok(())
+}
+
+/// One operator's state, as `--stats` prints it.
+fn state(of: &OperatorState) -> serde_json::Value {
+    serde_json::json!({ "operator": of.operator, "keys": of.keys, "bytes": of.bytes })
 }
 
 async fn cluster_cpu(demo: Option<&Demo>) -> Option<Duration> {

@@ -1,8 +1,8 @@
 //! What a run has done so far, for progress lines and statistics. Counted a batch at a time; reading it costs the workers nothing, and
 //! nothing in a result depends on it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What a worker spends its time on.
@@ -64,9 +64,43 @@ pub(crate) struct Counters {
     /// Nanoseconds from the start of the run to the first record; 0: none yet.
     pub(crate) first_record: AtomicU64,
     pub(crate) time: [AtomicU64; ACTIVITIES.len()],
+    /// One for each keyed operator, once a run knows them.
+    state: OnceLock<Box<[StateCounters]>>,
+}
+
+/// Sizes of one operator's state, over all workers: each adds what its own part has changed by.
+#[derive(Debug)]
+struct StateCounters {
+    operator: String,
+    keys: AtomicI64,
+    bytes: AtomicI64,
 }
 
 impl Counters {
+    /// Names the operators whose state [`Self::state_changed`] counts from now on, beginning with nothing: the workers are new ones.
+    pub(crate) fn begin_states(&self, operators: impl Iterator<Item = String>) {
+        let all = self.state.get_or_init(|| {
+            let named = |operator| StateCounters {
+                operator,
+                keys: AtomicI64::new(0),
+                bytes: AtomicI64::new(0),
+            };
+            operators.map(named).collect()
+        });
+        for of in all {
+            of.keys.store(0, Ordering::Relaxed);
+            of.bytes.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// One worker's part of an operator's state has changed its size by so much.
+    pub(crate) fn state_changed(&self, operator: usize, keys: i64, bytes: i64) {
+        if let Some(of) = self.state.get().and_then(|all| all.get(operator)) {
+            of.keys.fetch_add(keys, Ordering::Relaxed);
+            of.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn add(counter: &AtomicU64, n: u64) {
         if n > 0 {
             counter.fetch_add(n, Ordering::Relaxed);
@@ -156,6 +190,15 @@ impl Inspector {
                 nanos => Some(Duration::from_nanos(nanos)),
             },
             time: ACTIVITIES.map(|a| (a, Duration::from_nanos(read(&c.time[a as usize])))),
+            state: c.state.get().map_or_else(Vec::new, |all| {
+                let size = |n: &AtomicI64| u64::try_from(n.load(Ordering::Relaxed)).unwrap_or(0);
+                let of = |of: &StateCounters| OperatorState {
+                    operator: of.operator.clone(),
+                    keys: size(&of.keys),
+                    bytes: size(&of.bytes),
+                };
+                all.iter().map(of).collect()
+            }),
         }
     }
 }
@@ -192,11 +235,43 @@ pub struct Snapshot {
     pub first_record: Option<Duration>,
     /// Wall time of all workers by what they did; with several workers it exceeds the time passed.
     pub time: [(Activity, Duration); ACTIVITIES.len()],
+    /// State of each keyed operator, in the order of the plan, as of the last commit.
+    pub state: Vec<OperatorState>,
+}
+
+/// Size of one operator's state, over all workers of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperatorState {
+    /// The operator's identity, as in the name of its changelog: `count-1`, or what `named` gave it.
+    pub operator: String,
+    /// Number of keys; of windows, of keys and slices of time.
+    pub keys: u64,
+    /// Bytes of memory, without what values own elsewhere.
+    pub bytes: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_of_state_are_summed_over_workers_and_begin_anew_with_new_ones() {
+        let inspector = Inspector::new();
+        let counters = &inspector.counters;
+        counters.state_changed(0, 1, 1);
+        assert_eq!(inspector.snapshot().state, [], "nothing is named yet");
+        let names = || ["count-1".to_owned(), "sum-1".to_owned()].into_iter();
+        counters.begin_states(names());
+        counters.state_changed(1, 5, 500);
+        counters.state_changed(1, 2, 100);
+        counters.state_changed(1, -5, -500);
+        let state = inspector.snapshot().state;
+        assert_eq!(state[1].operator, "sum-1");
+        assert_eq!((state[0].keys, state[1].keys, state[1].bytes), (0, 2, 100));
+        counters.begin_states(names());
+        assert_eq!(inspector.snapshot().state[1].keys, 0);
+    }
 
     #[test]
     fn time_goes_to_the_activity_that_was_on() {

@@ -45,7 +45,8 @@ pub(crate) struct Changelog {
     /// It gives out rows when time has come.
     pub(crate) waits_for_time: bool,
     kind: &'static str,
-    id: String,
+    /// The operator's identity.
+    pub(crate) id: String,
 }
 
 /// A worker's place among the others.

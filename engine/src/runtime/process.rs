@@ -185,6 +185,8 @@ impl Crew {
         started: Instant,
     ) -> Result<Self, Error> {
         let seed = job.settle_identity(log, partitions).await?;
+        let states = job.changelogs.iter().map(|c| c.id.clone());
+        inspector.counters.begin_states(states);
         let workers = if job.is_keyed() {
             config.threads.min(job.key_groups as usize)
         } else {

@@ -136,6 +136,14 @@ async fn the_last_count_of_every_word_is_the_truth_with_any_number_of_threads() 
         assert_eq!(snapshot.records_in, 800);
         assert_eq!(snapshot.lag, 0);
         assert!(snapshot.first_record.is_some() && snapshot.commits > 0);
+        let [state] = &snapshot.state[..] else {
+            panic!("one keyed operator, not {:?}", snapshot.state);
+        };
+        assert_eq!(
+            (state.operator.as_str(), state.keys),
+            ("count-1", truth.len() as u64)
+        );
+        assert!(state.bytes > state.keys * 32);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::batch::{Frame, Outbox, OutboxConfig, Rows};
 use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
 use crate::checkpoint::log::Place;
 use crate::flow::{Counters, Input, Limits, Port, Position};
-use crate::plan::{Task, TaskConfig};
+use crate::plan::{StateSize, Task, TaskConfig};
 use crate::state::KeyGroups;
 use crate::time::Mark;
 
@@ -79,6 +79,8 @@ pub(crate) struct Work {
     spare: Vec<Rows>,
     key: Vec<u8>,
     left_out: Counters,
+    /// By changelog: the size of the state as it was last told.
+    sizes: Vec<StateSize>,
 }
 
 impl Work {
@@ -131,6 +133,7 @@ impl Work {
             spare: Vec::new(),
             key: Vec::new(),
             left_out: Counters::default(),
+            sizes: vec![StateSize::default(); job.changelogs.len()],
             job,
         })
     }
@@ -534,6 +537,19 @@ impl Work {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// Calls `f` with each keyed operator whose state has changed its size since the last call, and by how many keys and bytes.
+    pub(crate) fn each_size_change(&mut self, mut f: impl FnMut(usize, i64, i64)) {
+        for (at, (changelog, before)) in self.job.changelogs.iter().zip(&mut self.sizes).enumerate()
+        {
+            let now = self.task.state_size(changelog.operator);
+            let before = std::mem::replace(before, now);
+            if before != now {
+                let by = |now: usize, before: usize| now as i64 - before as i64;
+                f(at, by(now.keys, before.keys), by(now.bytes, before.bytes));
+            }
+        }
     }
 
     /// What operators have left out since the last call.

@@ -218,6 +218,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
     /// Runs until the last barrier is durable, or until the coordinator is gone. Dropping it abandons what is not committed.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         self.restore().await?;
+        self.tell_sizes();
         let _ = self.reports.send(Report::Running);
         // All begin together: a stop before that finds nothing processed that would have to be committed.
         if self.commands.recv().await.is_none() {
@@ -615,6 +616,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
     /// All of the epoch is in batches: send them. Work goes on while their acknowledgements are awaited.
     async fn end_barrier(&mut self) -> Result<(), Error> {
         self.send(true).await?;
+        self.tell_sizes();
         if let Some(Barrier {
             epoch,
             last,
@@ -631,6 +633,14 @@ impl<S: Source, K: Sink> Worker<S, K> {
             });
         }
         Ok(())
+    }
+
+    /// Lets the inspector see the sizes of this worker's state.
+    fn tell_sizes(&mut self) {
+        let counters = &self.counters;
+        self.work.each_size_change(|operator, keys, bytes| {
+            counters.state_changed(operator, keys, bytes);
+        });
     }
 
     /// True when it was the last epoch.

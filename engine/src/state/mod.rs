@@ -6,6 +6,7 @@ mod entries;
 pub mod hash;
 mod key;
 mod keyed;
+mod segment;
 pub mod table;
 mod timers;
 

@@ -1,14 +1,15 @@
-//! The table of a keyed operator: a value for each key, by key group, each group a linear-probing table of its own.
+//! The table of a keyed operator: a value for each key, by key group, each group in segments of bounded size.
 //!
 //! ```text
-//! group 0   slots [key 16 B | changed at 8 B | value]…   arena: bytes of keys above 15   changed: slots touched since the last drain
-//! group 1   …
+//! directory  [group, first bits of the rest of the hash] → segment        segments  [slots, long keys, changes] […] …
 //! ```
-//! A group is what moves between workers, what a changelog partition holds, and what grows at once. Updates come in batches
-//! (`Pending`): one pass of independent loads warms the slots, the next one probes them.
+//! A group is what moves between workers and what a changelog partition holds. It grows segment by segment: one that is full doubles,
+//! and one that has reached its largest size splits in two, so that no update waits until a whole table has moved. Updates come in
+//! batches (`Pending`): one pass of independent loads warms the slots, the next one probes them.
 
 use std::hint::black_box;
 
+use super::segment::{CLEAN, Segment, Slot};
 use super::{Key, KeyGroups, KeyedState, RestoreError};
 use crate::batch::{Decode, Encode, Rows, row::decode_all};
 
@@ -18,40 +19,18 @@ use crate::batch::{Decode, Encode, Rows, row::decode_all};
 pub trait State: Clone + Encode + for<'x> Decode<'x> + Send + 'static {}
 impl<A: Clone + Encode + for<'x> Decode<'x> + Send + 'static> State for A {}
 
-/// Not changed since the last drain. No timestamp: those are kept above it.
-const CLEAN: i64 = i64::MIN;
-const SLOTS_MIN: usize = 16;
-/// Below this many bytes of keys that are gone an arena is left as it is.
-const ARENA_DEAD_MIN: usize = 64 << 10;
 /// Updates that are hashed, touched and probed together.
 pub(crate) const CHUNK: usize = 256;
 
 /// A value for each key, by key group.
 #[derive(Debug)]
 pub struct Table<A> {
-    groups: Vec<Group<A>>,
+    segments: Vec<Segment<A>>,
+    /// Number of a segment, by key group and so many first bits of what the group leaves of a hash. Neighbours may share one.
+    directory: Vec<u32>,
+    bits: u32,
     keys: KeyGroups,
     initial: A,
-}
-
-#[derive(Clone, Debug)]
-struct Slot<A> {
-    key: Key,
-    /// Timestamp of the last update, or `CLEAN`.
-    changed: i64,
-    value: A,
-}
-
-#[derive(Debug)]
-struct Group<A> {
-    /// A power of two of them; at most 5/8 in use.
-    slots: Vec<Slot<A>>,
-    shift: u32,
-    len: usize,
-    arena: Vec<u8>,
-    /// Bytes in the arena that no key uses any more.
-    arena_dead: usize,
-    changed: Vec<u32>,
 }
 
 /// Updates gathered on their way to the table; at most [`CHUNK`] of them.
@@ -102,7 +81,9 @@ impl<A: State> Table<A> {
     #[must_use]
     pub fn new(keys: KeyGroups, initial: A) -> Self {
         Self {
-            groups: (0..keys.count()).map(|_| Group::new(&initial)).collect(),
+            segments: (0..keys.count()).map(|_| Segment::new(&initial)).collect(),
+            directory: (0..keys.count()).collect(),
+            bits: 0,
             keys,
             initial,
         }
@@ -111,7 +92,35 @@ impl<A: State> Table<A> {
     /// Number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.groups.iter().map(|g| g.len).sum()
+        self.segments.iter().map(|s| s.len).sum()
+    }
+
+    /// The segment that a hash belongs to, and what is left of the hash to find the slot in it.
+    #[inline]
+    fn segment_of(&self, hash: u64) -> (usize, u64) {
+        let (group, rest) = self.keys.of(hash);
+        if self.bits == 0 {
+            return (group, rest);
+        }
+        let place = group << self.bits | (rest >> (64 - self.bits)) as usize;
+        (self.directory[place] as usize, rest)
+    }
+
+    /// The places of a group in the directory, each segment once.
+    fn places(&self, group: usize) -> impl Iterator<Item = (usize, usize)> {
+        let of_group = &self.directory[group << self.bits..(group + 1) << self.bits];
+        let mut before = None;
+        of_group
+            .iter()
+            .enumerate()
+            .filter_map(move |(place, segment)| {
+                (before.replace(*segment) != Some(*segment)).then_some((place, *segment as usize))
+            })
+    }
+
+    fn of_group(&self, group: usize) -> impl Iterator<Item = &Segment<A>> {
+        self.places(group)
+            .map(|(_, segment)| &self.segments[segment])
     }
 
     /// Whether there is no key.
@@ -123,12 +132,10 @@ impl<A: State> Table<A> {
     /// Bytes held: slots, long keys, and the list of changes. What values own elsewhere is not counted.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let of = |g: &Group<A>| {
-            g.slots.capacity() * size_of::<Slot<A>>()
-                + g.arena.capacity()
-                + g.changed.capacity() * size_of::<u32>()
-        };
-        self.groups.iter().map(of).sum()
+        let segments: usize = self.segments.iter().map(Segment::memory_bytes).sum();
+        segments
+            + self.segments.capacity() * size_of::<Segment<A>>()
+            + self.directory.capacity() * 4
     }
 
     /// Hash of a key.
@@ -139,12 +146,7 @@ impl<A: State> Table<A> {
     /// The value of a key.
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<&A> {
-        let hash = self.keys.hasher.bytes(key);
-        let (group, rest) = self.keys.of(hash);
-        let group = &self.groups[group];
-        group
-            .find(key, hash, rest)
-            .map(|slot| &group.slots[slot].value)
+        self.find_hashed(key, self.hash(key))
     }
 
     /// Applies `step` to the value of `key`, which begins as the initial one.
@@ -165,26 +167,92 @@ impl<A: State> Table<A> {
         timestamp: i64,
         step: impl FnOnce(&mut A),
     ) {
-        let (group, rest) = self.keys.of(hash);
-        let group = &mut self.groups[group];
-        let slot = match packed {
-            Some(packed) => group.slot_short(packed, rest, &self.keys, &self.initial),
-            None => group.slot_long(key, hash, rest, &self.keys, &self.initial),
-        };
-        let entry = &mut group.slots[slot];
+        let (segment, slot) = self.slot(key, packed, hash);
+        let entry = &mut segment.slots[slot];
         if entry.changed == CLEAN {
-            group.changed.push(slot as u32);
+            segment.changed.push(slot as u32);
         }
         entry.changed = timestamp.max(CLEAN + 1);
         step(&mut entry.value);
     }
 
+    /// The slot of a key; made if it is not there. Inlined whatever the compiler thinks: it is the hottest loop of all.
+    #[inline(always)]
+    fn slot(&mut self, key: &[u8], packed: Option<Key>, hash: u64) -> (&mut Segment<A>, usize) {
+        let (mut at, rest) = self.segment_of(hash);
+        let mut slot;
+        if let Some(packed) = packed {
+            let is_there;
+            (is_there, slot) = self.segments[at].probe_short(packed, rest);
+            if !is_there {
+                (at, slot) = self.insert(key, Some(packed), hash, (at, slot));
+            }
+        } else {
+            (at, slot) = self.slot_long(key, hash);
+        }
+        (&mut self.segments[at], slot)
+    }
+
+    #[inline(never)]
+    fn slot_long(&mut self, key: &[u8], hash: u64) -> (usize, usize) {
+        let (at, rest) = self.segment_of(hash);
+        match self.segments[at].probe_long(key, hash, rest) {
+            (true, slot) => (at, slot),
+            (false, free) => self.insert(key, None, hash, (at, free)),
+        }
+    }
+
+    /// Puts a key into the slot of a segment that a probe said is free, or makes room first; where it is now.
+    #[cold]
+    #[inline(never)]
+    fn insert(
+        &mut self,
+        key: &[u8],
+        packed: Option<Key>,
+        hash: u64,
+        (mut at, mut free): (usize, usize),
+    ) -> (usize, usize) {
+        while self.segments[at].is_full() {
+            if self.segments[at].is_largest() {
+                self.split(at, self.keys.of(hash).0);
+            } else {
+                self.segments[at].grow(&self.keys, &self.initial);
+            }
+            let rest;
+            (at, rest) = self.segment_of(hash);
+            let probed = match packed {
+                Some(packed) => self.segments[at].probe_short(packed, rest),
+                None => self.segments[at].probe_long(key, hash, rest),
+            };
+            free = probed.1;
+        }
+        let segment = &mut self.segments[at];
+        let key = packed.unwrap_or_else(|| segment.keep(key, hash));
+        segment.fill(free, key);
+        (at, free)
+    }
+
+    fn split(&mut self, at: usize, group: usize) {
+        if self.segments[at].depth == self.bits {
+            self.directory = self.directory.iter().flat_map(|s| [*s, *s]).collect();
+            self.bits += 1;
+        }
+        let upper = self.segments[at].split(&self.keys, &self.initial);
+        // Of the places that name the segment, the second half names the new one.
+        let new = self.segments.len() as u32;
+        let of_group = &mut self.directory[group << self.bits..(group + 1) << self.bits];
+        let named = 1 << (self.bits + 1 - upper.depth);
+        let places = of_group.iter_mut().filter(|s| **s == at as u32);
+        places.skip(named / 2).for_each(|s| *s = new);
+        self.segments.push(upper);
+    }
+
     /// Something of the slot where a hash is at home, for loads ahead of their use.
     #[inline]
     pub(crate) fn home(&self, hash: u64) -> u64 {
-        let (group, rest) = self.keys.of(hash);
-        let group = &self.groups[group];
-        group.slots[(rest >> group.shift) as usize].key.low
+        let (at, rest) = self.segment_of(hash);
+        let segment = &self.segments[at];
+        segment.slots[segment.home(rest)].key.low
     }
 
     /// Loads the home slot of each hash: independent loads, so that the processor waits for all of them at once.
@@ -192,9 +260,7 @@ impl<A: State> Table<A> {
     pub(crate) fn touch(&self, hashes: impl Iterator<Item = u64>) {
         let mut seen = 0;
         for hash in hashes {
-            let (group, rest) = self.keys.of(hash);
-            let group = &self.groups[group];
-            seen ^= group.slots[(rest >> group.shift) as usize].key.low;
+            seen ^= self.home(hash);
         }
         black_box(seen);
     }
@@ -221,77 +287,80 @@ impl<A: State> Table<A> {
 
     /// The value of a key whose hash is known, not noted as changed.
     pub(crate) fn find_hashed(&self, key: &[u8], hash: u64) -> Option<&A> {
-        let (group, rest) = self.keys.of(hash);
-        let group = &self.groups[group];
-        let slot = group.find(key, hash, rest)?;
-        Some(&group.slots[slot].value)
+        let (at, rest) = self.segment_of(hash);
+        let segment = &self.segments[at];
+        let slot = segment.find(key, hash, rest)?;
+        Some(&segment.slots[slot].value)
     }
 
     /// As [`Table::find_hashed`], to be changed; [`Table::update_hashed`] notes the change.
     pub(crate) fn find_mut(&mut self, key: &[u8], hash: u64) -> Option<&mut A> {
-        let (group, rest) = self.keys.of(hash);
-        let group = &mut self.groups[group];
-        let slot = group.find(key, hash, rest)?;
-        Some(&mut group.slots[slot].value)
+        let (at, rest) = self.segment_of(hash);
+        let segment = &mut self.segments[at];
+        let slot = segment.find(key, hash, rest)?;
+        Some(&mut segment.slots[slot].value)
     }
 
-    /// Calls `f` with the hash, key and value in the slots of a group from `from` on, until it says false; returns where to go on.
+    /// Calls `f` with the hash, key and value of the keys of a group from a place on, until it says false; returns where to go on. The
+    /// first place is 0; places are good as long as no key comes or goes.
     pub(crate) fn walk(
         &self,
         group: usize,
         from: usize,
         mut f: impl FnMut(u64, &[u8], &A) -> bool,
     ) -> Option<usize> {
-        let group = &self.groups[group];
-        for (at, slot) in group.slots.iter().enumerate().skip(from) {
-            if slot.key.is_empty() {
+        let mut begin = from & PLACE_SLOT;
+        for (place, segment) in self.places(group) {
+            if place < from >> 32 {
                 continue;
             }
-            let hash = group.key_hash(slot.key, &self.keys);
-            if !group.with_key(slot.key, |key| f(hash, key, &slot.value)) {
-                return Some(at + 1);
+            let segment = &self.segments[segment];
+            for (at, slot) in segment.slots.iter().enumerate().skip(begin) {
+                if slot.key.is_empty() {
+                    continue;
+                }
+                let hash = segment.key_hash(slot.key, &self.keys);
+                if !segment.with_key(slot.key, |key| f(hash, key, &slot.value)) {
+                    return Some(place << 32 | (at + 1));
+                }
             }
+            begin = 0;
         }
         None
     }
 
     /// Calls `f` with the hash, key and value of each key that has changed since it was drained.
     pub(crate) fn each_changed(&self, mut f: impl FnMut(u64, &[u8], &A)) {
-        for group in &self.groups {
-            for at in &group.changed {
-                let slot = &group.slots[*at as usize];
-                let hash = group.key_hash(slot.key, &self.keys);
-                group.with_key(slot.key, |key| f(hash, key, &slot.value));
+        for segment in &self.segments {
+            for at in &segment.changed {
+                let slot = &segment.slots[*at as usize];
+                let hash = segment.key_hash(slot.key, &self.keys);
+                segment.with_key(slot.key, |key| f(hash, key, &slot.value));
             }
         }
     }
 
     /// Forgets all keys and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        for group in &mut self.groups {
-            group.slots.fill(Slot::empty(&self.initial));
-            group.len = 0;
-            group.arena.clear();
-            group.arena_dead = 0;
-            group.changed.clear();
+        for segment in &mut self.segments {
+            segment.clear(&self.initial);
         }
     }
 
     /// Takes keys out that are given with their hashes, if `is_gone` says so of their values. None may be noted as changed.
     pub(crate) fn remove_all(&mut self, keys: &Rows, is_gone: impl Fn(&A) -> bool) {
         for (head, key, _) in keys.iter() {
-            let (group, rest) = self.keys.of(head.hash);
-            let group = &mut self.groups[group];
-            if let Some(slot) = group.find(key, head.hash, rest)
-                && is_gone(&group.slots[slot].value)
-                && group.slots[slot].changed == CLEAN
+            let (at, rest) = self.segment_of(head.hash);
+            let segment = &mut self.segments[at];
+            if let Some(slot) = segment.find(key, head.hash, rest)
+                && is_gone(&segment.slots[slot].value)
+                && segment.slots[slot].changed == CLEAN
             {
-                group.remove(slot, &self.keys, &self.initial);
+                segment.remove(slot, &self.keys, &self.initial);
             }
         }
-        for group in &mut self.groups {
-            group.relist_changed_if_any();
-            group.compact(&self.keys);
+        for segment in &mut self.segments {
+            segment.tidy(&self.keys, &self.initial);
         }
     }
 
@@ -305,39 +374,42 @@ impl<A: State> Table<A> {
         limit: usize,
         mut gone: Option<(&mut Rows, fn(&A) -> bool)>,
     ) -> bool {
-        let group = &mut self.groups[group as usize];
         let mut value = Vec::new();
-        while !group.changed.is_empty() {
-            // As for updates: first load the slots of a chunk, then work on them.
-            let from = group.changed.len().saturating_sub(CHUNK);
-            let seen = |seen, at: &u32| seen ^ group.slots[*at as usize].key.low;
-            black_box(group.changed[from..].iter().fold(0, seen));
-            for i in (from..group.changed.len()).rev() {
-                if rows.size_bytes() >= limit {
-                    return true;
-                }
-                let at = group.changed[i] as usize;
-                let Slot { key, changed, .. } = group.slots[at];
-                let hash = group.key_hash(key, &self.keys);
-                let pushed = match &mut gone {
-                    Some((gone, is_gone)) if is_gone(&group.slots[at].value) => {
-                        group.with_key(key, |key| gone.push(hash, changed, &[], key))
+        let numbers: Vec<usize> = self.places(group as usize).map(|(_, s)| s).collect();
+        for number in numbers {
+            let segment = &mut self.segments[number];
+            while !segment.changed.is_empty() {
+                // As for updates: first load the slots of a chunk, then work on them.
+                let from = segment.changed.len().saturating_sub(CHUNK);
+                let seen = |seen, at: &u32| seen ^ segment.slots[*at as usize].key.low;
+                black_box(segment.changed[from..].iter().fold(0, seen));
+                for i in (from..segment.changed.len()).rev() {
+                    if rows.size_bytes() >= limit {
+                        return true;
                     }
-                    _ => {
-                        value.clear();
-                        group.slots[at].value.encode_last(&mut value);
-                        let push = |key: &[u8]| {
-                            rows.push_parts(hash, changed, [&value, &[]], [key, suffix])
-                        };
-                        group.with_key(key, push)
+                    let at = segment.changed[i] as usize;
+                    let Slot { key, changed, .. } = segment.slots[at];
+                    let hash = segment.key_hash(key, &self.keys);
+                    let pushed = match &mut gone {
+                        Some((gone, is_gone)) if is_gone(&segment.slots[at].value) => {
+                            segment.with_key(key, |key| gone.push(hash, changed, &[], key))
+                        }
+                        _ => {
+                            value.clear();
+                            segment.slots[at].value.encode_last(&mut value);
+                            let push = |key: &[u8]| {
+                                rows.push_parts(hash, changed, [&value, &[]], [key, suffix])
+                            };
+                            segment.with_key(key, push)
+                        }
+                    };
+                    if pushed.is_err() {
+                        assert!(!rows.is_empty(), "a key's value stays below 4 GiB");
+                        return true;
                     }
-                };
-                if pushed.is_err() {
-                    assert!(!rows.is_empty(), "a key's value stays below 4 GiB");
-                    return true;
+                    segment.slots[at].changed = CLEAN;
+                    segment.changed.pop();
                 }
-                group.slots[at].changed = CLEAN;
-                group.changed.pop();
             }
         }
         false
@@ -345,203 +417,16 @@ impl<A: State> Table<A> {
 
     /// Calls `f` with each key of a group and its value.
     pub fn each(&self, group: u32, mut f: impl FnMut(&[u8], &A)) {
-        let group = &self.groups[group as usize];
-        for slot in group.slots.iter().filter(|s| !s.key.is_empty()) {
-            group.with_key(slot.key, |key| f(key, &slot.value));
+        for segment in self.of_group(group as usize) {
+            for slot in segment.slots.iter().filter(|s| !s.key.is_empty()) {
+                segment.with_key(slot.key, |key| f(key, &slot.value));
+            }
         }
     }
 }
 
-impl<A> Group<A> {
-    fn key_hash(&self, key: Key, keys: &KeyGroups) -> u64 {
-        if key.is_long() {
-            keys.hasher.long(&self.arena[key.range()])
-        } else {
-            keys.hasher.short(key)
-        }
-    }
-
-    fn with_key<R>(&self, key: Key, f: impl FnOnce(&[u8]) -> R) -> R {
-        if key.is_long() {
-            f(&self.arena[key.range()])
-        } else {
-            let (bytes, n) = key.unpack();
-            f(&bytes[..n])
-        }
-    }
-
-    fn find(&self, key: &[u8], hash: u64, rest: u64) -> Option<usize> {
-        let packed = Key::short(key);
-        let tag = Key::long(0, key.len() as u32, hash).tag();
-        let mask = self.slots.len() - 1;
-        let mut i = (rest >> self.shift) as usize;
-        loop {
-            let here = self.slots[i & mask].key;
-            let found = match packed {
-                Some(packed) => here == packed,
-                None => here.tag() == tag && self.arena[here.range()] == *key,
-            };
-            if found {
-                return Some(i & mask);
-            }
-            if here.is_empty() {
-                return None;
-            }
-            i += 1;
-        }
-    }
-}
-
-impl<A: Clone> Group<A> {
-    fn new(initial: &A) -> Self {
-        Self {
-            slots: vec![Slot::empty(initial); SLOTS_MIN],
-            shift: 64 - SLOTS_MIN.trailing_zeros(),
-            len: 0,
-            arena: Vec::new(),
-            arena_dead: 0,
-            changed: Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn slot_short(&mut self, key: Key, rest: u64, keys: &KeyGroups, initial: &A) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut i = (rest >> self.shift) as usize;
-        loop {
-            let here = self.slots[i & mask].key;
-            if here == key {
-                return i & mask;
-            }
-            if here.is_empty() {
-                return self.insert(key, rest, keys, initial);
-            }
-            i += 1;
-        }
-    }
-
-    #[inline(never)]
-    fn slot_long(
-        &mut self,
-        key: &[u8],
-        hash: u64,
-        rest: u64,
-        keys: &KeyGroups,
-        initial: &A,
-    ) -> usize {
-        if let Some(slot) = self.find(key, hash, rest) {
-            return slot;
-        }
-        let offset = self.arena.len() as u64;
-        self.arena.extend_from_slice(key);
-        self.insert(
-            Key::long(offset, key.len() as u32, hash),
-            rest,
-            keys,
-            initial,
-        )
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn insert(&mut self, key: Key, rest: u64, keys: &KeyGroups, initial: &A) -> usize {
-        if (self.len + 1) * 8 > self.slots.len() * 5 {
-            self.grow(keys, initial);
-        }
-        self.len += 1;
-        let slot = self.free_slot(rest);
-        self.slots[slot].key = key;
-        slot
-    }
-
-    fn free_slot(&self, rest: u64) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut i = (rest >> self.shift) as usize;
-        while !self.slots[i & mask].key.is_empty() {
-            i += 1;
-        }
-        i & mask
-    }
-
-    fn grow(&mut self, keys: &KeyGroups, initial: &A) {
-        let doubled = vec![Slot::empty(initial); self.slots.len() * 2];
-        let old = std::mem::replace(&mut self.slots, doubled);
-        self.shift -= 1;
-        self.changed.clear();
-        for entry in old.into_iter().filter(|s| !s.key.is_empty()) {
-            let rest = keys.of(self.key_hash(entry.key, keys)).1;
-            let slot = self.free_slot(rest);
-            if entry.changed != CLEAN {
-                self.changed.push(slot as u32);
-            }
-            self.slots[slot] = entry;
-        }
-    }
-
-    /// Takes a key out and closes the gap, so that no probe ends too early.
-    fn remove(&mut self, mut gap: usize, keys: &KeyGroups, initial: &A) {
-        let removed = self.slots[gap].key;
-        if removed.is_long() {
-            self.arena_dead += removed.range().len();
-        }
-        let mask = self.slots.len() - 1;
-        let mut i = gap;
-        loop {
-            i = (i + 1) & mask;
-            let key = self.slots[i].key;
-            if key.is_empty() {
-                break;
-            }
-            let home = (keys.of(self.key_hash(key, keys)).1 >> self.shift) as usize;
-            // It may move back only if its home does not lie behind the gap, counted around the end.
-            if i.wrapping_sub(home) & mask >= i.wrapping_sub(gap) & mask {
-                self.slots.swap(gap, i);
-                gap = i;
-            }
-        }
-        self.slots[gap] = Slot::empty(initial);
-        self.len -= 1;
-    }
-
-    fn relist_changed_if_any(&mut self) {
-        if !self.changed.is_empty() {
-            self.relist_changed();
-        }
-    }
-
-    /// Gives back what long keys that are gone have left in the arena, once it is more than half.
-    fn compact(&mut self, keys: &KeyGroups) {
-        if self.arena_dead < ARENA_DEAD_MIN || self.arena_dead * 2 < self.arena.len() {
-            return;
-        }
-        let mut arena = Vec::with_capacity(self.arena.len() - self.arena_dead);
-        for slot in self.slots.iter_mut().filter(|s| s.key.is_long()) {
-            let bytes = &self.arena[slot.key.range()];
-            let (offset, hash) = (arena.len() as u64, keys.hasher.long(bytes));
-            slot.key = Key::long(offset, bytes.len() as u32, hash);
-            arena.extend_from_slice(bytes);
-        }
-        (self.arena, self.arena_dead) = (arena, 0);
-    }
-
-    /// Lists the changed slots again after slots have moved.
-    fn relist_changed(&mut self) {
-        self.changed.clear();
-        let slots = self.slots.iter().zip(0..);
-        self.changed
-            .extend(slots.filter(|(s, _)| s.changed != CLEAN).map(|(_, i)| i));
-    }
-}
-
-impl<A: Clone> Slot<A> {
-    fn empty(initial: &A) -> Self {
-        Self {
-            key: Key::EMPTY,
-            changed: CLEAN,
-            value: initial.clone(),
-        }
-    }
-}
+/// The part of a place in a group that says which slot of a segment.
+const PLACE_SLOT: usize = 0xffff_ffff;
 
 impl<A: State> KeyedState for Table<A> {
     fn len(&self) -> usize {
@@ -553,7 +438,7 @@ impl<A: State> KeyedState for Table<A> {
     }
 
     fn changed(&self) -> usize {
-        self.groups.iter().map(|g| g.changed.len()).sum()
+        self.segments.iter().map(|s| s.changed.len()).sum()
     }
 
     fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
@@ -567,33 +452,34 @@ impl<A: State> KeyedState for Table<A> {
         value: Option<&[u8]>,
     ) -> Result<(), RestoreError> {
         let hash = self.keys.hasher.bytes(key);
-        let (actual, rest) = self.keys.of(hash);
+        let (actual, _) = self.keys.of(hash);
         if actual != group as usize {
             return Err(RestoreError::WrongGroup {
                 group,
                 actual: actual as u32,
             });
         }
-        let entries = &mut self.groups[actual];
         let Some(value) = value else {
-            if let Some(slot) = entries.find(key, hash, rest) {
-                entries.remove(slot, &self.keys, &self.initial);
-                entries.relist_changed();
+            let (at, rest) = self.segment_of(hash);
+            let segment = &mut self.segments[at];
+            if let Some(slot) = segment.find(key, hash, rest) {
+                segment.remove(slot, &self.keys, &self.initial);
+                segment.tidy(&self.keys, &self.initial);
             }
             return Ok(());
         };
         let bytes = value.len();
         let value = decode_all(value).ok_or(RestoreError::Value { bytes })?;
-        let slot = match Key::short(key) {
-            Some(key) => entries.slot_short(key, rest, &self.keys, &self.initial),
-            None => entries.slot_long(key, hash, rest, &self.keys, &self.initial),
-        };
-        entries.slots[slot].value = value;
+        let (segment, slot) = self.slot(key, Key::short(key), hash);
+        segment.slots[slot].value = value;
         Ok(())
     }
 
     fn drop_group(&mut self, group: u32) {
-        self.groups[group as usize] = Group::new(&self.initial);
+        let numbers: Vec<usize> = self.places(group as usize).map(|(_, s)| s).collect();
+        for number in numbers {
+            self.segments[number].reset(&self.initial);
+        }
     }
 
     fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
@@ -618,7 +504,7 @@ mod tests {
 
     fn drain(table: &mut Table<u64>, limit: usize) -> Vec<(Vec<u8>, u64, i64)> {
         let mut out = vec![];
-        for group in 0..table.groups.len() as u32 {
+        for group in 0..table.keys.count() {
             loop {
                 let mut rows = Rows::new();
                 let more = table.drain_changed(group, &mut rows, limit);
@@ -737,6 +623,74 @@ mod tests {
         assert_eq!(
             table.restore(own as u32, b"k", Some(&[0; 7])),
             Err(RestoreError::Value { bytes: 7 })
+        );
+    }
+
+    #[test]
+    fn a_group_grows_in_pieces_of_bounded_size() {
+        // Short and long keys, changed and not, over several splits.
+        let mut table = table(1);
+        for i in 0..200_000u64 {
+            table.update(&key(i), i as i64, |n| *n = i);
+            if i == 50_000 {
+                drain(&mut table, 1 << 20);
+            }
+        }
+        assert!(table.of_group(0).count() >= 4, "several splits");
+        let largest = table.segments.iter().map(|s| s.slots.len()).max();
+        assert_eq!(largest, Some(1 << 17), "one piece never moves more");
+        assert_eq!(table.len(), 200_000);
+        assert!((0..200_000).all(|i| table.find(&key(i)) == Some(&i)));
+        assert_eq!(table.changed(), 200_000 - 50_001);
+        let (mut seen, mut from) = (0, Some(0));
+        while let Some(place) = from {
+            let mut left = 1000;
+            from = table.walk(0, place, |_, _, _| {
+                (seen, left) = (seen + 1, left - 1);
+                left > 0
+            });
+        }
+        assert_eq!(seen, table.of_group(0).map(|s| s.len).sum::<usize>());
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_keys_that_came_and_went() {
+        let mut table = table(4);
+        let long = |i: u64| format!("a key of more than fifteen bytes: {i}").into_bytes();
+        let mut live = std::collections::VecDeque::new();
+        let mut peak_early = 0;
+        for i in 0..400_000u64 {
+            table.update(&long(i), 0, |n| *n = i);
+            live.push_back(i);
+            if i % 1000 == 999 {
+                drain(&mut table, 1 << 20);
+                let mut gone = Rows::new();
+                while live.len() > 10_000 {
+                    let key = long(live.pop_front().unwrap());
+                    gone.push(table.hash(&key), 0, &[], &key).unwrap();
+                }
+                table.remove_all(&gone, |_| true);
+            }
+            if i == 40_000 {
+                peak_early = table.memory_bytes();
+            }
+        }
+        assert_eq!(table.len(), 10_000);
+        let now = table.memory_bytes();
+        assert!(
+            now < peak_early * 2,
+            "{peak_early} bytes after 40,000 keys, {now} after 400,000"
+        );
+        assert!(live.iter().all(|i| table.find(&long(*i)) == Some(i)));
+        let mut gone = Rows::new();
+        for i in &live {
+            gone.push(table.hash(&long(*i)), 0, &[], &long(*i)).unwrap();
+        }
+        table.remove_all(&gone, |_| true);
+        let empty = table.memory_bytes();
+        assert!(
+            empty < now / 20,
+            "{empty} bytes for no key, {now} for 10,000"
         );
     }
 
