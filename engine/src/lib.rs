@@ -44,7 +44,9 @@ pub mod windows;
 pub use runtime::{Config, Error};
 
 impl plan::App {
-    /// Runs the application over Kafka: until the ends of its input if [`Config::until_end`] says so, else until an error.
+    /// Runs the application: until the ends of its input if [`Config::until_end`] or its sources say so, else until an error. A plan that
+    /// neither reads nor writes topics needs no broker; then its state lives as long as the run, unless `bootstrap.servers` says where
+    /// changelogs can be.
     ///
     /// Outputs and changelogs are acknowledged before positions are committed (at least once). With keyed operators one process of the
     /// group has all of the work; others that call this stand by and take over. Await it in place (it is not `Send`); dropped, it
@@ -74,12 +76,28 @@ impl plan::App {
             .clone()
             .unwrap_or_else(|| self.name().to_owned());
         let job = runtime::Job::new(application_id.clone(), self.clone())?;
-        let kafka = connectors::kafka::Kafka::connect(connectors::kafka::Settings {
-            application_id,
-            client: config.client.clone(),
-            state_dir: config.state_dir.clone(),
-            replication_factor: config.replication_factor,
-        });
-        runtime::run(job.into(), config, kafka.await?, stop, inspector, started).await
+        let names_brokers = ["bootstrap.servers", "metadata.broker.list"]
+            .iter()
+            .any(|name| config.client.contains_key(*name));
+        let kafka = if names_brokers || job.needs_kafka() {
+            let settings = connectors::kafka::Settings {
+                application_id: application_id.clone(),
+                client: config.client.clone(),
+                state_dir: config.state_dir.clone(),
+                replication_factor: config.replication_factor,
+            };
+            Some(connectors::kafka::Kafka::connect(settings).await?)
+        } else {
+            None
+        };
+        let log = connectors::mixed::Mixed::new(
+            kafka,
+            connectors::mixed::Setting {
+                application_id,
+                state_dir: config.state_dir.clone(),
+                until_end: config.until_end,
+            },
+        );
+        runtime::run(job.into(), config, log, stop, inspector, started).await
     }
 }

@@ -3,16 +3,23 @@
 //! The only place beside `formats` that names `kafka_proto::records`. It knows no operator and no plan.
 
 pub mod frame;
+mod out_record;
 pub mod produce;
 pub mod row;
 pub mod rows;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod topics;
 
 pub use frame::{Frame, Record};
+pub use out_record::OutRecord;
 pub use produce::{Outbox, OutboxConfig, Scratch};
 pub use row::{Decode, Encode, Reader};
 pub use rows::{Head, RowTooLarge, Rows};
+pub(crate) use topics::Topics;
 
 // So that those who carry batches need not name where they come from.
-pub use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, RecordError};
 #[cfg(test)]
-pub(crate) use kafka_proto::records::{Placement, Stamp};
+pub(crate) use kafka_proto::records::Placement;
+pub(crate) use kafka_proto::records::Stamp;
+pub use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, RecordError};

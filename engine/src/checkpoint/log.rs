@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Error;
-use crate::batch::{Batch, BatchBuilder, OutboxConfig};
+use crate::batch::{Batch, BatchBuilder, OutboxConfig, sink::Destination, source::Origin};
 
 /// A partition of one of the run's topics. Topics are counted in the order in which they were opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +38,14 @@ pub trait Arrival {
 
     /// Position when all of it is processed, with control batches and what was aborted counted as passed.
     fn next_position(&self) -> i64;
+
+    /// The topic it came from.
+    fn topic(&self) -> &str;
+
+    /// Nothing comes from the partition any more: it is at its end for good.
+    fn is_last(&self) -> bool {
+        false
+    }
 
     /// End of what could be read: the last stable offset under read_committed, else the high watermark.
     fn end(&self) -> i64;
@@ -97,6 +105,14 @@ pub trait Sink {
         position: i64,
     ) -> impl Future<Output = Result<Option<Ack>, Error>>;
 
+    /// Waits until what was handed over to something else than a log is durable; logs say so by their acknowledgements.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    fn flush(&mut self) -> impl Future<Output = Result<(), Error>> {
+        std::future::ready(Ok(()))
+    }
+
     /// An empty builder whose batch is done with, to be filled again.
     fn spare(&mut self) -> Option<BatchBuilder>;
 }
@@ -104,10 +120,10 @@ pub trait Sink {
 /// What kind of topic the run needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
-    /// Read by the run; created if missing, where the cluster allows it.
-    Input,
-    /// Written by the run; created if missing, where the cluster allows it.
-    Output,
+    /// Read by the run; topics are created if missing, where the cluster allows it.
+    Input(Origin),
+    /// Written by the run; a topic is created if missing, where the cluster allows it.
+    Output(Destination),
     /// State: compacted, with exactly this many partitions; created if missing.
     Changelog {
         /// One for each key group.
@@ -149,6 +165,19 @@ pub trait Log {
     /// # Errors
     /// When a topic is missing and may not be created, or a changelog has the wrong partition count or cleanup policy.
     fn open(&mut self, topics: &[(String, Need)]) -> impl Future<Output = Result<Vec<i32>, Error>>;
+
+    /// All partitions of the inputs that are there: what the group shares.
+    fn inputs(&self) -> Vec<Place>;
+
+    /// Where each place ends, `None` for one that goes on; `i64::MAX` for one that says so itself ([`Arrival::is_last`]). With `until_end` all end.
+    ///
+    /// # Errors
+    /// When the cluster does not say.
+    fn ends(
+        &self,
+        places: &[Place],
+        until_end: bool,
+    ) -> impl Future<Output = Result<Vec<Option<i64>>, Error>>;
 
     /// Joins the group to share these topics; `whole` when one member must have all of it.
     ///

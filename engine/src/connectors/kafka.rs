@@ -17,19 +17,17 @@ use super::kafka_group::OneOwner;
 use super::kafka_sink::KafkaSink;
 use super::kafka_source::{KafkaSource, KafkaWorker};
 use super::kafka_topics;
-use super::{Change, Log, Need, Place, Position, Share};
+use super::mixed::DEFAULT_STATE_DIR;
 use crate::Error;
 use crate::batch::{Compression, OutboxConfig};
 use crate::checkpoint::home::Home;
+use crate::checkpoint::log::{Change, Log, Need, Place, Position, Share};
 
 /// Names of the run's topics by their index.
 pub(super) type Topics = Arc<[Arc<str>]>;
 
 /// What is sent at the end has this long to be acknowledged; committed outputs are already.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Where the member id is kept unless `state.dir` says otherwise, in the system's folder for temporary files.
-const DEFAULT_STATE_DIR: &str = "kafka-engine";
 
 /// How to reach Kafka, and who we are there.
 #[derive(Debug, Clone)]
@@ -52,6 +50,8 @@ pub(crate) struct Kafka {
     auto_create: bool,
     /// Topics that are shared by the group.
     input: Mutex<Vec<usize>>,
+    /// Their partitions when the run began.
+    places: Vec<Place>,
     topics: Topics,
     home: Mutex<Option<Home>>,
     owner: OneOwner,
@@ -101,6 +101,7 @@ impl Kafka {
             replication_factor: settings.replication_factor,
             auto_create,
             input: Mutex::default(),
+            places: Vec::new(),
             topics: Arc::new([]),
             home: Mutex::new(home),
             owner: OneOwner::new(),
@@ -199,19 +200,48 @@ impl Log for Kafka {
 
     async fn open(&mut self, topics: &[(String, Need)]) -> Result<Vec<i32>, Error> {
         self.topics = kafka_topics::names(topics);
-        let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
-        let counts = kafka_topics::open(
+        let is_ours = |need: &Need| match need {
+            Need::Input(origin) => origin.own().is_none(),
+            Need::Output(to) => to.own().is_none(),
+            Need::Changelog { .. } => true,
+        };
+        let ours: Vec<usize> = (0..topics.len())
+            .filter(|i| is_ours(&topics[*i].1))
+            .collect();
+        let asked: Vec<(String, Need)> = ours.iter().map(|i| topics[*i].clone()).collect();
+        let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
+        let found = kafka_topics::open(
             &self.cluster,
-            topics,
+            &asked,
             self.replication_factor,
             self.auto_create,
         )
         .await?;
+        let mut counts = vec![0; topics.len()];
+        for (topic, count) in ours.into_iter().zip(found) {
+            counts[topic] = count;
+            if matches!(topics[topic].1, Need::Input(_)) {
+                self.places
+                    .extend((0..count).map(|partition| Place { topic, partition }));
+            }
+        }
         self.cluster
             .refresh(&names)
             .await
             .map_err(|e| failed("looking up the topics", e))?;
         Ok(counts)
+    }
+
+    fn inputs(&self) -> Vec<Place> {
+        self.places.clone()
+    }
+
+    async fn ends(&self, places: &[Place], until_end: bool) -> Result<Vec<Option<i64>>, Error> {
+        if !until_end {
+            return Ok(vec![None; places.len()]);
+        }
+        let bounds = self.bounds(places, true).await?;
+        Ok(bounds.into_iter().map(|(_, end)| Some(end)).collect())
     }
 
     async fn join(&self, input: &[usize], whole: bool) -> Result<(), Error> {

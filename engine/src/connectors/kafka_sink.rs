@@ -3,9 +3,9 @@
 use kafka_proto::client::Producer;
 
 use super::kafka::{Topics, failed};
-use super::{Ack, Place, Sink};
 use crate::Error;
 use crate::batch::{Batch, BatchBuilder};
+use crate::checkpoint::log::{Ack, Place, Sink};
 
 /// Emptied builders kept for the next batches.
 const SPARE_MAX: usize = 32;

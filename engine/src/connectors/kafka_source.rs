@@ -9,9 +9,9 @@ use kafka_proto::client::consumer::{
 };
 
 use super::kafka::{Topics, failed};
-use super::{Arrival, Place, Position, Source};
 use crate::Error;
 use crate::batch::Batch;
+use crate::checkpoint::log::{Arrival, Place, Position, Source, Worker};
 
 /// Long enough to never matter: a poll that brings nothing is repeated.
 const POLL: Duration = Duration::from_secs(3600);
@@ -141,6 +141,10 @@ impl Arrival for KafkaArrival {
         self.position
     }
 
+    fn topic(&self) -> &str {
+        self.fetched.topic()
+    }
+
     fn next_position(&self) -> i64 {
         self.fetched.position()
     }
@@ -172,7 +176,7 @@ pub(crate) struct KafkaWorker {
     pub(super) batch_bytes_max: usize,
 }
 
-impl super::Worker for KafkaWorker {
+impl Worker for KafkaWorker {
     type Source = KafkaSource;
     type Sink = super::kafka_sink::KafkaSink;
 

@@ -12,9 +12,9 @@ use kafka_proto::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponseTopic,
 };
 
-use super::Need;
 use super::kafka::failed;
 use crate::Error;
+use crate::checkpoint::log::Need;
 
 /// How long a missing topic is waited for: brokers may be creating it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,7 +32,10 @@ pub(super) async fn open(
     let existing = existing(cluster, &names).await?;
     // Inputs first: an output that is created gets as many partitions as they have.
     let mut counts: HashMap<&str, i32> = HashMap::new();
-    for (name, _) in topics.iter().filter(|(_, need)| *need == Need::Input) {
+    for (name, _) in topics
+        .iter()
+        .filter(|(_, need)| matches!(need, Need::Input(_)))
+    {
         let count = match existing.get(name.as_str()) {
             Some(count) => *count,
             None => auto_created(cluster, name, auto_create).await?,
@@ -43,9 +46,9 @@ pub(super) async fn open(
     let mut check = Vec::new();
     for (name, need) in topics {
         let count = match (need, existing.get(name.as_str())) {
-            (Need::Input, _) => continue,
-            (Need::Output, Some(count)) => *count,
-            (Need::Output, None) => {
+            (Need::Input(_), _) => continue,
+            (Need::Output(_), Some(count)) => *count,
+            (Need::Output(_), None) => {
                 may_create(cluster, name, auto_create).await?;
                 create(cluster, name, widest, replication_factor, &[]).await?;
                 settled(cluster, name).await?

@@ -1,11 +1,18 @@
-//! Where records come from and go to: the traits (`Source`, `Sink`, `Log`), and what implements them.
+//! Where records come from and go to: Kafka, memory, files, and what users write by [`Source`] and [`Sink`].
 
-pub use crate::checkpoint::log::{
-    Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Source, Worker,
-};
+pub use crate::batch::sink::{Destination, IntoDestination, Sink, Writer};
+pub use crate::batch::source::{BoxError, IntoOrigin, Open, Origin, Read, Reader, Records, Source};
+pub use crate::batch::topics::{OffsetSpec, Topics};
 
+mod memory;
 #[cfg(test)]
-pub(crate) mod memory;
+pub(crate) mod memory_cluster;
+pub(crate) mod mixed;
+mod own_sinks;
+mod own_sources;
+mod positions;
+
+pub use memory::{Collected, Elements, Generated, elements, generated};
 
 pub(crate) mod kafka;
 mod kafka_group;

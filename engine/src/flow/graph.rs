@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Error;
+use crate::batch::{sink::Destination, source::Origin};
 
 /// What an operator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,8 +172,12 @@ pub struct Node {
     pub kind: Kind,
     /// Its name, where `named` gave one.
     pub name: Option<String>,
-    /// Topic of a source or sink.
+    /// Topic of a source or sink, or what a source or sink of another kind is called.
     pub topic: Option<String>,
+    /// Of a source: what it reads.
+    pub(crate) origin: Option<Origin>,
+    /// Of a sink: what it writes to.
+    pub(crate) destination: Option<Destination>,
     /// The operators whose rows it reads.
     pub inputs: Vec<usize>,
     /// What happens to rows that it cannot read.

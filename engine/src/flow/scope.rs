@@ -60,6 +60,8 @@ impl<'b> Scope<'b> {
                 kind,
                 name: None,
                 topic: topic.map(str::to_owned),
+                origin: None,
+                destination: None,
                 inputs: inputs.to_vec(),
                 on_bad: OnBad::default(),
                 dead_letters: None,

@@ -1,7 +1,7 @@
 //! `sink`: writes a stream to a topic, straight into the batches that go on the wire.
 
 use crate::{
-    batch::{Outbox, Scratch},
+    batch::{Outbox, Scratch, sink::IntoDestination},
     flow::{Error, Flow, Kind, Meta, Pipe, Resume, Scope, Stream},
     formats::ToRecord,
 };
@@ -9,14 +9,19 @@ use crate::{
 impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
     /// Writes each row as a record: a pair as key and value, to the partition that the key chooses (murmur2, as Kafka's producer); a
     /// whole [`Record`](crate::batch::Record) as it is, to the partition with the number of its source. The record's timestamp is the row's.
-    pub fn sink(self, topic: &str) {
+    /// `to` is the name of a topic, or something else than Kafka ([`Sink`](crate::connectors::Sink)).
+    pub fn sink(self, to: impl IntoDestination) {
         let scope = self.scope;
-        let operator = scope.operator(Kind::Sink, &[self.node], Some(topic));
+        let operator = scope.operator(Kind::Sink, &[self.node], Some(to.name()));
         let relays = self.pipe.relays();
-        scope.learn(operator, |n| n.relays = relays);
         if scope.running().is_none() {
+            scope.learn(operator, |n| {
+                n.relays = relays;
+                n.destination = Some(to.into_destination());
+            });
             return;
         }
+        let topic = to.name();
         let mut slot = scope.slot(operator);
         let slot = &mut *slot;
         let Some(outbox) = &mut slot.outbox else {

@@ -3,11 +3,11 @@
 use std::{convert::Infallible, fmt::Display, str::Utf8Error};
 
 use crate::{
-    batch::{Frame, Record, frame::RawRecord},
+    batch::{Frame, Record, frame::RawRecord, source::IntoOrigin},
     flow::{Error, Flow, Kind, Meta, Pipe, Scope, Stream},
 };
 
-/// A topic that a plan reads, before it is said as what.
+/// What a plan reads, before it is said as what.
 #[must_use = "say what the records are: `.utf8()`, `.bytes()`, `.json::<T>()`, `.record()` or `.decode(f)`"]
 pub struct Source<'b> {
     scope: Scope<'b>,
@@ -15,12 +15,12 @@ pub struct Source<'b> {
 }
 
 impl<'b> Scope<'b> {
-    /// Reads a topic.
-    pub fn source(self, topic: &str) -> Source<'b> {
-        Source {
-            scope: self,
-            node: self.operator(Kind::Source, &[], Some(topic)),
-        }
+    /// Reads a topic (its name), several topics, partitions or times of them ([`Topics`](crate::connectors::Topics)), or something else
+    /// than Kafka ([`Source`](crate::connectors::Source), [`elements`](crate::connectors::elements)).
+    pub fn source(self, origin: impl IntoOrigin) -> Source<'b> {
+        let node = self.operator(Kind::Source, &[], Some(origin.name()));
+        self.learn(node, |n| n.origin = Some(origin.into_origin()));
+        Source { scope: self, node }
     }
 }
 

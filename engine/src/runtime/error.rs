@@ -22,6 +22,14 @@ pub enum Error {
         /// Whether doing the same again can succeed without anything else being changed.
         retriable: bool,
     },
+    /// A source or sink that is not Kafka's cannot go on: its own error.
+    #[error("{doing}: {source}")]
+    Connector {
+        /// What was being done, as a phrase with the name of the source or sink.
+        doing: String,
+        /// Its error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// State in the cluster or on disk belongs to something else, or has a form that this version does not know.
     #[error("{0}")]
     State(String),

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::work::Work;
 use crate::Error;
+use crate::batch::sink::Destination;
 use crate::batch::{BatchBuilder, Compression, Frame, OutboxConfig};
 use crate::checkpoint::changelog::{self, Entry, Identity};
 use crate::checkpoint::home;
 use crate::checkpoint::log::{
     Arrival as _, Log, Need, Place, Position, Sink, Source, Worker as Ends,
 };
-use crate::plan::{App, Emit, Graph};
+use crate::plan::{App, Emit, Graph, Kind};
 
 /// Key groups of a new application. They decide the partition count of its changelogs, so they never change.
 const KEY_GROUPS: u32 = 16;
@@ -21,7 +22,7 @@ pub(crate) struct Job {
     pub(crate) app: App,
     /// Every topic of the run; sources, sinks and changelogs name them by their index here.
     pub(crate) topics: Vec<(String, Need)>,
-    /// Topics read.
+    /// Topics (and sources of other kinds) read.
     pub(crate) inputs: Vec<usize>,
     pub(crate) changelogs: Vec<Changelog>,
     pub(crate) key_groups: u32,
@@ -74,15 +75,26 @@ impl Job {
             sinks: Vec::new(),
             relays: Vec::new(),
         };
-        for (operator, topic) in graph.sources() {
-            let topic = job.topic(topic, Need::Input)?;
+        for (operator, name) in graph.sources() {
+            let topic = match &graph.nodes()[operator].origin {
+                Some(origin) if origin.own().is_none() => {
+                    job.topic(name, Need::Input(origin.clone()))?
+                }
+                Some(origin) => job.own(name, &graph.id(operator), Need::Input(origin.clone())),
+                None => continue,
+            };
             if !job.inputs.contains(&topic) {
                 job.inputs.push(topic);
             }
             job.sources.push((operator, topic));
         }
-        for (operator, topic) in graph.sinks() {
-            let topic = job.topic(topic, Need::Output)?;
+        for (operator, name) in graph.sinks() {
+            let topic = match &graph.nodes()[operator].destination {
+                Some(to) if to.own().is_some() && graph.nodes()[operator].kind == Kind::Sink => {
+                    job.own(name, &graph.id(operator), Need::Output(to.clone()))
+                }
+                _ => job.topic(name, Need::Output(Destination::TOPIC))?,
+            };
             job.sinks.push((operator, topic));
         }
         for (operator, node) in graph.keyed() {
@@ -114,6 +126,16 @@ impl Job {
     /// The output topic of a source whose batches are relayed and that nobody else reads.
     fn relay(&self, graph: &Graph, source: usize, topic: usize) -> Option<usize> {
         let sink = graph.relay_of(source)?;
+        let origin = graph.nodes()[source].origin.as_ref()?;
+        let to = graph.nodes()[sink].destination.as_ref()?;
+        // Only from topic to topic, each with its partitions as they are.
+        if origin
+            .topics()
+            .is_none_or(|topics| topics.single().is_none())
+            || to.own().is_some()
+        {
+            return None;
+        }
         let readers = graph
             .nodes()
             .iter()
@@ -122,6 +144,27 @@ impl Job {
         let alone = readers == 1 && self.sources.iter().filter(|(_, of)| *of == topic).count() == 1;
         let (_, output) = self.sinks.iter().find(|(operator, _)| *operator == sink)?;
         alone.then_some(*output)
+    }
+
+    /// A source or sink that is not Kafka's: one of its own for each operator.
+    fn own(&mut self, name: &str, id: &str, need: Need) -> usize {
+        let is_taken = self.topics.iter().any(|(known, _)| known == name);
+        let name = if is_taken {
+            format!("{name} ({id})")
+        } else {
+            name.to_owned()
+        };
+        self.topics.push((name, need));
+        self.topics.len() - 1
+    }
+
+    /// Whether there is anything in it that only Kafka can do.
+    pub(crate) fn needs_kafka(&self) -> bool {
+        self.topics.iter().any(|(_, need)| match need {
+            Need::Input(origin) => origin.own().is_none(),
+            Need::Output(to) => to.own().is_none(),
+            Need::Changelog { .. } => false,
+        })
     }
 
     fn topic(&mut self, name: &str, need: Need) -> Result<usize, Error> {

@@ -17,7 +17,7 @@ use super::worker::{Command, Errand, Report, Worker};
 use super::{Config, exchange};
 use crate::Error;
 use crate::checkpoint::epoch::{Action, Epochs};
-use crate::checkpoint::log::{Change, Log, Place, Position, Share, Worker as Ends};
+use crate::checkpoint::log::{Change, Log, Place, Position, Share, Worker as _};
 use crate::inspect::Inspector;
 
 /// Bytes that wait in one worker's inbox at one level before the senders stop reading.
@@ -64,24 +64,20 @@ async fn run_open<L: Log>(
     let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
     job.check_widths(&partitions)?;
     let log = &*log;
-    let all_input: Vec<Place> = job
-        .inputs
-        .iter()
-        .flat_map(|&topic| places(topic, &partitions))
-        .collect();
+    let all_input = log.inputs();
     // Joining goes on while the ends are asked for. A member that stands by ends at the ends that it saw itself.
     log.join(&job.inputs, job.is_keyed()).await?;
-    let ends = if config.until_end {
-        Some(ends_of(log, &all_input).await?)
-    } else {
-        None
+    let ends = Ends {
+        until_end: config.until_end,
+        ends: log.ends(&all_input, config.until_end).await?,
+        places: all_input,
     };
     loop {
         let change = tokio::select! {
             biased;
             () = stop.as_mut() => return Ok(()),
             change = log.change() => change?,
-            () = others_finished(log, ends.as_deref()) => return Ok(()),
+            () = others_finished(log, &ends) => return Ok(()),
         };
         let mine = match change {
             Change::Assigned(Share::Mine(mine)) => mine,
@@ -103,7 +99,7 @@ async fn run_open<L: Log>(
             log,
             &partitions,
             mine,
-            ends.as_deref(),
+            &ends,
             inspector,
             started,
         )
@@ -125,29 +121,42 @@ fn places(topic: usize, partitions: &[i32]) -> impl Iterator<Item = Place> + use
         .map(move |partition| Place { topic, partition })
 }
 
-async fn ends_of<L: Log>(log: &L, places: &[Place]) -> Result<Vec<Position>, Error> {
-    let bounds = log.bounds(places, true).await?;
-    Ok(places
-        .iter()
-        .zip(bounds)
-        .map(|(&place, (_, offset))| Position { place, offset })
-        .collect())
+/// Where the input ends, as it was settled at the start.
+struct Ends {
+    until_end: bool,
+    places: Vec<Place>,
+    ends: Vec<Option<i64>>,
+}
+
+impl Ends {
+    /// Where a place ends. What was found later is not read by a run that ends at what was there.
+    fn of(&self, place: Place) -> Option<i64> {
+        match self.places.iter().position(|known| *known == place) {
+            Some(at) => self.ends[at],
+            None => self.until_end.then_some(i64::MIN),
+        }
+    }
+
+    /// Whether the run ends when these are all at their ends.
+    fn are_all(&self, mine: &[Place]) -> bool {
+        self.until_end || !mine.is_empty()
+    }
 }
 
 /// Completes when the committed positions, whoever committed them, have reached the ends; never when there are no ends.
-async fn others_finished<L: Log>(log: &L, ends: Option<&[Position]>) {
-    let Some(ends) = ends else {
+async fn others_finished<L: Log>(log: &L, ends: &Ends) {
+    let known: Option<Vec<i64>> = ends.ends.iter().copied().collect();
+    let Some(known) = known.filter(|_| ends.until_end || !ends.places.is_empty()) else {
         return std::future::pending().await;
     };
-    let places: Vec<Place> = ends.iter().map(|end| end.place).collect();
     loop {
         tokio::time::sleep(STANDBY_LOOK).await;
         // An error here is no reason to end: the next look may succeed, and the group tells of what matters.
-        if let Ok(at) = log.committed(&places).await
+        if let Ok(at) = log.committed(&ends.places).await
             && at
                 .iter()
-                .zip(ends)
-                .all(|(at, end)| at.is_some_and(|at| at >= end.offset))
+                .zip(&known)
+                .all(|(at, end)| at.is_some_and(|at| at >= *end))
         {
             return;
         }
@@ -167,6 +176,8 @@ struct Crew {
     reports: mpsc::UnboundedReceiver<Report>,
     workers: usize,
     ended: usize,
+    /// The run ends when all workers have reached their ends.
+    may_finish: bool,
 }
 
 impl Crew {
@@ -180,7 +191,7 @@ impl Crew {
         log: &L,
         partitions: &Arc<[i32]>,
         mine: Vec<Place>,
-        ends: Option<&[Position]>,
+        ends: &Ends,
         inspector: &Inspector,
         started: Instant,
     ) -> Result<Self, Error> {
@@ -198,7 +209,7 @@ impl Crew {
             .map(|_| Errand {
                 linger: config.linger(),
                 idle_after: config.idle_after(),
-                is_bounded: ends.is_some(),
+                is_bounded: ends.until_end,
                 topics: Arc::clone(&topics),
                 started: Some(started),
                 ..Errand::default()
@@ -206,10 +217,7 @@ impl Crew {
             .collect();
         for (i, position) in log.positions(&mine).await?.into_iter().enumerate() {
             let errand = &mut errands[i % workers];
-            errand.ends.extend(
-                ends.and_then(|ends| ends.iter().find(|end| end.place == position.place))
-                    .map(|end| end.offset),
-            );
+            errand.ends.push(ends.of(position.place));
             errand.input.push(position);
         }
         let changelogs: Vec<Place> = job
@@ -301,6 +309,7 @@ impl Crew {
             reports,
             workers,
             ended: 0,
+            may_finish: ends.are_all(&mine),
         })
     }
 
@@ -346,7 +355,8 @@ impl Crew {
                     Report::Durable { worker, epoch, positions } => epochs.durable(worker, epoch, positions),
                     Report::Reached => {
                         reached += 1;
-                        if config.until_end && reached == self.workers && ending.is_none() {
+                        if self.may_finish && reached == self.workers && ending.is_none() {
+                            self.tell(Command::Finish);
                             ending = Some(Ending::Finished);
                             epochs.stop();
                         }

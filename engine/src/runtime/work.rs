@@ -6,9 +6,9 @@ use super::job::{Job, Seat};
 use super::worker::Parcel;
 use crate::Error;
 use crate::batch::produce::Target;
-use crate::batch::{Frame, Outbox, OutboxConfig, Rows};
+use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
 use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
-use crate::checkpoint::log::Place;
+use crate::checkpoint::log::{Need, Place};
 use crate::flow::{Counters, Input, Limits, Port, Position};
 use crate::plan::{StateSize, Task, TaskConfig};
 use crate::state::KeyGroups;
@@ -108,6 +108,11 @@ impl Work {
         );
         let of = |topic: usize| OutboxConfig {
             partitions: partitions[topic],
+            // What is not Kafka's takes records as they are.
+            compression: match &job.topics[topic].1 {
+                Need::Output(to) if to.own().is_some() => Compression::NONE,
+                _ => outbox.compression,
+            },
             ..outbox
         };
         let sinks: Vec<(usize, usize)> = job.sinks.clone();

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Start,
     /// Pass this barrier; after the last one, end.
     Barrier { epoch: Epoch, last: bool },
+    /// Every worker has reached its ends: nothing comes any more.
+    Finish,
 }
 
 /// What a worker tells the coordinator.
@@ -76,8 +78,8 @@ pub(crate) struct Errand {
     pub(crate) restore: Vec<(Position, i64)>,
     /// Where to read.
     pub(crate) input: Vec<Position>,
-    /// Report when these offsets are reached, in the order of `input`; empty: never.
-    pub(crate) ends: Vec<i64>,
+    /// Where each place of `input` ends; `None`: it goes on.
+    pub(crate) ends: Vec<Option<i64>>,
     /// The run ends at these offsets: time ends there too.
     pub(crate) is_bounded: bool,
     /// How long a batch that is not full waits for more while there is nothing else to do.
@@ -235,6 +237,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             match self.commands.try_recv() {
                 Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
                 Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
+                Ok(Command::Finish) => self.finish(),
                 Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
             }
             if self.tracks_time {
@@ -325,6 +328,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             () = self.exchange.ready() => {}
             command = self.commands.recv() => match command {
                 Some(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
+                Some(Command::Finish) => self.finish(),
                 Some(Command::Start) => {}
                 None => return Ok(true),
             },
@@ -391,10 +395,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         };
         self.clock.turn_to(Activity::Records);
         let place = reading.arrival.place();
-        if self.tracks_time
-            && self.errand.is_bounded
-            && is_past_end(&self.errand.ends, &self.positions, place)
-        {
+        if self.tracks_time && is_past_end(&self.errand.ends, &self.positions, place) {
             // What came after the end belongs to the next run: here time has ended.
             self.reading = None;
             return Ok(());
@@ -440,6 +441,11 @@ impl<S: Source, K: Sink> Worker<S, K> {
             next
         } else {
             let next = reading.arrival.next_position();
+            if reading.arrival.is_last()
+                && let Some(at) = self.positions.iter().position(|p| p.place == place)
+            {
+                self.errand.ends[at] = Some(next);
+            }
             self.reading = None;
             next
         };
@@ -617,6 +623,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
     async fn end_barrier(&mut self) -> Result<(), Error> {
         self.send(true).await?;
         self.tell_sizes();
+        self.sink.flush().await?;
         if let Some(Barrier {
             epoch,
             last,
@@ -663,27 +670,29 @@ impl<S: Source, K: Sink> Worker<S, K> {
     }
 
     fn check_reached(&mut self) {
-        if self.tracks_time && !self.reached && self.errand.ends.len() == self.positions.len() {
+        let is_at_end = |(end, position): (&Option<i64>, &Position)| {
+            end.is_some_and(|end| position.offset >= end)
+        };
+        if self.tracks_time && !self.reached {
             for (end, position) in self.errand.ends.iter().zip(&self.positions) {
-                if position.offset >= *end {
+                if is_at_end((end, position)) {
                     self.work.end(position.place);
                 }
             }
         }
-        if !self.reached
-            && self.errand.ends.len() == self.positions.len()
-            && self
-                .errand
-                .ends
-                .iter()
-                .zip(&self.positions)
-                .all(|(end, p)| p.offset >= *end)
-        {
+        if !self.reached && self.errand.ends.iter().zip(&self.positions).all(is_at_end) {
             self.reached = true;
             if self.tracks_time && self.errand.is_bounded {
                 self.work.end_all();
             }
             let _ = self.reports.send(Report::Reached);
+        }
+    }
+
+    /// Nothing comes any more, whoever reads it.
+    fn finish(&mut self) {
+        if self.tracks_time {
+            self.work.end_all();
         }
     }
 
@@ -726,9 +735,9 @@ impl<S: Source, K> Drop for Worker<S, K> {
 }
 
 /// Whether a place stands at the end of a bounded run, or behind it.
-fn is_past_end(ends: &[i64], positions: &[Position], place: Place) -> bool {
+fn is_past_end(ends: &[Option<i64>], positions: &[Position], place: Place) -> bool {
     let at = positions.iter().zip(ends).find(|(p, _)| p.place == place);
-    at.is_some_and(|(position, end)| position.offset >= *end)
+    at.is_some_and(|(position, end)| end.is_some_and(|end| position.offset >= end))
 }
 
 /// The wall clock, in milliseconds since 1970.

@@ -2,4 +2,5 @@
 
 mod driver;
 
-pub use driver::{Driver, InRecord, OutRecord};
+pub use crate::batch::OutRecord;
+pub use driver::{Driver, InRecord};

@@ -1,0 +1,450 @@
+//! A cluster in a few vectors, for tests of the runtime: topics, committed positions, acknowledgements that a test may hold back.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, Semaphore};
+
+use crate::Error;
+use crate::batch::{Batch, BatchBuilder, Compression, OutboxConfig, Placement, Stamp};
+use crate::checkpoint::log::{
+    Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Source, Worker,
+};
+
+/// A record's key and value.
+pub(crate) type KeyValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// A handle to the cluster; clones share it.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    shared: Arc<Shared>,
+    /// Topics of this run, in its order.
+    names: Vec<String>,
+    inputs: Vec<Place>,
+    changes: Arc<Mutex<VecDeque<Change>>>,
+    group: String,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    arrived: Notify,
+    /// One permit is taken by each acknowledgement.
+    acks: Semaphore,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    topics: HashMap<String, Vec<Vec<Batch>>>,
+    committed: HashMap<(String, String, i32), i64>,
+    commits: u64,
+    /// Batches appended and not acknowledged yet.
+    unacknowledged: usize,
+}
+
+impl Memory {
+    pub(crate) fn new(group: &str) -> Self {
+        let shared = Shared {
+            state: Mutex::default(),
+            arrived: Notify::new(),
+            acks: Semaphore::new(Semaphore::MAX_PERMITS),
+            changed: Notify::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            names: Vec::new(),
+            inputs: Vec::new(),
+            changes: Arc::default(),
+            group: group.to_owned(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap()
+    }
+
+    pub(crate) fn create(&self, topic: &str, partitions: usize) {
+        self.state()
+            .topics
+            .insert(topic.to_owned(), vec![Vec::new(); partitions]);
+    }
+
+    /// Appends one batch with these values.
+    pub(crate) fn produce<'a>(
+        &self,
+        topic: &str,
+        partition: usize,
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) {
+        let mut builder = BatchBuilder::new(Compression::NONE, 1024);
+        for value in values {
+            builder.append(0, None, value, &[]).unwrap();
+        }
+        self.append(topic, partition, builder);
+    }
+
+    /// Appends one record.
+    pub(crate) fn produce_record(
+        &self,
+        topic: &str,
+        partition: usize,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        let mut builder = BatchBuilder::new(Compression::NONE, 1024);
+        builder.append(0, key, value, &[]).unwrap();
+        self.append(topic, partition, builder);
+    }
+
+    fn append(&self, topic: &str, partition: usize, mut builder: BatchBuilder) {
+        let mut state = self.state();
+        let log = &mut state
+            .topics
+            .get_mut(topic)
+            .unwrap_or_else(|| panic!("no topic {topic}"))[partition];
+        let base_offset = log.last().map_or(0, Batch::next_offset);
+        let bytes = builder
+            .finish_at(
+                Stamp::NONE,
+                Placement {
+                    base_offset,
+                    ..Placement::NONE
+                },
+            )
+            .unwrap();
+        log.push(Batch::new(bytes).unwrap());
+        drop(state);
+        self.shared.arrived.notify_waiters();
+    }
+
+    /// All records of a topic, partition by partition: key and value.
+    pub(crate) fn records(&self, topic: &str) -> Vec<KeyValue> {
+        let state = self.state();
+        let mut all = Vec::new();
+        for batch in state.topics.get(topic).into_iter().flatten().flatten() {
+            for record in batch.records(batch.body()) {
+                let record = record.unwrap();
+                all.push((
+                    record.key.map(<[u8]>::to_vec),
+                    record.value.map(<[u8]>::to_vec),
+                ));
+            }
+        }
+        all
+    }
+
+    pub(crate) fn committed_at(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.state()
+            .committed
+            .get(&(self.group.clone(), topic.to_owned(), partition))
+            .copied()
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.state().commits
+    }
+
+    /// From here on nothing is acknowledged until [`Self::acknowledge`].
+    pub(crate) fn hold_acks(&self) {
+        self.shared.acks.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn acknowledge(&self) {
+        self.shared.acks.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.state().unacknowledged
+    }
+
+    /// The group says this next.
+    pub(crate) fn change_to(&self, change: Change) {
+        self.changes.lock().unwrap().push_back(change);
+        self.shared.changed.notify_one();
+    }
+
+    fn name(&self, place: Place) -> &str {
+        &self.names[place.topic]
+    }
+}
+
+impl Log for Memory {
+    type Source = MemorySource;
+    type Sink = Self;
+    type Worker = Self;
+
+    async fn open(&mut self, topics: &[(String, Need)]) -> Result<Vec<i32>, Error> {
+        self.names = topics.iter().map(|(name, _)| name.clone()).collect();
+        let mut state = self.shared.state.lock().unwrap();
+        let count = |(name, need): &(String, Need)| {
+            let wanted = match need {
+                Need::Changelog { partitions } => *partitions as usize,
+                Need::Input(_) | Need::Output(_) => 1,
+            };
+            state
+                .topics
+                .entry(name.clone())
+                .or_insert_with(|| vec![Vec::new(); wanted])
+                .len() as i32
+        };
+        let counts: Vec<i32> = topics.iter().map(count).collect();
+        drop(state);
+        let inputs = topics.iter().zip(&counts).enumerate();
+        self.inputs = inputs
+            .filter(|(_, ((_, need), _))| matches!(need, Need::Input(_)))
+            .flat_map(|(topic, (_, count))| {
+                (0..*count).map(move |partition| Place { topic, partition })
+            })
+            .collect();
+        Ok(counts)
+    }
+
+    fn inputs(&self) -> Vec<Place> {
+        self.inputs.clone()
+    }
+
+    async fn ends(&self, places: &[Place], until_end: bool) -> Result<Vec<Option<i64>>, Error> {
+        let bounds = self.bounds(places, true).await?;
+        Ok(bounds
+            .into_iter()
+            .map(|(_, end)| until_end.then_some(end))
+            .collect())
+    }
+
+    async fn join(&self, input: &[usize], _whole: bool) -> Result<(), Error> {
+        if self.changes.lock().unwrap().is_empty() {
+            let state = self.state();
+            let partitions = |topic: usize| 0..state.topics[&self.names[topic]].len() as i32;
+            let all = input
+                .iter()
+                .flat_map(|&topic| {
+                    partitions(topic).map(move |partition| Place { topic, partition })
+                })
+                .collect();
+            drop(state);
+            self.change_to(Change::Assigned(Share::Mine(all)));
+        }
+        Ok(())
+    }
+
+    async fn change(&self) -> Result<Change, Error> {
+        loop {
+            if let Some(change) = self.changes.lock().unwrap().pop_front() {
+                return Ok(change);
+            }
+            self.shared.changed.notified().await;
+        }
+    }
+
+    fn release(&self) {}
+
+    async fn positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
+        let at = |&place: &Place| Position {
+            place,
+            offset: self
+                .committed_at(self.name(place), place.partition)
+                .unwrap_or(0),
+        };
+        Ok(places.iter().map(at).collect())
+    }
+
+    async fn committed(&self, places: &[Place]) -> Result<Vec<Option<i64>>, Error> {
+        Ok(places
+            .iter()
+            .map(|place| self.committed_at(self.name(*place), place.partition))
+            .collect())
+    }
+
+    async fn bounds(&self, places: &[Place], _stable: bool) -> Result<Vec<(i64, i64)>, Error> {
+        let state = self.state();
+        let end = |place: &Place| {
+            state.topics[self.name(*place)][place.partition as usize]
+                .last()
+                .map_or(0, Batch::next_offset)
+        };
+        Ok(places.iter().map(|place| (0, end(place))).collect())
+    }
+
+    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
+        let mut state = self.state();
+        // Batches of the next epoch may be on their way already, but not while a test holds all acknowledgements back.
+        assert!(
+            state.unacknowledged == 0 || self.shared.acks.available_permits() > 0,
+            "positions are committed before the outputs are acknowledged"
+        );
+        for Position { place, offset } in positions {
+            state.committed.insert(
+                (
+                    self.group.clone(),
+                    self.name(*place).to_owned(),
+                    place.partition,
+                ),
+                *offset,
+            );
+        }
+        state.commits += 1;
+        Ok(())
+    }
+
+    fn outbox(&self) -> OutboxConfig {
+        OutboxConfig {
+            partitions: 1,
+            compression: Compression::NONE,
+            batch_bytes_max: 1024,
+        }
+    }
+
+    fn worker(&self) -> Self {
+        self.clone()
+    }
+
+    async fn close(self) {}
+}
+
+impl Worker for Memory {
+    type Source = MemorySource;
+    type Sink = Self;
+
+    fn source(&self) -> Result<MemorySource, Error> {
+        Ok(MemorySource {
+            cluster: self.clone(),
+            positions: Vec::new(),
+        })
+    }
+
+    fn sink(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Sink for Memory {
+    async fn append(&mut self, place: Place, batch: BatchBuilder) -> Result<Ack, Error> {
+        Self::append(self, self.name(place), place.partition as usize, batch);
+        self.state().unacknowledged += 1;
+        let cluster = self.clone();
+        Ok(Box::pin(async move {
+            cluster
+                .shared
+                .acks
+                .acquire()
+                .await
+                .expect("never closed")
+                .forget();
+            cluster.state().unacknowledged -= 1;
+            Ok(())
+        }))
+    }
+
+    async fn relay(
+        &mut self,
+        _place: Place,
+        _batch: &Batch,
+        _position: i64,
+    ) -> Result<Option<Ack>, Error> {
+        Ok(None)
+    }
+
+    fn spare(&mut self) -> Option<BatchBuilder> {
+        None
+    }
+}
+
+/// Reads one batch of one partition at a time, the partitions in turn.
+pub(crate) struct MemorySource {
+    cluster: Memory,
+    positions: Vec<Position>,
+}
+
+/// One batch.
+pub(crate) struct MemoryArrival {
+    position: Position,
+    end: i64,
+    next: i64,
+    batch: Option<Held>,
+}
+
+pub(crate) struct Held(Batch);
+
+impl AsRef<Batch> for Held {
+    fn as_ref(&self) -> &Batch {
+        &self.0
+    }
+}
+
+impl Arrival for MemoryArrival {
+    type Held = Held;
+
+    fn place(&self) -> Place {
+        self.position.place
+    }
+
+    fn position(&self) -> i64 {
+        self.position.offset
+    }
+
+    fn topic(&self) -> &str {
+        ""
+    }
+
+    fn next_position(&self) -> i64 {
+        self.next
+    }
+
+    fn end(&self) -> i64 {
+        self.end
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Held>, Error> {
+        Ok(self.batch.take())
+    }
+}
+
+impl Source for MemorySource {
+    type Arrival = MemoryArrival;
+
+    fn assign(&mut self, positions: &[Position]) {
+        self.positions = positions.to_vec();
+    }
+
+    async fn next(&mut self) -> Result<MemoryArrival, Error> {
+        let shared = Arc::clone(&self.cluster.shared);
+        loop {
+            let arrived = shared.arrived.notified();
+            if let Some(arrival) = self.try_next() {
+                return Ok(arrival);
+            }
+            arrived.await;
+        }
+    }
+
+    fn high_watermark(&self, place: Place) -> Option<i64> {
+        let state = self.cluster.state();
+        let log = &state.topics[self.cluster.name(place)][place.partition as usize];
+        Some(log.last().map_or(0, Batch::next_offset))
+    }
+
+    fn try_next(&mut self) -> Option<MemoryArrival> {
+        let state = self.cluster.state();
+        for i in 0..self.positions.len() {
+            let position = self.positions[i];
+            let log =
+                &state.topics[self.cluster.name(position.place)][position.place.partition as usize];
+            let at = log.partition_point(|batch| batch.next_offset() <= position.offset);
+            if let Some(batch) = log.get(at) {
+                let (next, end) = (
+                    batch.next_offset(),
+                    log.last().map_or(0, Batch::next_offset),
+                );
+                self.positions[i].offset = next;
+                self.positions.rotate_left(1);
+                return Some(MemoryArrival {
+                    position,
+                    end,
+                    next,
+                    batch: Some(Held(batch.clone())),
+                });
+            }
+        }
+        None
+    }
+}
