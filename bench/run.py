@@ -4,9 +4,9 @@
     bench/run.py                                   everything of ours against the floor
     bench/run.py clients --peers all               the whole table of clients: consume, produce, first, latency, partitions
     bench/run.py consume produce --peers all       with the peers
-    bench/run.py wordcount --peers kafka-streams --rounds 5
+    bench/run.py engines --peers kafka-streams,flink --peer-scale 0.2 --rounds 3
 
-Suites: consume, produce, first, latency, partitions (together: clients), wordcount, passthrough. The arms take turns within each round; each run is one
+Suites: consume, produce, first, latency, partitions (together: clients), engines (workloads a to d, --workloads; see workloads.py). The arms take turns within each round; each run is one
 process, its CPU (user + system) and peak memory come from wait4, so that nothing it does is missed; each result is checked
 against what was generated. Prints Markdown tables of medians; every run goes to --out as one JSON line.
 
@@ -16,20 +16,21 @@ be built is left out, and said so; --bin names a folder of arms that were built 
 import argparse, glob, json, os, shutil, signal, socket, subprocess, sys, threading, time
 from statistics import median
 
+from workloads import FULL, Workloads, flink_command, streams_command
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 WORK = os.path.join(ROOT, "target", "bench")
 CLIENT_PEERS = ["franz-go", "krafka", "librdkafka", "confluent-kafka", "java"]
-ENGINE_PEERS = ["kafka-streams"]
+ENGINE_PEERS = ["kafka-streams", "flink"]
 CLIENT_SUITES = ["consume", "produce", "first", "latency", "partitions"]
-SUITES = CLIENT_SUITES + ["wordcount", "passthrough"]
+SUITES = CLIENT_SUITES + ["engines"]
 # The same records spread over so many partitions, in batches of 64 KiB.
 PARTITIONS = [1, 100, 1000]
 # name: topic, records, value bytes, codec, bytes of a batch before compression
 CONSUME = {"100 B": ("cl-w1", 10_000_000, 100, 0, 65536), "1 KiB": ("cl-w2", 2_000_000, 1024, 0, 65536),
            "100 B lz4": ("cl-w3", 10_000_000, 100, 3, 131072), "100 B zstd": ("cl-w4", 10_000_000, 100, 4, 131072)}
 PRODUCE = {"100 B": (5_000_000, 100), "1 KiB": (1_000_000, 1024)}
-LINES, WORDS, PAIRS = 2_000_000, 20_003_392, 10_000_000
 
 
 def say(text):
@@ -60,8 +61,8 @@ def jars():
 class Broker:
     """One KRaft node of our own, unless an address was given."""
 
-    def __init__(self, libs, address, pid):
-        self.process, self.address, self.pid = None, address, pid
+    def __init__(self, libs, address, pid, data=None):
+        self.process, self.address, self.pid, self.data = None, address, pid, data
         if address:
             return
         ports = []
@@ -71,8 +72,8 @@ class Broker:
             ports.append(s.getsockname()[1])
         for s in sockets:
             s.close()
-        self.home = os.path.join(WORK, f"broker-{os.getpid()}")
-        os.makedirs(self.home)
+        self.home = data or os.path.join(WORK, f"broker-{os.getpid()}")
+        os.makedirs(self.home, exist_ok=True)
         properties = os.path.join(self.home, "server.properties")
         with open(properties, "w") as f:
             f.write(f"""process.roles=broker,controller
@@ -95,7 +96,7 @@ log.segment.delete.delay.ms=1000
 """)
         java = ["java", "-Xms1g", "-Xmx1g", "-cp", f"{libs}/*"]
         log = open(os.path.join(self.home, "server.log"), "w")
-        run(java + ["kafka.tools.StorageTool", "format", "-t", "BenchBenchBenchBenchBQ", "-c", properties],
+        run(java + ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "BenchBenchBenchBenchBQ", "-c", properties],
             stdout=log, stderr=log)
         self.process = subprocess.Popen(java + ["kafka.Kafka", properties], stdout=log, stderr=log)
         self.address, self.pid = f"127.0.0.1:{ports[0]}", self.process.pid
@@ -116,14 +117,18 @@ log.segment.delete.delay.ms=1000
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        if self.process:
+        if self.process and self.data:
+            # Its folder will be used again.
+            self.process.terminate()
+            self.process.wait()
+        elif self.process:
             self.process.kill()
             self.process.wait()
             shutil.rmtree(self.home, ignore_errors=True)
 
 
-def build(arms, libs, ready):
-    """Builds the arms; returns name -> command. What cannot be built is left out."""
+def build(arms, libs, ready, programs, flink):
+    """Builds the arms; returns name -> command. What cannot be built is left out. `programs`: a folder of the engine's programs that were built before; `flink`: of Flink's jars."""
     bin_dir, classes = os.path.join(WORK, "bin"), os.path.join(WORK, "classes")
     os.makedirs(bin_dir, exist_ok=True)
     os.makedirs(classes, exist_ok=True)
@@ -144,20 +149,25 @@ def build(arms, libs, ready):
             elif arm == "java":
                 run(["javac", "-nowarn", "-d", classes, "-cp", f"{libs}/*", os.path.join(folder, "Arm.java")])
                 commands[arm] = ["java", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-cp", f"{classes}:{libs}/*", "Arm"]
+            elif arm == "engine" and programs:
+                commands[arm] = [programs]
             elif arm == "engine":
-                run(["cargo", "build", "--release", "-q", "-p", "examples", "--bins"], cwd=ROOT)
+                programs = [x for name in ("passthrough", "wordcount", "window_counts", "totals") for x in ("--bin", name)]
+                run(["cargo", "build", "--release", "-q", "-p", "examples", "-p", "bench-engine", *programs], cwd=ROOT)
                 commands[arm] = [os.path.join(ROOT, "target", "release")]
             elif arm == "kafka-streams":
-                commands[arm] = ["java", "-Xmx3g", "-XX:+UseG1GC", "-cp", f"{classes}:{libs}/*", "StreamsApp"]
-        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+                commands[arm] = streams_command(libs, classes)
+            elif arm == "flink":
+                commands[arm] = flink_command(flink or os.path.join(WORK, "flink"), libs, classes)
+        except (subprocess.CalledProcessError, OSError, IndexError) as error:
             say(f"LEFT OUT {arm}: {error}")
     return commands
 
 
-class Bench:
+class Bench(Workloads):
     def __init__(self, options, libs, broker, commands):
         self.options, self.libs, self.broker, self.commands = options, libs, broker, commands
-        self.rows, self.floor = [], commands["floor"][0]
+        self.rows, self.floor, self.work = [], commands.get("floor", [""])[0], WORK
         os.environ["BOOTSTRAP"] = broker.address
         self.tag = f"{os.getpid()}-{int(time.time()) % 100000}"
 
@@ -206,7 +216,7 @@ class Bench:
             run([self.floor, "delete", name], stdout=subprocess.DEVNULL)
 
     def clients(self):
-        return {arm: argv for arm, argv in self.commands.items() if arm not in ("engine", "kafka-streams")}
+        return {arm: argv for arm, argv in self.commands.items() if arm not in ("engine", "kafka-streams", "flink")}
 
     def consume(self):
         for load, (topic, n, size, codec, batch) in CONSUME.items():
@@ -289,67 +299,9 @@ class Bench:
                           lambda answer, _: "" if "p99_ms" in answer else str(answer))
                 self.delete(topic)
 
-    def tool(self, *arguments):
-        classes = os.path.join(WORK, "classes")
-        return subprocess.run(["java", "-Xmx2g", "-cp", f"{classes}:{self.libs}/*", *arguments], capture_output=True, text=True)
-
-    def engine_inputs(self, what, n):
-        classes = os.path.join(WORK, "classes")
-        names = ["Inputs", "Gen", "Progress", "Sensor", "StreamsApp", "Tool"]
-        run(["javac", "-nowarn", "-d", classes, "-cp", f"{self.libs}/*"] + [os.path.join(HERE, "engines", "java", f"{x}.java") for x in names])
-        topic = f"en-in-{what}-{self.tag}"
-        made = self.tool("Gen", self.broker.address, what, str(n), topic)
-        if made.returncode:
-            sys.exit(made.stdout + made.stderr)
-        return topic
-
-    def engine_arm(self, suite, load, arm, what, argv_of, n, round):
-        app = f"en-{suite}-{self.tag}-{round}-{arm.replace(' ', '-')}"
-        out = self.topic(app + "-out")
-        state = os.path.join(WORK, "state", app)
-        os.makedirs(state)
-        def check(_answer, _lines):
-            checked = self.tool("Tool", self.broker.address, "check", what, out, str(n))
-            text = (checked.stdout + checked.stderr).strip()
-            return "" if text.startswith("OK") or " OK" in text else text[-300:]
-        self.once(suite, load, arm, argv_of(app, out, state), n, check)
-        self.tool("Tool", self.broker.address, "delete", app)
-        shutil.rmtree(state, ignore_errors=True)
-
-    def ours(self, program, source, extra=()):
-        return lambda app, out, state: [os.path.join(self.commands["engine"][0], program), "--bootstrap-servers", self.broker.address,
-            "--input", source, "--output", out, "--group-id", app, "--state-dir", state, "--until-end", "--stats",
-            "--threads", str(self.options.threads), *extra]
-
-    def streams(self, what, source, options):
-        return lambda app, out, state: [*self.commands["kafka-streams"], self.broker.address, what, source, out, app, state, *options]
-
-    def wordcount(self):
-        n = self.count(LINES)
-        source = self.engine_inputs("b", n)
-        load = f"word count, {n:,} lines"
-        for round in range(self.options.rounds):
-            self.engine_arm("wordcount", load, "floor loop", "b", lambda app, out, state: [self.floor, "wordcount", source, out], n, round)
-            self.engine_arm("wordcount", load, "engine", "b", self.ours("wordcount", source), n, round)
-            if "kafka-streams" in self.commands and n == LINES:
-                options = ["eos=0", "store=mem", f"last={WORDS}", f"inputs={n}"]
-                self.engine_arm("wordcount", load, "kafka-streams", "b", self.streams("b", source, options), n, round)
-        self.tool("Tool", self.broker.address, "delete", source)
-
-    def passthrough(self):
-        n = self.count(PAIRS)
-        source = self.engine_inputs("a", n)
-        load = f"pass-through, {n:,} records"
-        for round in range(self.options.rounds):
-            self.engine_arm("passthrough", load, "engine relay", "a", self.ours("passthrough", source), n, round)
-            self.engine_arm("passthrough", load, "engine by key", "a", self.ours("passthrough", source, ["--by-key"]), n, round)
-            if "kafka-streams" in self.commands:
-                options = ["eos=0", f"last={n}", f"inputs={n}"]
-                self.engine_arm("passthrough", load, "kafka-streams", "a", self.streams("a", source, options), n, round)
-        self.tool("Tool", self.broker.address, "delete", source)
-
     def tables(self):
-        for suite, load in dict.fromkeys((row["suite"], row["load"]) for row in self.rows):
+        self.engine_tables()
+        for suite, load in dict.fromkeys((row["suite"], row["load"]) for row in self.rows if row["suite"] != "engines"):
             rows = [row for row in self.rows if (row["suite"], row["load"]) == (suite, load)]
             print(f"\n### {suite}: {load}\n")
             heads = {"first": "ms, start to first record | best | CPU ms | peak MB", "latency": "p50 ms | p99 ms | CPU s | peak MB"}
@@ -376,10 +328,17 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suites", nargs="*", default=["consume", "produce", "first", "wordcount", "passthrough"], metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument("suites", nargs="*", default=["consume", "produce", "first", "engines"], metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("--peers", default="", help=f"all, or some of {','.join(CLIENT_PEERS + ENGINE_PEERS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the records")
+    parser.add_argument("--peer-scale", type=float, help="the same for other engines, which take longer; default: as ours")
+    parser.add_argument("--workloads", default="abcd", help="engines: which of a, b, c, d")
+    parser.add_argument("--arm", help="engines: only arms whose name contains this")
+    parser.add_argument("--commit", type=int, help="engines: our commit.interval.ms, 100 unless given")
+    parser.add_argument("--data", help="a folder for the broker that stays, so that inputs are made once")
+    parser.add_argument("--programs", help="a folder of our programs that were built before")
+    parser.add_argument("--flink", help="a folder of Flink's jars, filled if it is empty")
     parser.add_argument("--load", help=f"one load only: {', '.join(CONSUME)}")
     parser.add_argument("--threads", type=int, default=2, help="worker threads of the engine")
     parser.add_argument("--bootstrap-servers", help="a broker that runs already")
@@ -388,6 +347,9 @@ def main():
     parser.add_argument("--bin", help="a folder of peers' arms that were built before: arm-krafka, arm-librdkafka, arm-confluent-kafka, franz")
     parser.add_argument("--out", default=os.path.join(WORK, "results.jsonl"))
     options = parser.parse_args()
+    options.peer_scale = options.peer_scale or options.scale
+    if set(options.workloads) - set(FULL):
+        parser.error("workloads are a, b, c, d")
     options.suites = [suite for name in options.suites for suite in (CLIENT_SUITES if name == "clients" else [name])]
     if unknown := set(options.suites) - set(SUITES):
         parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
@@ -397,13 +359,17 @@ def main():
     os.makedirs(WORK, exist_ok=True)
     libs = jars()
     client_suites = set(CLIENT_SUITES) & set(options.suites)
-    engine_suites = {"wordcount", "passthrough"} & set(options.suites)
-    arms = ["floor"]
+    engine_suites = {"engines"} & set(options.suites)
+    arms = ["floor"] if client_suites or "b" in options.workloads else []
     arms += ["kafka-proto"] + [p for p in peers if p in CLIENT_PEERS] if client_suites else []
     arms += ["engine"] + [p for p in peers if p in ENGINE_PEERS] if engine_suites else []
+    if engine_suites:
+        # Its classes make and check the data too.
+        os.makedirs(os.path.join(WORK, "classes"), exist_ok=True)
+        streams_command(libs, os.path.join(WORK, "classes"))
     say("building " + ", ".join(arms))
-    commands = build(arms, libs, options.bin)
-    broker = Broker(libs, options.bootstrap_servers, options.broker_pid)
+    commands = build(arms, libs, options.bin, options.programs, options.flink)
+    broker = Broker(libs, options.bootstrap_servers, options.broker_pid, options.data)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         bench = Bench(options, libs, broker, commands)

@@ -218,6 +218,11 @@ pub enum SinkError {
         /// How many the topic has.
         partitions: i32,
     },
+    /// Serde refuses to write the row as JSON.
+    #[error(
+        "serde cannot write the row as JSON: are the keys of all its maps text, and does its own `Serialize` not fail?"
+    )]
+    NoJson,
     /// The batch cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),

@@ -1,6 +1,7 @@
 //! Formats of what lies in users' topics: text, integers, CSV, JSON. Not the engine's own row format (that is `batch::row`).
 
 pub mod csv;
+pub mod json;
 mod payload;
 pub mod text;
 

@@ -24,6 +24,15 @@ use crate::batch::{
 pub trait Payload {
     /// The bytes, `None` for null. `scratch` is empty; what must be made anew is written there.
     fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]>;
+
+    /// As [`Payload::payload`], for values that may have no bytes at all.
+    ///
+    /// # Errors
+    /// When the value cannot be written: the sink then fails, for null would mean something else.
+    #[inline]
+    fn try_payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+        Ok(self.payload(scratch))
+    }
 }
 
 macro_rules! as_they_are {
@@ -77,17 +86,43 @@ impl<T: Payload> Payload for Option<T> {
     fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
         self.as_ref().and_then(|value| value.payload(scratch))
     }
+    #[inline]
+    fn try_payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+        match self {
+            Some(value) => value.try_payload(scratch),
+            None => Ok(None),
+        }
+    }
 }
 
-/// Written as JSON.
+/// Written as JSON, by serde, once, into the buffer that the sink copies from into its batch.
+///
+/// What serde refuses (a map whose keys are no text, a `Serialize` that fails) ends the job: null would be a tombstone.
+///
+/// ```
+/// use engine::{formats::Json, testing::Driver};
+///
+/// #[derive(serde::Serialize)]
+/// struct Alarm<'a> { sensor: &'a str, degrees: f64 }
+///
+/// let mut driver = Driver::new(|s| {
+///     s.source("in").json_fields::<(&str, f64)>(["s", "t"])
+///         .map(|(sensor, degrees)| (sensor, Json(Alarm { sensor, degrees })))
+///         .sink("alarms");
+/// });
+/// driver.feed("in", [r#"{"s":"attic","t":41}"#]);
+/// assert_eq!(driver.read("alarms")[0].value_str(), Some(r#"{"sensor":"attic","degrees":41.0}"#));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
 impl<T: serde::Serialize> Payload for Json<T> {
-    /// A value that serde refuses (a map with keys that are no text) is written as null.
     fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
         serde_json::to_writer(&mut *scratch, &self.0).ok()?;
         Some(scratch)
+    }
+    fn try_payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+        self.payload(scratch).map(Some).ok_or(SinkError::NoJson)
     }
 }
 
@@ -123,8 +158,8 @@ impl<K: Payload, V: Payload> ToRecord for (K, V) {
         outbox.append(
             Target::Key,
             timestamp,
-            self.0.payload(key),
-            self.1.payload(value),
+            self.0.try_payload(key)?,
+            self.1.try_payload(value)?,
         )
     }
 }
