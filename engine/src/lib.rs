@@ -85,6 +85,7 @@ impl plan::App {
                 client: config.client.clone(),
                 state_dir: config.state_dir.clone(),
                 replication_factor: config.replication_factor,
+                until_end: config.until_end,
             };
             Some(connectors::kafka::Kafka::connect(settings).await?)
         } else {

@@ -5,10 +5,15 @@ use kafka_proto::records::{Batch, Headers, RecordError, RecordIter};
 /// A record as it lies in the batch, without its partition.
 pub(crate) type RawRecord<'b> = kafka_proto::records::Record<'b>;
 
+/// Topics that one source reads have fewer partitions than 2 to the power of this: those of the second one are numbered on from there.
+pub(crate) const PARTITION_BITS: u32 = 20;
+
 /// One fetched batch of one partition, its records uncompressed.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'b> {
-    partition: i32,
+    /// The partition, and above [`PARTITION_BITS`] which of its source's topics it is in.
+    part: i32,
+    topic: Option<&'b str>,
     batch: &'b Batch,
     body: &'b [u8],
     position: i64,
@@ -20,17 +25,37 @@ impl<'b> Frame<'b> {
     #[must_use]
     pub fn new(partition: i32, batch: &'b Batch, body: &'b [u8], position: i64) -> Self {
         Self {
-            partition,
+            part: partition,
+            topic: None,
             batch,
             body,
             position,
         }
     }
 
+    /// The same, of this topic; without it the topic is the source's.
+    #[must_use]
+    pub fn of_topic(self, topic: &'b str) -> Self {
+        Self {
+            topic: Some(topic),
+            ..self
+        }
+    }
+
+    /// The topic it was fetched from, if somebody has said so.
+    pub(crate) fn topic(&self) -> Option<&'b str> {
+        self.topic
+    }
+
+    /// The partition among all that its source reads.
+    pub(crate) fn part(&self) -> i32 {
+        self.part
+    }
+
     /// Partition the batch was fetched from.
     #[must_use]
     pub fn partition(&self) -> i32 {
-        self.partition
+        self.part & ((1 << PARTITION_BITS) - 1)
     }
 
     /// The batch itself, for those who relay it.
@@ -55,14 +80,11 @@ impl<'b> Frame<'b> {
     /// # Errors
     /// Each item is an error when the bytes are no record; nothing follows then.
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'b>, RecordError>> + use<'b> {
-        let Self {
-            position,
-            partition,
-            ..
-        } = *self;
+        let (position, partition) = (self.position, self.partition());
+        let topic = self.topic.unwrap_or_default();
         self.walk()
             .filter(move |r| !matches!(r, Ok(r) if r.offset < position))
-            .map(move |r| r.map(|r| Record::of(r, partition)))
+            .map(move |r| r.map(|r| Record::of(r, topic, partition)))
     }
 }
 
@@ -75,6 +97,8 @@ pub struct Record<'b> {
     pub value: Option<&'b [u8]>,
     /// The headers, in their order, duplicates included.
     pub headers: Headers<'b>,
+    /// The topic it was read from; what a source of another kind is called.
+    pub topic: &'b str,
     /// Offset in the partition it was read from.
     pub offset: i64,
     /// Milliseconds since 1970; -1 when the record has none.
@@ -85,11 +109,12 @@ pub struct Record<'b> {
 
 impl<'b> Record<'b> {
     #[inline]
-    pub(crate) fn of(record: RawRecord<'b>, partition: i32) -> Self {
+    pub(crate) fn of(record: RawRecord<'b>, topic: &'b str, partition: i32) -> Self {
         Self {
             key: record.key,
             value: record.value,
             headers: record.headers,
+            topic,
             offset: record.offset,
             timestamp: record.timestamp,
             partition: Some(partition),

@@ -316,6 +316,10 @@ impl fmt::Debug for Origin {
 
 impl Origin {
     pub(crate) fn topics(&self) -> Option<&Topics> {
+        self.shared_topics().map(|topics| &**topics)
+    }
+
+    pub(crate) fn shared_topics(&self) -> Option<&Arc<Topics>> {
         match &self.0 {
             OriginKind::Topics(topics) => Some(topics),
             OriginKind::Own(_) => None,

@@ -100,6 +100,14 @@ impl Topics {
         }
     }
 
+    /// The names that were told; none of a pattern.
+    pub(crate) fn list_of(&self) -> &[String] {
+        match &self.names {
+            Names::List(names) => names,
+            Names::Pattern(_) => &[],
+        }
+    }
+
     /// The only topic, if it is read as a whole: its batches can be relayed as they are.
     pub(crate) fn single(&self) -> Option<&str> {
         match &self.names {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Error;
+use crate::batch::frame::PARTITION_BITS;
 use crate::batch::{Batch, BatchBuilder, OutboxConfig, sink::Destination, source::Origin};
 
 /// A partition of one of the run's topics. Topics are counted in the order in which they were opened.
@@ -12,8 +13,32 @@ use crate::batch::{Batch, BatchBuilder, OutboxConfig, sink::Destination, source:
 pub struct Place {
     /// Index of the topic.
     pub topic: usize,
-    /// Number of the partition.
+    /// Number of the partition; of an input that is several topics see [`Place::of`].
     pub partition: i32,
+}
+
+impl Place {
+    /// A partition of the `nth` topic of an input that is several topics.
+    #[must_use]
+    pub fn of(topic: usize, nth: usize, partition: i32) -> Self {
+        let nth = i32::try_from(nth).unwrap_or(i32::MAX >> PARTITION_BITS);
+        Self {
+            topic,
+            partition: (nth << PARTITION_BITS) | partition,
+        }
+    }
+
+    /// Which of the input's topics it is in.
+    #[must_use]
+    pub fn nth(self) -> usize {
+        usize::try_from(self.partition >> PARTITION_BITS).unwrap_or(0)
+    }
+
+    /// The partition's number in its topic.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.partition & ((1 << PARTITION_BITS) - 1)
+    }
 }
 
 /// A place and the offset of the next record wanted there.
@@ -84,6 +109,13 @@ pub type Ack = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Appends record batches. Each worker has one; what they share (connections, buffer budget, sequences) is behind it.
 pub trait Sink {
+    /// Opens a topic that only a record has named: created if missing, where the cluster allows it. Returns the index that it has for
+    /// [`Self::append`], and its number of partitions.
+    ///
+    /// # Errors
+    /// When there is no such topic and it may not be created.
+    fn open(&mut self, topic: &str) -> impl Future<Output = Result<(usize, i32), Error>>;
+
     /// Hands a filled batch over, in order; waits while the buffer is full. The acknowledgement comes later.
     ///
     /// # Errors

@@ -5,26 +5,25 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kafka_proto::client::cluster::OffsetSpec;
+use kafka_proto::client::cluster::{Metadata, OffsetSpec as Ask};
 use kafka_proto::client::consumer::FetchBudget;
 use kafka_proto::client::group::{
     Assignor, GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit, RangeAssignor,
     Revocation, TopicPartition,
 };
-use kafka_proto::client::{self, Cluster, IsolationLevel, OffsetReset, Producer, Purpose};
+use kafka_proto::client::{self, Cluster, IsolationLevel, Producer};
+use tokio::sync::watch;
 
 use super::kafka_group::OneOwner;
+use super::kafka_places::{Input, Places, read_twice};
 use super::kafka_sink::KafkaSink;
 use super::kafka_source::{KafkaSource, KafkaWorker};
-use super::kafka_topics;
+use super::kafka_topics::{self, Created};
 use super::mixed::DEFAULT_STATE_DIR;
 use crate::Error;
-use crate::batch::{Compression, OutboxConfig};
+use crate::batch::{Compression, OutboxConfig, Topics};
 use crate::checkpoint::home::Home;
 use crate::checkpoint::log::{Change, Log, Need, Place, Position, Share};
-
-/// Names of the run's topics by their index.
-pub(super) type Topics = Arc<[Arc<str>]>;
 
 /// What is sent at the end has this long to be acknowledged; committed outputs are already.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,28 +36,50 @@ pub(crate) struct Settings {
     pub(crate) client: BTreeMap<String, String>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) replication_factor: i16,
+    pub(crate) until_end: bool,
 }
 
 /// One process's connection to Kafka.
 pub(crate) struct Kafka {
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     producer: Producer,
     budget: FetchBudget,
-    application_id: String,
+    pub(super) application_id: String,
     replication_factor: i16,
+    /// The run ends at what is there at its start: topics made later are not read.
+    until_end: bool,
     /// `allow.auto.create.topics`, for the topics of the run alone.
     auto_create: bool,
     /// Topics that are shared by the group.
     input: Mutex<Vec<usize>>,
     /// Their partitions when the run began.
-    places: Vec<Place>,
-    topics: Topics,
+    pub(super) places: Vec<Place>,
+    /// What is read of Kafka.
+    pub(super) inputs: Vec<Input>,
+    needs: Vec<(String, Need)>,
+    /// The greatest number of partitions of an input.
+    widest: i32,
+    topics: Mutex<Arc<Places>>,
+    looking: Mutex<Option<Looking>>,
     home: Mutex<Option<Home>>,
     owner: OneOwner,
     membership: tokio::sync::Mutex<Option<Membership>>,
     /// The group's offsets, as the member commits them.
     offsets: Mutex<Option<GroupOffsets>>,
     revocation: Mutex<Option<Revocation>>,
+}
+
+/// Looks for topics while this lives.
+struct Looking {
+    /// What every topic was when it last looked.
+    looked: watch::Receiver<Arc<Metadata>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// An error of the client with what was being done.
@@ -102,7 +123,12 @@ impl Kafka {
             auto_create,
             input: Mutex::default(),
             places: Vec::new(),
-            topics: Arc::new([]),
+            inputs: Vec::new(),
+            needs: Vec::new(),
+            widest: 1,
+            topics: Mutex::default(),
+            looking: Mutex::new(None),
+            until_end: settings.until_end,
             home: Mutex::new(home),
             owner: OneOwner::new(),
             membership: tokio::sync::Mutex::new(None),
@@ -112,8 +138,30 @@ impl Kafka {
         })
     }
 
-    fn partition(&self, place: &Place) -> TopicPartition {
-        TopicPartition::new(&*self.topics[place.topic], place.partition)
+    pub(super) fn topics(&self) -> Arc<Places> {
+        Arc::clone(&lock(&self.topics))
+    }
+
+    pub(super) fn partition(&self, place: &Place) -> TopicPartition {
+        let topics = self.topics();
+        let name = topics.name(*place).map_or("", |name| name);
+        TopicPartition::new(name, place.number())
+    }
+
+    /// Every topic that there is, where a pattern has to know.
+    async fn all_topics(&self, needs: &[(String, Need)]) -> Result<Option<Arc<Metadata>>, Error> {
+        let has_pattern = |(_, need): &(String, Need)| match need {
+            Need::Input(origin) => origin
+                .topics()
+                .is_some_and(|topics| topics.list_of().is_empty()),
+            _ => false,
+        };
+        if !needs.iter().any(has_pattern) {
+            return Ok(None);
+        }
+        let all = self.cluster.refresh_all().await;
+        all.map(Some)
+            .map_err(|e| failed("looking for topics that match", e))
     }
 
     fn offsets(&self) -> Result<GroupOffsets, Error> {
@@ -122,47 +170,23 @@ impl Kafka {
             .ok_or_else(|| Error::Fenced("this process is no member of its group".into()))
     }
 
-    async fn list(
-        &self,
-        places: &[Place],
-        spec: OffsetSpec,
-        isolation: IsolationLevel,
-    ) -> Result<Vec<i64>, Error> {
-        let questions: Vec<(&str, i32, OffsetSpec)> = places
-            .iter()
-            .map(|p| (&*self.topics[p.topic], p.partition, spec))
-            .collect();
-        let answers = self
-            .cluster
-            .list_offsets(&questions, isolation, Purpose::Metadata)
-            .await;
-        let answers = answers.map_err(|e| failed("asking where topics begin and end", e))?;
-        let offset = |(place, answer): (&Place, client::Result<client::cluster::ListedOffset>)| {
-            let doing = || {
-                format!(
-                    "asking where {}-{} begins and ends",
-                    self.topics[place.topic], place.partition
-                )
-            };
-            let offset = answer.map_err(|e| failed(doing(), e))?.offset;
-            // A negative answer is not an offset.
-            offset
-                .filter(|offset| *offset >= 0)
-                .ok_or_else(|| Error::Cluster {
-                    doing: doing(),
-                    source: "the broker did not say".into(),
-                    retriable: true,
-                })
-        };
-        places.iter().zip(answers).map(offset).collect()
-    }
-
     /// Nothing is assigned: because others have it, or because there is nothing any more?
     async fn check_input_exists(&self) -> Result<(), Error> {
-        let names: Vec<&str> = lock(&self.input)
-            .iter()
-            .map(|&topic| &*self.topics[topic])
+        let topics = self.topics();
+        let inputs = lock(&self.input).clone();
+        // What a pattern matches comes and goes.
+        let is_named = |index: &&usize| {
+            let found = self.inputs.iter().find(|input| input.index == **index);
+            found.is_none_or(|input| input.pattern.is_none())
+        };
+        let named = inputs.iter().filter(is_named);
+        let names: Vec<&str> = named
+            .flat_map(|index| topics.of(*index))
+            .map(|name| &**name)
             .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
         let metadata = self
             .cluster
             .refresh(&names)
@@ -176,15 +200,77 @@ impl Kafka {
         }
     }
 
+    /// Names of the topics that the group shares.
+    fn shared_names(&self) -> Vec<String> {
+        let topics = self.topics();
+        let input = lock(&self.input);
+        let of = |index: &usize| topics.of(*index).to_vec();
+        input
+            .iter()
+            .flat_map(of)
+            .map(|name| name.to_string())
+            .collect()
+    }
+
+    /// Takes in topics that patterns match and that were not known; true when there are any.
+    fn take_in(&self, metadata: &Metadata) -> Result<bool, Error> {
+        let mut topics = (*self.topics()).clone();
+        let mut has_new = false;
+        for input in &self.inputs {
+            let all = metadata
+                .topics()
+                .map(|topic| (&*topic.name, topic.is_internal));
+            for name in input.matching(all, &self.needs)? {
+                if topics
+                    .add(input.index, name)
+                    .map_err(|_| read_twice(name))?
+                {
+                    tracing::info!(topic = name, pattern = input.topics.title, "found a topic");
+                    self.cluster.want_topic(name);
+                    has_new = true;
+                }
+            }
+        }
+        *lock(&self.topics) = Arc::new(topics);
+        Ok(has_new)
+    }
+
+    /// Looks for topics that match, again and again, in a task of its own: what waits for it may stop waiting at any time.
+    fn look_for_topics(&self) -> Option<Looking> {
+        let looks = |input: &&Input| input.pattern.is_some() && input.topics.until.is_none();
+        if self.until_end || self.inputs.iter().find(looks).is_none() {
+            return None;
+        }
+        let cluster = self.cluster.clone();
+        let age = Duration::from_millis(cluster.config().metadata_max_age_ms);
+        let (found, looked) = watch::channel(cluster.metadata());
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(age).await;
+                match cluster.refresh_all().await {
+                    Ok(metadata) => {
+                        if found.send(metadata).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot look for topics that match; trying again");
+                    }
+                }
+            }
+        });
+        Some(Looking { looked, task })
+    }
+
     fn share(&self, partitions: &[TopicPartition]) -> Share {
-        let place = |p: &TopicPartition| {
-            let topic = self.topics.iter().position(|name| **name == *p.topic)?;
-            Some(Place {
-                topic,
-                partition: p.partition,
-            })
+        let topics = self.topics();
+        let place = |p: &TopicPartition| topics.place(&p.topic, p.partition);
+        let is_read = |place: &Place| {
+            let input = self.inputs.iter().find(|input| input.index == place.topic);
+            input.is_none_or(|input| input.reads(place.number()))
         };
-        let places: Vec<Place> = partitions.iter().filter_map(place).collect();
+        let places = partitions.iter().filter_map(place).filter(is_read);
+        let places: Vec<Place> = places.collect();
         if places.is_empty() {
             Share::Standby
         } else {
@@ -199,36 +285,71 @@ impl Log for Kafka {
     type Worker = KafkaWorker;
 
     async fn open(&mut self, topics: &[(String, Need)]) -> Result<Vec<i32>, Error> {
-        self.topics = kafka_topics::names(topics);
-        let is_ours = |need: &Need| match need {
-            Need::Input(origin) => origin.own().is_none(),
-            Need::Output(to) => to.own().is_none(),
-            Need::Changelog { .. } => true,
-        };
-        let ours: Vec<usize> = (0..topics.len())
-            .filter(|i| is_ours(&topics[*i].1))
-            .collect();
-        let asked: Vec<(String, Need)> = ours.iter().map(|i| topics[*i].clone()).collect();
-        let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
-        let found = kafka_topics::open(
-            &self.cluster,
-            &asked,
-            self.replication_factor,
-            self.auto_create,
-        )
-        .await?;
-        let mut counts = vec![0; topics.len()];
-        for (topic, count) in ours.into_iter().zip(found) {
-            counts[topic] = count;
-            if matches!(topics[topic].1, Need::Input(_)) {
-                self.places
-                    .extend((0..count).map(|partition| Place { topic, partition }));
+        self.needs = topics.to_vec();
+        let mut places = Places::new(topics.len());
+        let mut asked: Vec<(String, Need)> = Vec::new();
+        let all = self.all_topics(topics).await?;
+        for (index, (name, need)) in topics.iter().enumerate() {
+            let names: Vec<&str> = match need {
+                Need::Input(origin) => match Input::new(index, origin)? {
+                    None => continue,
+                    Some(input) => {
+                        let all = all.iter().flat_map(|all| all.topics());
+                        let all = all.map(|topic| (&*topic.name, topic.is_internal));
+                        let mut names = input.matching(all, topics)?;
+                        let list = origin.topics().map_or(&[][..], Topics::list_of);
+                        names.extend(list.iter().map(String::as_str));
+                        if names.is_empty() {
+                            tracing::warn!(
+                                pattern = name,
+                                "no topic matches yet; looking again every metadata.max.age.ms"
+                            );
+                        }
+                        self.inputs.push(input);
+                        names
+                    }
+                },
+                Need::Output(to) if to.own().is_some() => continue,
+                Need::Output(_) | Need::Changelog { .. } => vec![name],
+            };
+            for name in names {
+                if places.add(index, name).map_err(|_| read_twice(name))? {
+                    asked.push((name.to_owned(), need.clone()));
+                }
             }
         }
+        let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
+        let created = Created {
+            replication_factor: self.replication_factor,
+            auto_create: self.auto_create,
+            partitions: 1,
+        };
+        let found = kafka_topics::open(&self.cluster, &asked, created).await?;
         self.cluster
             .refresh(&names)
             .await
             .map_err(|e| failed("looking up the topics", e))?;
+        let mut counts = vec![0; topics.len()];
+        for (name, count) in names.into_iter().zip(found) {
+            let Some(first) = places.place(name, 0) else {
+                continue;
+            };
+            counts[first.topic] = count.max(counts[first.topic]);
+            if let Some(input) = self.inputs.iter().find(|input| input.index == first.topic) {
+                let missing = input.topics.partitions.iter().flatten();
+                if let Some(missing) = missing.copied().find(|p| !(0..count).contains(p)) {
+                    return Err(Error::Settings(format!(
+                        "topic {name} has {count} partitions, counted from 0: there is no partition {missing} to read"
+                    )));
+                }
+                let read = (0..count).filter(|partition| input.reads(*partition));
+                self.widest = self.widest.max(count);
+                self.places
+                    .extend(read.filter_map(|partition| places.place(name, partition)));
+            }
+        }
+        *lock(&self.topics) = Arc::new(places);
+        self.check_specs()?;
         Ok(counts)
     }
 
@@ -237,11 +358,7 @@ impl Log for Kafka {
     }
 
     async fn ends(&self, places: &[Place], until_end: bool) -> Result<Vec<Option<i64>>, Error> {
-        if !until_end {
-            return Ok(vec![None; places.len()]);
-        }
-        let bounds = self.bounds(places, true).await?;
-        Ok(bounds.into_iter().map(|(_, end)| Some(end)).collect())
+        self.end_positions(places, until_end).await
     }
 
     async fn join(&self, input: &[usize], whole: bool) -> Result<(), Error> {
@@ -251,16 +368,14 @@ impl Log for Kafka {
             Arc::new(RangeAssignor)
         };
         let mut options = GroupOptions::new(&self.application_id, &[]);
-        options.topics = input
-            .iter()
-            .map(|&topic| self.topics[topic].to_string())
-            .collect();
+        *lock(&self.input) = input.to_vec();
+        options.topics = self.shared_names();
         options.assignors = vec![assignor];
         options.member_id = lock(&self.home)
             .as_ref()
             .and_then(Home::member_id)
             .map(str::to_owned);
-        *lock(&self.input) = input.to_vec();
+        *lock(&self.looking) = self.look_for_topics();
         let membership =
             Membership::join(&self.cluster, options).map_err(|e| failed("joining the group", e))?;
         *lock(&self.offsets) = Some(membership.offsets().clone());
@@ -274,11 +389,35 @@ impl Log for Kafka {
             return std::future::pending().await;
         };
         let doing = || format!("being a member of group {}", self.application_id);
-        match membership
-            .next_event()
-            .await
-            .map_err(|e| failed(doing(), e))?
-        {
+        let event = loop {
+            let looked = lock(&self.looking).as_ref().map(|l| l.looked.clone());
+            let look = async {
+                if let Some(mut looked) = looked
+                    && looked.changed().await.is_ok()
+                {
+                    return;
+                }
+                // Nobody looks, or who did is gone.
+                std::future::pending().await
+            };
+            tokio::select! {
+                biased;
+                event = membership.next_event() => break event.map_err(|e| failed(doing(), e))?,
+                () = look => {
+                    let found = lock(&self.looking)
+                        .as_mut()
+                        .map(|l| Arc::clone(&l.looked.borrow_and_update()));
+                    if let Some(metadata) = found
+                        && self.take_in(&metadata)?
+                    {
+                        let names = self.shared_names();
+                        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                        membership.subscribe(&names);
+                    }
+                }
+            }
+        };
+        match event {
             GroupEvent::Assigned(assignment) => {
                 if let Some(home) = lock(&self.home).as_mut() {
                     home.remember(&assignment.member_id)?;
@@ -308,38 +447,7 @@ impl Log for Kafka {
     }
 
     async fn positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
-        let mut committed = self.committed(places).await?;
-        let fresh: Vec<usize> = (0..places.len())
-            .filter(|at| committed[*at].is_none())
-            .collect();
-        if !fresh.is_empty() {
-            let spec = match self.cluster.config().auto_offset_reset {
-                OffsetReset::Earliest => OffsetSpec::Earliest,
-                OffsetReset::Latest => OffsetSpec::Latest,
-                _ => {
-                    let place = self.partition(&places[fresh[0]]);
-                    return Err(Error::Settings(format!(
-                        "group {} has no committed position for {place}, and auto.offset.reset does not say earliest or latest",
-                        self.application_id
-                    )));
-                }
-            };
-            let asked: Vec<Place> = fresh.iter().map(|at| places[*at]).collect();
-            let offsets = self
-                .list(&asked, spec, IsolationLevel::ReadUncommitted)
-                .await?;
-            for (at, offset) in fresh.into_iter().zip(offsets) {
-                committed[at] = Some(offset);
-            }
-        }
-        Ok(places
-            .iter()
-            .zip(committed)
-            .map(|(&place, offset)| Position {
-                place,
-                offset: offset.unwrap_or(0),
-            })
-            .collect())
+        self.start_positions(places).await
     }
 
     async fn committed(&self, places: &[Place]) -> Result<Vec<Option<i64>>, Error> {
@@ -366,21 +474,19 @@ impl Log for Kafka {
             IsolationLevel::ReadUncommitted
         };
         let (starts, ends) = tokio::try_join!(
-            self.list(
-                places,
-                OffsetSpec::Earliest,
-                IsolationLevel::ReadUncommitted
-            ),
-            self.list(places, OffsetSpec::Latest, isolation)
+            self.list(places, Ask::Earliest, IsolationLevel::ReadUncommitted),
+            self.list(places, Ask::Latest, isolation)
         )?;
         Ok(starts.into_iter().zip(ends).collect())
     }
 
     async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
-        let offsets: Vec<OffsetToCommit> = positions
-            .iter()
-            .map(|p| OffsetToCommit::new(&*self.topics[p.place.topic], p.place.partition, p.offset))
-            .collect();
+        let topics = self.topics();
+        let offset = |p: &Position| {
+            let name = topics.name(p.place)?;
+            Some(OffsetToCommit::new(&**name, p.place.number(), p.offset))
+        };
+        let offsets: Vec<OffsetToCommit> = positions.iter().filter_map(offset).collect();
         use kafka_proto::messages::ErrorCode as E;
         match self.offsets()?.commit(&offsets).await {
             Ok(()) => Ok(()),
@@ -413,8 +519,13 @@ impl Log for Kafka {
         KafkaWorker {
             cluster: self.cluster.clone(),
             producer: self.producer.clone(),
+            created: Created {
+                replication_factor: self.replication_factor,
+                auto_create: self.auto_create,
+                partitions: self.widest,
+            },
             budget: self.budget.clone(),
-            topics: Arc::clone(&self.topics),
+            topics: self.topics(),
             batch_bytes_max: self.cluster.config().batch_size,
         }
     }

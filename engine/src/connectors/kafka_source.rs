@@ -8,7 +8,8 @@ use kafka_proto::client::consumer::{
     FetchBudget, FetchedBatch, FetchedBatches, FetchedPartition, Fetcher, Start,
 };
 
-use super::kafka::{Topics, failed};
+use super::kafka::failed;
+use super::kafka_places::Places;
 use crate::Error;
 use crate::batch::Batch;
 use crate::checkpoint::log::{Arrival, Place, Position, Source, Worker};
@@ -19,7 +20,7 @@ const POLL: Duration = Duration::from_secs(3600);
 /// One worker's reader.
 pub(crate) struct KafkaSource {
     fetcher: Fetcher,
-    topics: Topics,
+    topics: Arc<Places>,
     /// What the last poll brought and is not taken yet.
     ready: std::vec::IntoIter<FetchedPartition>,
     assigned: Vec<Place>,
@@ -29,7 +30,7 @@ impl KafkaSource {
     pub(super) fn new(
         cluster: &kafka_proto::client::Cluster,
         budget: &FetchBudget,
-        topics: Topics,
+        topics: Arc<Places>,
     ) -> Self {
         // A committed position that is gone is lost data: that is for a person to decide, not for a reset.
         let fetcher = Fetcher::with_budget(cluster, budget).with_reset(OffsetReset::None);
@@ -42,15 +43,9 @@ impl KafkaSource {
     }
 
     fn arrival(&self, fetched: FetchedPartition) -> Option<KafkaArrival> {
-        let topic = self
-            .topics
-            .iter()
-            .position(|name| **name == **fetched.topic())?;
+        let partition = FetchedPartition::partition(&fetched);
         Some(KafkaArrival {
-            place: Place {
-                topic,
-                partition: FetchedPartition::partition(&fetched),
-            },
+            place: self.topics.place(fetched.topic(), partition)?,
             position: fetched.start(),
             fetched,
         })
@@ -62,17 +57,17 @@ impl Source for KafkaSource {
 
     fn assign(&mut self, positions: &[Position]) {
         for place in self.assigned.drain(..) {
-            self.fetcher
-                .unassign(&self.topics[place.topic], place.partition);
+            if let Some(topic) = self.topics.name(place) {
+                self.fetcher.unassign(topic, place.number());
+            }
         }
         self.ready = Vec::new().into_iter();
         for Position { place, offset } in positions {
-            self.fetcher.assign(
-                &self.topics[place.topic],
-                place.partition,
-                Start::Offset(*offset),
-            );
-            self.assigned.push(*place);
+            if let Some(topic) = self.topics.name(*place) {
+                self.fetcher
+                    .assign(topic, place.number(), Start::Offset(*offset));
+                self.assigned.push(*place);
+            }
         }
     }
 
@@ -91,13 +86,13 @@ impl Source for KafkaSource {
     }
 
     fn high_watermark(&self, place: Place) -> Option<i64> {
-        let name = &self.topics[place.topic];
+        let name = self.topics.name(place)?;
         let is_here =
-            |p: &FetchedPartition| p.partition() == place.partition && **p.topic() == **name;
+            |p: &FetchedPartition| p.partition() == place.number() && **p.topic() == **name;
         if self.ready.as_slice().iter().any(is_here) {
             return None;
         }
-        let progress = self.fetcher.progress(name, place.partition)?;
+        let progress = self.fetcher.progress(name, place.number())?;
         Some(progress.high_watermark).filter(|at| *at >= 0)
     }
 
@@ -171,8 +166,9 @@ impl Arrival for KafkaArrival {
 pub(crate) struct KafkaWorker {
     pub(super) cluster: kafka_proto::client::Cluster,
     pub(super) producer: kafka_proto::client::Producer,
+    pub(super) created: super::kafka_topics::Created,
     pub(super) budget: FetchBudget,
-    pub(super) topics: Topics,
+    pub(super) topics: Arc<Places>,
     pub(super) batch_bytes_max: usize,
 }
 
@@ -189,10 +185,6 @@ impl Worker for KafkaWorker {
     }
 
     fn sink(&self) -> Self::Sink {
-        super::kafka_sink::KafkaSink::new(
-            self.producer.clone(),
-            Arc::clone(&self.topics),
-            self.batch_bytes_max,
-        )
+        super::kafka_sink::KafkaSink::new(self)
     }
 }

@@ -1,7 +1,6 @@
 //! The topics of a run: looked up, created where they are missing and may be, changelogs checked.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_proto::client::admin::{Admin, NewTopic};
@@ -21,13 +20,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The resource type of DescribeConfigs for a broker.
 const BROKER: i8 = 4;
 
+/// How topics are created.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Created {
+    pub(super) replication_factor: i16,
+    /// Whether topics of users are created at all.
+    pub(super) auto_create: bool,
+    /// Partitions of an output, where there is no input to go by.
+    pub(super) partitions: i32,
+}
+
 /// Makes sure that the topics are there and as they must be; returns their partition counts.
 pub(super) async fn open(
     cluster: &Cluster,
     topics: &[(String, Need)],
-    replication_factor: i16,
-    auto_create: bool,
+    created: Created,
 ) -> Result<Vec<i32>, Error> {
+    let Created {
+        replication_factor,
+        auto_create,
+        partitions,
+    } = created;
     let names: Vec<&str> = topics.iter().map(|(name, _)| name.as_str()).collect();
     let existing = existing(cluster, &names).await?;
     // Inputs first: an output that is created gets as many partitions as they have.
@@ -42,7 +55,7 @@ pub(super) async fn open(
         };
         counts.insert(name, count);
     }
-    let widest = counts.values().copied().max().unwrap_or(1);
+    let widest = counts.values().copied().max().unwrap_or(partitions);
     let mut check = Vec::new();
     for (name, need) in topics {
         let count = match (need, existing.get(name.as_str())) {
@@ -244,12 +257,4 @@ async fn check_changelogs(cluster: &Cluster, topics: &[(&str, &Need, i32)]) -> R
         }
     }
     Ok(())
-}
-
-/// Names shared by the parts of a run.
-pub(super) fn names(topics: &[(String, Need)]) -> Arc<[Arc<str>]> {
-    topics
-        .iter()
-        .map(|(name, _)| Arc::from(name.as_str()))
-        .collect()
 }

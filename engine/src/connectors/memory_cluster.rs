@@ -335,6 +335,16 @@ impl Sink for Memory {
         }))
     }
 
+    async fn open(&mut self, topic: &str) -> Result<(usize, i32), Error> {
+        let mut state = self.shared.state.lock().unwrap();
+        let log = state
+            .topics
+            .entry(topic.to_owned())
+            .or_insert_with(|| vec![Vec::new()]);
+        self.names.push(topic.to_owned());
+        Ok((self.names.len() - 1, log.len() as i32))
+    }
+
     async fn relay(
         &mut self,
         _place: Place,
@@ -357,6 +367,7 @@ pub(crate) struct MemorySource {
 
 /// One batch.
 pub(crate) struct MemoryArrival {
+    topic: String,
     position: Position,
     end: i64,
     next: i64,
@@ -383,7 +394,7 @@ impl Arrival for MemoryArrival {
     }
 
     fn topic(&self) -> &str {
-        ""
+        &self.topic
     }
 
     fn next_position(&self) -> i64 {
@@ -438,6 +449,7 @@ impl Source for MemorySource {
                 self.positions[i].offset = next;
                 self.positions.rotate_left(1);
                 return Some(MemoryArrival {
+                    topic: self.cluster.name(position.place).to_owned(),
                     position,
                     end,
                     next,

@@ -191,6 +191,12 @@ impl<L: Log> Log for Mixed<L> {
     async fn ends(&self, places: &[Place], until_end: bool) -> Result<Vec<Option<i64>>, Error> {
         // Users' sources say themselves when they are at their end.
         let own = |_| Some(i64::MAX);
+        if let Some(log) = &self.kafka
+            && places.iter().all(|place| self.is_own(place))
+        {
+            // A pattern that matches nothing has no places, and yet something to say.
+            log.ends(&[], until_end).await?;
+        }
         self.each(places, own, async |log, places| {
             log.ends(places, until_end).await
         })
@@ -555,6 +561,15 @@ fn done() -> Ack {
 }
 
 impl<K: Sink> Sink for MixedSink<K> {
+    async fn open(&mut self, topic: &str) -> Result<(usize, i32), Error> {
+        match &mut self.kafka {
+            Some(kafka) => kafka.open(topic).await,
+            None => Err(Error::Settings(format!(
+                "a record belongs to topic {topic}, and there is no Kafka here to write to: set bootstrap.servers"
+            ))),
+        }
+    }
+
     async fn append(&mut self, place: Place, mut batch: BatchBuilder) -> Result<Ack, Error> {
         let own = self.own.iter_mut().find(|own| own.topic == place.topic);
         if let Some(own) = own {

@@ -16,6 +16,8 @@ pub use memory::{Collected, Elements, Generated, elements, generated};
 
 pub(crate) mod kafka;
 mod kafka_group;
+mod kafka_places;
+mod kafka_positions;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_topics;

@@ -63,7 +63,7 @@ async fn write(writer: &mut dyn AnyWriter, builder: &mut BatchBuilder) -> Result
     // These are uncompressed: `Work` asks for that.
     let records: Vec<Record<'_>> = batch
         .records(batch.body())
-        .map(|record| Ok(Record::of(record?, 0).by_key()))
+        .map(|record| Ok(Record::of(record?, "", 0).by_key()))
         .collect::<Result<_, BoxError>>()?;
     writer.write(&records).await
 }

@@ -199,10 +199,11 @@ impl<'b> Scope<'b> {
         let error = match self.call.input {
             Input::Frame { source, frame } => Error::BadRecord {
                 operator: name,
-                topic: graph
-                    .node(source)
-                    .and_then(|n| n.topic.clone())
-                    .unwrap_or_default(),
+                topic: frame
+                    .topic()
+                    .or_else(|| graph.node(source)?.topic.as_deref())
+                    .unwrap_or_default()
+                    .to_owned(),
                 partition: frame.partition(),
                 offset: frame
                     .walk()
@@ -242,7 +243,9 @@ impl<'b> Scope<'b> {
                 };
                 let own = bad.headers.map(|h| (h.name().into_owned(), h.value));
                 headers.extend(own.map(|(name, value)| (name, value.map(<[u8]>::to_vec))));
-                let topic = graph.node(source).and_then(|n| n.topic.as_deref());
+                let topic = frame
+                    .topic()
+                    .or_else(|| graph.node(source)?.topic.as_deref());
                 let place = [
                     ("topic", topic.unwrap_or_default().to_owned()),
                     ("partition", frame.partition().to_string()),

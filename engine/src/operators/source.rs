@@ -132,6 +132,12 @@ pub struct Records<'b> {
     node: usize,
 }
 
+/// The topic of a batch.
+fn topic_of<'b>(scope: Scope<'b>, node: usize, frame: Frame<'b>) -> &'b str {
+    let of_source = || scope.running()?.node(node)?.topic.as_deref();
+    frame.topic().or_else(of_source).unwrap_or_default()
+}
+
 /// Calls `f` with each record that this call is to handle.
 #[inline]
 fn walk<'b>(
@@ -152,9 +158,8 @@ fn walk<'b>(
         let record = match record {
             Ok(record) => record,
             Err(source) => {
-                let topic = scope.running().and_then(|g| g.node(node)?.topic.clone());
                 flow = scope.broken(Error::Batch {
-                    topic: topic.unwrap_or_default(),
+                    topic: topic_of(scope, node, frame).to_owned(),
                     partition: frame.partition(),
                     source,
                 });
@@ -230,12 +235,13 @@ impl<'b> Pipe<Record<'b>> for Records<'b> {
             return Flow::Continue(());
         };
         let partition = frame.partition();
+        let topic = topic_of(scope, node, frame);
         walk(scope, node, frame, move |index, record| {
             let meta = Meta {
                 timestamp: record.timestamp,
                 record: index,
             };
-            f(meta, Record::of(record, partition))
+            f(meta, Record::of(record, topic, partition))
         })
     }
 

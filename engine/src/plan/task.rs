@@ -162,7 +162,7 @@ impl Task {
         self.bump.reset();
         let tracks_time = self.times.is_needed();
         if tracks_time && let Input::Frame { source, frame } = input {
-            Times::wake(&mut self.slots, part(source, frame.partition()));
+            Times::wake(&mut self.slots, part(source, frame.part()));
         }
         let call = Call {
             mode: Mode::Run(&self.graph),
@@ -195,7 +195,7 @@ impl Task {
             if let Input::Frame { source, frame } = input
                 && stop.is_none()
             {
-                let of = part(source, frame.partition());
+                let of = part(source, frame.part());
                 Times::saw(&mut self.slots, of, frame.batch().max_timestamp());
             }
             self.times.flow(&self.graph, &mut self.slots);

@@ -407,6 +407,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             let batch = held.as_ref();
             self.counters.seen_first_record(self.errand.started);
             let position = reading.arrival.position();
+            let topic_name = reading.arrival.topic();
             let mut relayed = false;
             if let Some(topic) = self.relay_to[place.topic] {
                 let to = Place { topic, ..place };
@@ -426,8 +427,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             if !relayed {
                 let body = batch
                     .uncompressed(&mut self.decompressor)
-                    .map_err(|e| unreadable(&self.errand.topics, place, batch.base_offset(), &e))?;
-                let frame = Frame::new(place.partition, batch, body, position);
+                    .map_err(|e| unreadable(topic_name, place, batch.base_offset(), &e))?;
+                let frame = Frame::new(place.partition, batch, body, position).of_topic(topic_name);
                 let from = reading.at.unwrap_or(At::START);
                 if let Progress::More(at) = self.work.records(place.topic, frame, from)? {
                     reading.at = Some(at);
@@ -716,7 +717,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 let batch = held.as_ref();
                 let body = batch
                     .uncompressed(&mut self.decompressor)
-                    .map_err(|e| unreadable(&self.errand.topics, place, batch.base_offset(), &e))?;
+                    .map_err(|e| unreadable(arrival.topic(), place, batch.base_offset(), &e))?;
                 let frame = Frame::new(place.partition, batch, body, arrival.position());
                 let n = self.work.restore(place.topic, frame)?;
                 Counters::add(&self.counters.records_restored, n);
@@ -748,15 +749,10 @@ fn wall_clock_ms() -> i64 {
     })
 }
 
-fn unreadable(
-    topics: &[String],
-    place: Place,
-    offset: i64,
-    error: &dyn std::fmt::Display,
-) -> Error {
+fn unreadable(topic: &str, place: Place, offset: i64, error: &dyn std::fmt::Display) -> Error {
     Error::Data {
-        topic: topics.get(place.topic).cloned().unwrap_or_default(),
-        partition: place.partition,
+        topic: topic.to_owned(),
+        partition: place.number(),
         offset,
         reason: format!("the batch cannot be read: {error}"),
     }

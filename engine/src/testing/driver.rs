@@ -367,7 +367,7 @@ impl Driver {
                 let out = self.outputs.entry(topic.to_owned()).or_default();
                 for batch in batches(bytes).flatten() {
                     let records = batch.records(batch.body()).flatten();
-                    out.extend(records.map(|r| OutRecord::of(&Record::of(r, partition))));
+                    out.extend(records.map(|r| OutRecord::of(&Record::of(r, topic, partition))));
                 }
             }
         }
