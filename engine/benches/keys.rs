@@ -2,7 +2,7 @@
 //! drawn evenly and by Zipf's law; bytes a key, and the longest time that one fetched batch took.
 //!
 //! Times are CPU time of this thread; building the input is not in them. 50 million keys need about 6 GB of memory.
-//! Run: `cargo bench -p engine --bench keys [-- KEYS…]`
+//! Run: `cargo bench -p engine --bench keys [-- KEYS…]`; state on disk: `cargo bench -p engine --features fjall --bench keys -- disk KEYS…`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
@@ -46,20 +46,40 @@ fn sum(s: Scope<'_>) {
     numbers.key_by(|n| n).sum(|n| n & 0xff).for_each(|_| {});
 }
 
+/// Most of the keys are on disk.
+#[cfg(feature = "fjall")]
+fn count_on_disk(s: Scope<'_>) {
+    let keyed = s.source("in").decode(decode).key_by(|n| n);
+    let store = engine::state::Store::disk();
+    keyed.state_store(store).count().for_each(|_| {});
+}
+
 fn main() {
+    #[cfg(feature = "fjall")]
+    if std::env::args().any(|a| a == "disk") {
+        let sizes: Vec<u64> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+        head();
+        return sizes
+            .into_iter()
+            .for_each(|keys| measure("count, 64 MiB in memory", count_on_disk, keys));
+    }
     let mut sizes: Vec<u64> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = vec![10_000, 100_000, 1_000_000, 10_000_000, 50_000_000];
     }
-    println!(
-        "| operator | keys | first insert, ns | existing, evenly, ns | by Zipf's law, ns | drain a changed key, ns | longest batch, ms | bytes a key |"
-    );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    head();
     for (name, plan) in [("count", count as fn(Scope<'_>)), ("sum", sum)] {
         for keys in &sizes {
             measure(name, plan, *keys);
         }
     }
+}
+
+fn head() {
+    println!(
+        "| operator | keys | first insert, ns | existing, evenly, ns | by Zipf's law, ns | drain a changed key, ns | longest batch, ms | bytes a key |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
 }
 
 fn measure(name: &str, plan: fn(Scope<'_>), keys: u64) {

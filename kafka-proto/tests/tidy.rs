@@ -279,6 +279,11 @@ mod the_rules_themselves {
             1
         );
         assert_eq!(
+            ["table", "disk"]
+                .map(|m| names(&format!("engine/src/state/{m}.rs"), "use std::fs::File;")),
+            [1, 0]
+        );
+        assert_eq!(
             names(
                 "kafka-proto/src/client/producer/task.rs",
                 "use tokio::sync::Notify;"

@@ -30,35 +30,13 @@ impl Home {
     /// # Errors
     /// [`Error::Disk`] when the folder cannot be made or used (no space, no permission).
     pub(crate) fn enter(state_dir: &Path, application_id: &str) -> Result<Self, Error> {
-        let folder = state_dir.join(application_id);
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| disk("creating state directory", &folder, source))?;
-        for n in 0..PROCESSES_MAX {
-            let path = folder.join(format!("member-{n}"));
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(|source| disk("opening", &path, source))?;
-            match file.try_lock() {
-                Ok(()) => {
-                    let member_id = member_id_in(&file);
-                    return Ok(Self {
-                        path,
-                        file,
-                        member_id,
-                    });
-                }
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(source)) => return Err(disk("locking", &path, source)),
-            }
-        }
-        Err(Error::State(format!(
-            "{} is in use by {PROCESSES_MAX} processes; give this one another state.dir",
-            folder.display()
-        )))
+        let (path, file) = lock_first(state_dir, application_id, "member")?;
+        let member_id = member_id_in(&file);
+        Ok(Self {
+            path,
+            file,
+            member_id,
+        })
     }
 
     /// The member id that this process had in its former life.
@@ -100,6 +78,69 @@ impl Home {
             .as_bytes(),
         )?;
         self.file.sync_data()
+    }
+}
+
+/// Makes the application's folder, and locks the first file of this name and a number that no living process has locked.
+fn lock_first(
+    state_dir: &Path,
+    application_id: &str,
+    name: &str,
+) -> Result<(PathBuf, File), Error> {
+    let folder = state_dir.join(application_id);
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| disk("creating state directory", &folder, source))?;
+    for n in 0..PROCESSES_MAX {
+        let path = folder.join(format!("{name}-{n}"));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|source| disk("opening", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => return Ok((path, file)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(disk("locking", &path, source)),
+        }
+    }
+    Err(Error::State(format!(
+        "{} is in use by {PROCESSES_MAX} processes; give this one another state.dir",
+        folder.display()
+    )))
+}
+
+/// Where state directories are when nobody says.
+pub(crate) fn default_dir() -> PathBuf {
+    std::env::temp_dir().join("kafka-engine")
+}
+
+/// A folder for state on disk, of this process alone: `<state.dir>/<application id>/store-<n>.d`, while `store-<n>` is locked. What a
+/// killed process has left there is overwritten by the next one that gets it.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    path: PathBuf,
+    /// The lock ends with it.
+    _lock: File,
+}
+
+impl Stores {
+    /// Takes the first such folder that no living process uses.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] when the folder cannot be made or used.
+    pub(crate) fn enter(state_dir: &Path, application_id: &str) -> Result<Self, Error> {
+        let (lock, file) = lock_first(state_dir, application_id, "store")?;
+        let path = lock.with_added_extension("d");
+        std::fs::create_dir_all(&path)
+            .map_err(|source| disk("creating state directory", &path, source))?;
+        Ok(Self { path, _lock: file })
+    }
+
+    /// The part of one worker.
+    pub(crate) fn of_worker(&self, worker: usize) -> PathBuf {
+        self.path.join(format!("worker-{worker}"))
     }
 }
 
@@ -166,6 +207,22 @@ mod tests {
         let two = Home::enter(&folder.0, "app").unwrap();
         assert_eq!(two.member_id(), None);
         assert_eq!(Home::enter(&folder.0, "other").unwrap().member_id(), None);
+    }
+
+    #[test]
+    fn two_processes_that_share_a_state_directory_keep_their_stores_apart() {
+        let folder = Folder::new("stores");
+        let one = Stores::enter(&folder.0, "app").unwrap();
+        let two = Stores::enter(&folder.0, "app").unwrap();
+        assert_ne!(one.of_worker(0), two.of_worker(0));
+        let path = one.of_worker(3);
+        drop(one);
+        let next = Stores::enter(&folder.0, "app").unwrap();
+        assert_eq!(
+            next.of_worker(3),
+            path,
+            "the next one takes over what is left"
+        );
     }
 
     #[test]

@@ -19,7 +19,6 @@ use super::kafka_places::{Input, Places, read_twice};
 use super::kafka_sink::KafkaSink;
 use super::kafka_source::{KafkaSource, KafkaWorker};
 use super::kafka_topics::{self, Created};
-use super::mixed::DEFAULT_STATE_DIR;
 use crate::Error;
 use crate::batch::{Compression, OutboxConfig, Topics};
 use crate::checkpoint::home::Home;
@@ -106,7 +105,7 @@ impl Kafka {
             Some(dir) => Some(Home::enter(dir, &settings.application_id)?),
             // Nobody asked for it: it only saves waiting after a crash.
             None => Home::enter(
-                &std::env::temp_dir().join(DEFAULT_STATE_DIR),
+                &crate::checkpoint::home::default_dir(),
                 &settings.application_id,
             )
             .ok(),

@@ -17,9 +17,6 @@ use crate::checkpoint::log::{
     Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Source, Worker,
 };
 
-/// Where the positions are kept beside Kafka unless `state.dir` says otherwise, in the system's folder for temporary files.
-pub(super) const DEFAULT_STATE_DIR: &str = "kafka-engine";
-
 /// What the run needs to know beside its plan.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Setting {
@@ -97,7 +94,7 @@ impl<L: Log> Mixed<L> {
     fn state_dir(&self) -> Option<PathBuf> {
         let asked = self.setting.state_dir.clone();
         match &self.kafka {
-            Some(_) => Some(asked.unwrap_or_else(|| std::env::temp_dir().join(DEFAULT_STATE_DIR))),
+            Some(_) => Some(asked.unwrap_or_else(|| crate::checkpoint::home::default_dir())),
             // State that dies with the run must not meet positions that do not.
             None if self.is_whole.load(Ordering::Relaxed) => None,
             None => asked,

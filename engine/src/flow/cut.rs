@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
     pub(crate) keys: KeyGroups,
+    /// Where state may be kept on disk; `None`: in the system's folder for temporary files.
+    pub(crate) state_dir: Option<std::path::PathBuf>,
     /// Owner of each group.
     pub(crate) owners: Vec<u16>,
     /// This worker.
@@ -206,6 +208,7 @@ pub(crate) fn receive<'b, A: State>(
     let data = rows.data();
     let mut is_ok = true;
     for chunk in rows.heads().chunks(crate::state::CHUNK) {
+        table.warm(|each| chunk.iter().for_each(|h| each(h.key_of(data), h.hash)));
         table.touch(chunk.iter().map(|h| h.hash));
         for head in chunk {
             let (at, len) = head.key_range();

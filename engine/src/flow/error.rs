@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::batch::{RecordError, RowTooLarge, produce::SinkError};
+use crate::state::{Store, StoreError};
 
 /// An error of a plan. Whoever runs the plan stops: after a call that failed, its task must not be used again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,6 +48,24 @@ pub enum Error {
     StateType {
         /// The operator.
         operator: String,
+    },
+    /// An operator cannot keep its state where the plan says.
+    #[error(
+        "{operator} cannot have its {store}: only count, sum, min, max, average, top_n, aggregate and reduce can. Leave `state_store` out"
+    )]
+    StoreUnfit {
+        /// The operator.
+        operator: String,
+        /// Where it was to keep its state.
+        store: Store,
+    },
+    /// State outside of memory cannot be read or written.
+    #[error("{operator}: {source}")]
+    Store {
+        /// The operator whose state it is.
+        operator: String,
+        /// Where, why, and what to do.
+        source: StoreError,
     },
     /// There can be no such windows.
     #[error("a window cannot be made: {problem}")]

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::Error;
-use crate::batch::{sink::Destination, source::Origin};
+use crate::{
+    batch::{sink::Destination, source::Origin},
+    state::Store,
+};
 
 /// What an operator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -186,6 +189,8 @@ pub struct Node {
     pub dead_letters: Option<String>,
     /// When it gives out results, if it is keyed.
     pub emit: Emit,
+    /// Where it keeps its state, if it is keyed.
+    pub store: Store,
     /// What `explain` says of it beside this: the extent of windows.
     pub note: Option<String>,
     /// Of a windowed operator: whether somebody reads the rows that came too late.

@@ -6,6 +6,7 @@ use bumpalo::Bump;
 
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
 use crate::batch::{Frame, Rows};
+use crate::state::Store;
 
 /// What a plan is given: its sources, its arena, and what it makes once.
 ///
@@ -66,6 +67,7 @@ impl<'b> Scope<'b> {
                 on_bad: OnBad::default(),
                 dead_letters: None,
                 emit: Emit::default(),
+                store: Store::default(),
                 note: None,
                 reads_late: false,
                 relays: None,
@@ -99,6 +101,18 @@ impl<'b> Scope<'b> {
             && let Some(node) = graph.borrow_mut().node_mut(operator)
         {
             note(node);
+        }
+    }
+
+    /// Notes where a keyed operator is to keep its state, or fails when it cannot keep it there.
+    pub(crate) fn keeps_state(self, operator: usize, store: Store, is_able: bool) {
+        self.learn(operator, |n| n.store = store);
+        if !is_able
+            && store != Store::Memory
+            && let Mode::Learn(graph) = self.call.mode
+        {
+            let operator = graph.borrow().describe(operator);
+            self.fail(Error::StoreUnfit { operator, store });
         }
     }
 

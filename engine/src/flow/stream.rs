@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{OnBad, Scope};
+use crate::state::Store;
 
 /// Rows of type `T` in this batch. Operators take it by value and give the next one; nothing runs before the stream ends in a sink,
 /// a keyed operator, `share` or `for_each`.
@@ -80,6 +81,7 @@ impl<'b, T, P> Stream<'b, T, P> {
             node: self.node,
             key,
             ttl_ms: None,
+            store: Store::default(),
             item: PhantomData,
         }
     }
@@ -100,5 +102,30 @@ pub struct Keyed<'b, T, P, F, K> {
     pub(crate) key: F,
     /// State is forgotten when it was not worked on for this long.
     pub(crate) ttl_ms: Option<i64>,
+    /// Where state is kept.
+    pub(crate) store: Store,
     item: PhantomData<fn() -> (T, K)>,
+}
+
+impl<T, P, F, K> Keyed<'_, T, P, F, K> {
+    /// Where the operator keeps its state: in memory, unless this says something else. With the feature `fjall` that may be the disk, for
+    /// more keys than memory holds; for `count`, `sum`, `min`, `max`, `average`, `top_n`, `aggregate` and `reduce`. The results are the
+    /// same. The folder is under `state.dir`, and is scratch space: after a restart it is filled from the changelog.
+    ///
+    /// ```
+    /// # #[cfg(feature = "fjall")] {
+    /// use engine::{state::Store, testing::Driver};
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("clicks").utf8().key_by(|user| user).state_store(Store::disk()).count().sink("counts");
+    /// });
+    /// driver.feed("clicks", ["ada", "bob", "ada"]);
+    /// driver.commit();
+    /// assert_eq!(driver.read("counts").len(), 2);
+    /// # }
+    /// ```
+    pub fn state_store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
 }

@@ -31,9 +31,11 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             pipe,
             key,
             node,
+            store,
             ..
         } = self;
         let operator = scope.operator(Kind::Count, &[node], None);
+        scope.keeps_state(operator, store, true);
         if let Some(graph) = scope.running() {
             take_in::<(), _>(scope, graph, operator, &mut Counting);
             if emits_every_update(graph, operator) {

@@ -8,7 +8,7 @@ use crate::{
         Emit, Error, Flow, Fold, Graph, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream,
         receive, send_keyed, undecodable,
     },
-    state::{CHUNK, Key, KeyGroups, State, Table},
+    state::{CHUNK, Key, KeyGroups, State, Store, StoreError, Table},
 };
 
 /// The stream of a fold's results.
@@ -39,8 +39,16 @@ pub(crate) fn table<'s, A: State>(
     initial: impl FnOnce() -> A,
 ) -> Option<&'s mut Table<A>> {
     let keys: KeyGroups = scope.call.placement.keys;
-    let state: &mut dyn Any =
-        &mut **state.get_or_insert_with(|| Box::new(Table::new(keys, initial())));
+    if state.is_none() {
+        match make(scope, graph, operator, keys, initial()) {
+            Ok(table) => *state = Some(Box::new(table)),
+            Err(source) => {
+                let operator = graph.describe(operator);
+                scope.fail(Error::Store { operator, source });
+            }
+        }
+    }
+    let state: &mut dyn Any = &mut **state.as_mut()?;
     let table = state.downcast_mut();
     if table.is_none() {
         scope.fail(Error::StateType {
@@ -48,6 +56,32 @@ pub(crate) fn table<'s, A: State>(
         });
     }
     table
+}
+
+/// A table where the operator wants it.
+fn make<A: State>(
+    scope: Scope<'_>,
+    graph: &Graph,
+    operator: usize,
+    keys: KeyGroups,
+    initial: A,
+) -> Result<Table<A>, StoreError> {
+    match graph.node(operator).map(|n| n.store) {
+        #[cfg(feature = "fjall")]
+        Some(Store::Disk { cache_bytes }) => {
+            let id = graph.id(operator);
+            let path = match &scope.call.placement.state_dir {
+                Some(folder) => folder.join(id),
+                None => crate::state::temporary_folder(&id),
+            };
+            let disk = crate::state::Disk::open(&path)?;
+            Ok(Table::tiered(keys, initial, Box::new(disk), cache_bytes))
+        }
+        Some(Store::Memory) | None => {
+            let _ = scope;
+            Ok(Table::new(keys, initial))
+        }
+    }
 }
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
@@ -71,9 +105,11 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
             pipe,
             key,
             node,
+            store,
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
+        scope.keeps_state(operator, store, true);
         if let Some(graph) = scope.running() {
             take_in(scope, graph, operator, &mut fold);
             send_keyed(scope, pipe, operator, key, part);
@@ -179,7 +215,9 @@ impl<'b, K: Decode<'b>, T: Decode<'b>, O, F: Fold<T, Out = O>> Pipe<(K, O)>
                 None => decode_all(value),
                 Some(table) => {
                     if (index - first).is_multiple_of(CHUNK) {
-                        table.touch(heads[index..].iter().take(CHUNK).map(|h| h.hash));
+                        let chunk = || heads[index..].iter().take(CHUNK);
+                        table.warm(|each| chunk().for_each(|h| each(h.key_of(data), h.hash)));
+                        table.touch(chunk().map(|h| h.hash));
                     }
                     let (at, len) = head.key_range();
                     let packed = Key::short_at(data, at, len);

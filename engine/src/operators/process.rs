@@ -238,9 +238,11 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             node,
             key,
             ttl_ms,
+            store,
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
+        scope.keeps_state(operator, store, false);
         scope.learn(operator, |n| {
             n.emit = Emit::EveryUpdate;
             n.note = ttl_ms.map(|ms| format!("forgets after {ms} ms"));

@@ -94,6 +94,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
     let (onces, bump) = (Onces::default(), Bump::new());
     let placement = Placement {
         keys: KeyGroups::new(0, 1),
+        state_dir: None,
         owners: vec![0],
         me: 0,
         workers: 1,

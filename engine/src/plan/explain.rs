@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::flow::{Emit, Graph, OnBad};
+use crate::{
+    flow::{Emit, Graph, OnBad},
+    state::Store,
+};
 
 impl Graph {
     /// The graph as text, an operator a line.
@@ -30,6 +33,9 @@ impl Graph {
                 notes.push(format!("keyed, state \"{}\"; {emit}", self.id(i)));
             }
             notes.extend(node.note.clone());
+            if node.store != Store::Memory {
+                notes.push(node.store.to_string());
+            }
             if let Some(source) = node.relays {
                 notes.push(format!("relays whole batches of {source}"));
             }

@@ -2,7 +2,7 @@
 //!
 //! It does nothing by itself. Whoever runs it hands in batches and rows, and after each call takes what came out.
 
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{cell::RefCell, fmt, path::PathBuf, sync::Arc};
 
 use bumpalo::Bump;
 
@@ -13,7 +13,7 @@ use crate::{
         Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Port, Position,
         Progress, Scope, Slot,
     },
-    state::{KeyGroups, KeyedState, RestoreError},
+    state::{KeyGroups, KeyedState, RestoreError, Store},
     time::{Mark, PartOf},
 };
 
@@ -31,6 +31,8 @@ pub struct TaskConfig {
     pub me: u16,
     /// How far one call goes.
     pub limits: Limits,
+    /// Where this worker may keep state on disk, alone; `None`: in a folder of its own among the system's temporary files.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl TaskConfig {
@@ -42,6 +44,7 @@ impl TaskConfig {
             workers: 1,
             me: 0,
             limits: Limits::default(),
+            state_dir: None,
         }
     }
 }
@@ -74,6 +77,8 @@ pub struct Task {
     share_rows: usize,
     times: Times,
     now_ms: i64,
+    /// Some state is not in memory alone.
+    has_stores: bool,
 }
 
 impl Task {
@@ -87,6 +92,7 @@ impl Task {
         let owner = |group: u32| (u64::from(group) * u64::from(workers) / u64::from(groups)) as u16;
         let placement = Placement {
             keys: config.keys,
+            state_dir: config.state_dir.clone(),
             owners: (0..groups).map(owner).collect(),
             me: config.me,
             workers,
@@ -110,6 +116,7 @@ impl Task {
             slots: slots.collect(),
             times: Times::new(&graph, workers),
             now_ms: 0,
+            has_stores: graph.nodes().iter().any(|n| n.store != Store::Memory),
             graph,
             onces: Onces::default(),
             bump: Bump::new(),
@@ -200,7 +207,26 @@ impl Task {
             }
             self.times.flow(&self.graph, &mut self.slots);
         }
+        self.check_state()?;
         Ok(stop)
+    }
+
+    /// Whether state outside of memory could be read and written so far.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; this task must not be used again.
+    pub fn check_state(&mut self) -> Result<(), Error> {
+        if !self.has_stores {
+            return Ok(());
+        }
+        for (operator, slot) in self.slots.iter_mut().enumerate() {
+            let state = &mut slot.get_mut().state;
+            if let Some(source) = state.as_mut().and_then(|s| s.take_error()) {
+                let operator = self.graph.describe(operator);
+                return Err(Error::Store { operator, source });
+            }
+        }
+        Ok(())
     }
 
     /// Says what time it is, in milliseconds since 1970: the wall clock that plans see.

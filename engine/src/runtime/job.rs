@@ -1,5 +1,6 @@
 //! What a plan needs from the runtime: its topics, its levels, its changelogs, and the one seed of all its keyed state.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::work::Work;
@@ -12,6 +13,7 @@ use crate::checkpoint::log::{
     Arrival as _, Log, Need, Place, Position, Sink, Source, Worker as Ends,
 };
 use crate::plan::{App, Emit, Graph, Kind};
+use crate::state::Store;
 
 /// Key groups of a new application. They decide the partition count of its changelogs, so they never change.
 const KEY_GROUPS: u32 = 16;
@@ -206,6 +208,12 @@ impl Job {
         !self.changelogs.is_empty()
     }
 
+    /// Whether some of it is not kept in memory alone.
+    pub(crate) fn has_stores(&self) -> bool {
+        let nodes = self.app.graph().nodes();
+        nodes.iter().any(|n| n.store != Store::Memory)
+    }
+
     pub(crate) fn levels(&self) -> usize {
         self.level_of
             .iter()
@@ -225,8 +233,9 @@ impl Job {
         seat: Seat,
         partitions: &[i32],
         outbox: OutboxConfig,
+        state_dir: Option<PathBuf>,
     ) -> Result<Work, Error> {
-        Work::new(Arc::clone(self), seat, partitions, outbox)
+        Work::new(Arc::clone(self), seat, partitions, outbox, state_dir)
     }
 
     /// Makes sure that every changelog partition begins with the identity of this application's state, and returns the seed that it was

@@ -17,6 +17,7 @@ use super::worker::{Command, Errand, Report, Worker};
 use super::{Config, exchange};
 use crate::Error;
 use crate::checkpoint::epoch::{Action, Epochs};
+use crate::checkpoint::home::{self, Stores};
 use crate::checkpoint::log::{Change, Log, Place, Position, Share, Worker as _};
 use crate::inspect::Inspector;
 
@@ -63,6 +64,12 @@ async fn run_open<L: Log>(
     let mut stop = std::pin::pin!(stop);
     let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
     job.check_widths(&partitions)?;
+    let stores = if job.has_stores() {
+        let dir = config.state_dir.clone().unwrap_or_else(home::default_dir);
+        Some(Stores::enter(&dir, &job.application_id)?)
+    } else {
+        None
+    };
     let log = &*log;
     let all_input = log.inputs();
     // Joining goes on while the ends are asked for. A member that stands by ends at the ends that it saw itself.
@@ -98,6 +105,7 @@ async fn run_open<L: Log>(
             config,
             log,
             &partitions,
+            stores.as_ref(),
             mine,
             &ends,
             inspector,
@@ -190,6 +198,7 @@ impl Crew {
         config: &Config,
         log: &L,
         partitions: &Arc<[i32]>,
+        stores: Option<&Stores>,
         mine: Vec<Place>,
         ends: &Ends,
         inspector: &Inspector,
@@ -252,6 +261,7 @@ impl Crew {
                 Arc::clone(partitions),
             );
             let outbox = log.outbox();
+            let state_dir = stores.map(|stores| stores.of_worker(me));
             let (counters, mut abandoned) = (Arc::clone(&inspector.counters), abandoned.clone());
             let body = move |report: mpsc::UnboundedSender<Report>| {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -261,7 +271,8 @@ impl Crew {
                 runtime.block_on(async move {
                     let is_restoring = !errand.restore.is_empty();
                     let changelogs = is_restoring.then(|| ends.source()).transpose()?;
-                    let work = job.work(Seat { me, workers, seed }, &partitions, outbox)?;
+                    let work =
+                        job.work(Seat { me, workers, seed }, &partitions, outbox, state_dir)?;
                     let worker = Worker::new(
                         work,
                         ends.source()?,

@@ -1,5 +1,6 @@
 //! The plan of one worker: its task, the changelogs beside it, and which of the run's topics each operator means.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::job::{Job, Seat};
@@ -91,6 +92,7 @@ impl Work {
         seat: Seat,
         partitions: &[i32],
         outbox: OutboxConfig,
+        state_dir: Option<PathBuf>,
     ) -> Result<Self, Error> {
         let keys = KeyGroups::new(seat.seed, job.key_groups);
         let config = TaskConfig {
@@ -98,6 +100,7 @@ impl Work {
             workers: seat.workers as u16,
             me: seat.me as u16,
             limits: Limits::default(),
+            state_dir,
         };
         let mut task = Task::new(&job.app, &config)?;
         let groups = 0..job.key_groups as i32;
@@ -285,6 +288,7 @@ impl Work {
                     self.fire_next.group += 1;
                 }
             }
+            self.task.check_state()?;
             if !rows.is_empty() {
                 self.log(self.fire_next.changelog, &rows, false)?;
                 if emits_changes {
@@ -541,6 +545,7 @@ impl Work {
                 })?;
             count += 1;
         }
+        self.task.check_state()?;
         Ok(count)
     }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use thiserror::Error;
 
+use super::StoreError;
 use crate::batch::Rows;
 
 /// What the runtime sees of an operator's state: key bytes and encoded values, no types.
@@ -34,6 +35,10 @@ pub(crate) trait KeyedState: Any + Send {
     /// Takes an entry of the changelog: sets the key's value, or removes the key.
     fn restore(&mut self, group: u32, key: &[u8], value: Option<&[u8]>)
     -> Result<(), RestoreError>;
+    /// Why state outside of memory cannot be read or written, if so: what was done since is worth nothing.
+    fn take_error(&mut self) -> Option<StoreError> {
+        None
+    }
     /// Drops all of a group.
     fn drop_group(&mut self, group: u32);
     /// Calls `f` with each key of a group and its encoded value.

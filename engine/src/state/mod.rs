@@ -2,19 +2,25 @@
 //!
 //! It knows neither operators nor topics: what leaves it are key bytes and encoded values.
 
+#[cfg(feature = "fjall")]
+mod disk;
 mod entries;
 pub mod hash;
 mod key;
 mod keyed;
 mod segment;
+mod store;
 pub mod table;
 mod timers;
 
+#[cfg(feature = "fjall")]
+pub(crate) use disk::{Disk, temporary_folder};
 pub(crate) use entries::{Entries, Entry, WALL_TIMER, add, take};
 pub use hash::{Hasher, KeyGroups};
 pub(crate) use key::Key;
 pub(crate) use keyed::KeyedState;
 pub use keyed::RestoreError;
+pub use store::{Store, StoreError};
 pub(crate) use table::{CHUNK, Pending};
 pub use table::{State, Table};
 pub(crate) use timers::Timers;

@@ -7,18 +7,20 @@
 
 use super::{Key, KeyGroups};
 
-/// Not changed since the last drain. No timestamp: those are kept above it.
+/// Not changed since the last drain. No timestamp: those are kept above it and `WARM`.
 pub(super) const CLEAN: i64 = i64::MIN;
+/// Changed before the last drain, and not looked at since by who moves keys out of memory.
+pub(super) const WARM: i64 = i64::MIN + 1;
 const SLOTS_MIN: usize = 16;
 /// More slots than this are two segments.
-const SLOTS_MAX: usize = 1 << 17;
+pub(super) const SLOTS_MAX: usize = 1 << 17;
 /// Below this many bytes of keys that are gone an arena is left as it is.
 const ARENA_DEAD_MIN: usize = 4 << 10;
 
 #[derive(Clone, Debug)]
 pub(super) struct Slot<A> {
     pub(super) key: Key,
-    /// Timestamp of the last update, or `CLEAN`.
+    /// Timestamp of the last update, or `CLEAN` or `WARM`.
     pub(super) changed: i64,
     pub(super) value: A,
 }
@@ -129,9 +131,9 @@ impl<A> Segment<A> {
     }
 
     /// Whether it should rather be split than grow.
-    pub(super) fn is_largest(&self) -> bool {
+    pub(super) fn is_largest(&self, slots_max: usize) -> bool {
         // Keys that agree in so many bits are not told apart by some more of them.
-        self.slots.len() >= SLOTS_MAX && self.depth < 40
+        self.slots.len() >= slots_max && self.depth < 40
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -145,7 +147,7 @@ impl<A> Segment<A> {
         self.changed.clear();
         let slots = self.slots.iter().zip(0..);
         self.changed
-            .extend(slots.filter(|(s, _)| s.changed != CLEAN).map(|(_, i)| i));
+            .extend(slots.filter(|(s, _)| s.changed > WARM).map(|(_, i)| i));
     }
 }
 
@@ -190,7 +192,7 @@ impl<A: Clone> Segment<A> {
         for entry in old.into_iter().filter(|s| !s.key.is_empty()) {
             let rest = keys.of(self.key_hash(entry.key, keys)).1;
             let slot = self.free_slot(rest);
-            if entry.changed != CLEAN {
+            if entry.changed > WARM {
                 self.changed.push(slot as u32);
             }
             self.slots[slot] = entry;
@@ -221,7 +223,7 @@ impl<A: Clone> Segment<A> {
                 entry.key
             };
             let slot = half.free_slot(rest);
-            if entry.changed != CLEAN {
+            if entry.changed > WARM {
                 half.changed.push(slot as u32);
             }
             half.slots[slot] = Slot { key, ..entry };
@@ -234,10 +236,7 @@ impl<A: Clone> Segment<A> {
 
     /// Takes a key out and closes the gap, so that no probe ends too early.
     pub(super) fn remove(&mut self, mut gap: usize, keys: &KeyGroups, initial: &A) {
-        let removed = self.slots[gap].key;
-        if removed.is_long() {
-            self.arena_dead += removed.range().len();
-        }
+        self.forget(self.slots[gap].key);
         let mask = self.slots.len() - 1;
         let mut i = gap;
         loop {
@@ -254,7 +253,20 @@ impl<A: Clone> Segment<A> {
             }
         }
         self.slots[gap] = Slot::empty(initial);
+    }
+
+    /// Notes that a key is not there any more.
+    pub(super) fn forget(&mut self, key: Key) {
         self.len -= 1;
+        if key.is_long() {
+            self.arena_dead += key.range().len();
+        }
+    }
+
+    /// Closes all gaps after keys were taken out of their slots.
+    pub(super) fn rebuild(&mut self, keys: &KeyGroups, initial: &A) {
+        self.resize(self.slots.len(), keys, initial);
+        self.tidy(keys, initial);
     }
 
     /// After keys were taken out: lists what has changed again, and gives back memory of which little is in use.

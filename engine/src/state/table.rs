@@ -9,8 +9,8 @@
 
 use std::hint::black_box;
 
-use super::segment::{CLEAN, Segment, Slot};
-use super::{Key, KeyGroups, KeyedState, RestoreError};
+use super::segment::{SLOTS_MAX, Segment, Slot, WARM};
+use super::{Key, KeyGroups, KeyedState, RestoreError, StoreError};
 use crate::batch::{Decode, Encode, Rows, row::decode_all};
 
 /// What a table holds for each key: cloneable, written to the changelog and read back from it. It owns its parts.
@@ -18,6 +18,10 @@ use crate::batch::{Decode, Encode, Rows, row::decode_all};
 /// Implemented by everything that has [`Encode`] and [`Decode`] and borrows nothing: numbers, `String`, tuples and options of them.
 pub trait State: Clone + Encode + for<'x> Decode<'x> + Send + 'static {}
 impl<A: Clone + Encode + for<'x> Decode<'x> + Send + 'static> State for A {}
+
+mod tier;
+
+use tier::Tier;
 
 /// Updates that are hashed, touched and probed together.
 pub(crate) const CHUNK: usize = 256;
@@ -29,8 +33,12 @@ pub struct Table<A> {
     /// Number of a segment, by key group and so many first bits of what the group leaves of a hash. Neighbours may share one.
     directory: Vec<u32>,
     bits: u32,
+    /// Segments of so many slots split instead of growing.
+    slots_max: usize,
     keys: KeyGroups,
     initial: A,
+    /// Where the keys are that are not in memory.
+    tier: Option<Box<Tier>>,
 }
 
 /// Updates gathered on their way to the table; at most [`CHUNK`] of them.
@@ -84,15 +92,18 @@ impl<A: State> Table<A> {
             segments: (0..keys.count()).map(|_| Segment::new(&initial)).collect(),
             directory: (0..keys.count()).collect(),
             bits: 0,
+            slots_max: SLOTS_MAX,
             keys,
             initial,
+            tier: None,
         }
     }
 
     /// Number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.segments.iter().map(|s| s.len).sum()
+        let elsewhere = self.tier.as_ref().map_or(0, |tier| tier.keys);
+        self.segments.iter().map(|s| s.len).sum::<usize>() + elsewhere
     }
 
     /// The segment that a hash belongs to, and what is left of the hash to find the slot in it.
@@ -143,7 +154,7 @@ impl<A: State> Table<A> {
         self.keys.hasher.bytes(key)
     }
 
-    /// The value of a key.
+    /// The value of a key that is in memory.
     #[must_use]
     pub fn find(&self, key: &[u8]) -> Option<&A> {
         self.find_hashed(key, self.hash(key))
@@ -169,10 +180,10 @@ impl<A: State> Table<A> {
     ) {
         let (segment, slot) = self.slot(key, packed, hash);
         let entry = &mut segment.slots[slot];
-        if entry.changed == CLEAN {
+        if entry.changed <= WARM {
             segment.changed.push(slot as u32);
         }
-        entry.changed = timestamp.max(CLEAN + 1);
+        entry.changed = timestamp.max(WARM + 1);
         step(&mut entry.value);
     }
 
@@ -213,7 +224,7 @@ impl<A: State> Table<A> {
         (mut at, mut free): (usize, usize),
     ) -> (usize, usize) {
         while self.segments[at].is_full() {
-            if self.segments[at].is_largest() {
+            if self.segments[at].is_largest(self.slots_max) {
                 self.split(at, self.keys.of(hash).0);
             } else {
                 self.segments[at].grow(&self.keys, &self.initial);
@@ -267,6 +278,16 @@ impl<A: State> Table<A> {
 
     /// Applies gathered updates in their order, and forgets them.
     pub(crate) fn apply(&mut self, pending: &mut Pending, mut step: impl FnMut(&mut A)) {
+        self.warm(|each| {
+            for u in &pending.entries {
+                if u.key.is_long() {
+                    each(&pending.long[u.key.range()], u.hash);
+                } else {
+                    let (bytes, n) = u.key.unpack();
+                    each(&bytes[..n], u.hash);
+                }
+            }
+        });
         self.touch(pending.entries.iter().map(|u| u.hash));
         for u in &pending.entries {
             if u.key.is_long() {
@@ -354,7 +375,7 @@ impl<A: State> Table<A> {
             let segment = &mut self.segments[at];
             if let Some(slot) = segment.find(key, head.hash, rest)
                 && is_gone(&segment.slots[slot].value)
-                && segment.slots[slot].changed == CLEAN
+                && segment.slots[slot].changed <= WARM
             {
                 segment.remove(slot, &self.keys, &self.initial);
             }
@@ -407,15 +428,15 @@ impl<A: State> Table<A> {
                         assert!(!rows.is_empty(), "a key's value stays below 4 GiB");
                         return true;
                     }
-                    segment.slots[at].changed = CLEAN;
+                    segment.slots[at].changed = WARM;
                     segment.changed.pop();
                 }
             }
         }
-        false
+        self.drain_tier(group, rows, limit)
     }
 
-    /// Calls `f` with each key of a group and its value.
+    /// Calls `f` with each key of a group that is in memory, and its value.
     pub fn each(&self, group: u32, mut f: impl FnMut(&[u8], &A)) {
         for segment in self.of_group(group as usize) {
             for slot in segment.slots.iter().filter(|s| !s.key.is_empty()) {
@@ -459,6 +480,9 @@ impl<A: State> KeyedState for Table<A> {
                 actual: actual as u32,
             });
         }
+        if self.tier.is_some() {
+            self.warm_restored(key, hash, value.is_none());
+        }
         let Some(value) = value else {
             let (at, rest) = self.segment_of(hash);
             let segment = &mut self.segments[at];
@@ -476,6 +500,7 @@ impl<A: State> KeyedState for Table<A> {
     }
 
     fn drop_group(&mut self, group: u32) {
+        self.drop_cold(group);
         let numbers: Vec<usize> = self.places(group as usize).map(|(_, s)| s).collect();
         for number in numbers {
             self.segments[number].reset(&self.initial);
@@ -489,6 +514,11 @@ impl<A: State> KeyedState for Table<A> {
             value.encode_last(&mut bytes);
             f(key, &bytes);
         });
+        self.each_cold(group, f);
+    }
+
+    fn take_error(&mut self) -> Option<StoreError> {
+        self.tier.as_mut()?.error.clone()
     }
 }
 
@@ -567,7 +597,7 @@ mod tests {
         assert_eq!(drain(&mut table, 200), want);
         assert_eq!(drain(&mut table, 200), []);
         table.update(b"k1", i64::MIN, |n| *n += 1);
-        assert_eq!(drain(&mut table, 200), [(key(1), 11, i64::MIN + 1)]);
+        assert_eq!(drain(&mut table, 200), [(key(1), 11, i64::MIN + 2)]);
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Driver {
                 workers: workers.max(1),
                 me,
                 limits,
+                state_dir: None,
             };
             Task::new(&app, &config)
         };

@@ -92,9 +92,11 @@ where
         pipe,
         node,
         key,
+        store,
         ..
     } = keyed;
     let operator = scope.operator(Kind::Window, &[node], None);
+    scope.keeps_state(operator, store, false);
     scope.learn(operator, |n| {
         n.emit = rules.emit;
         n.note = Some(note(&spec, rules));

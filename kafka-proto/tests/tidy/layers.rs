@@ -260,8 +260,10 @@ fn is_pure(package: &str, module: &[&str]) -> bool {
                 "columns",
                 "plan",
             ];
-            // The clock trait's real implementation is the one place that reads the clock.
-            pure.contains(&area) || (area == "time" && module.get(1) != Some(&"clock"))
+            // The clock trait's real implementation is the one place that reads the clock, the store on disk the one that has files.
+            let within = module.get(1).copied();
+            pure.contains(&area) && (area, within) != ("state", Some("disk"))
+                || (area == "time" && within != Some("clock"))
         }
         _ => false,
     }

@@ -1,0 +1,262 @@
+//! State on disk: [`Cold`] over `fjall`, a log-structured store in Rust.
+//!
+//! The folder is scratch space: what it holds is in the changelog too, and it is emptied before use. So nothing is synchronised to the
+//! disk, and a crash leaves nothing behind that could be wrong.
+
+use std::fmt;
+use std::fs::TryLockError;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch,
+    config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry},
+};
+
+use super::store::{Cold, StoreError};
+
+/// Longer keys cannot be stored: fjall counts their bytes in 16 bits.
+const KEY_BYTES_MAX: usize = u16::MAX as usize;
+/// Memory for blocks read back.
+const CACHE_BYTES: u64 = 16 << 20;
+/// Memory for writes before they become a file.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+/// The least that fjall takes.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// One operator's state in one worker.
+pub(crate) struct Disk {
+    path: PathBuf,
+    database: Database,
+    values: Keyspace,
+    /// Keys that were moved here between a change and its drain, with the time of the change.
+    changed: Keyspace,
+    batch: OwnedWriteBatch,
+}
+
+/// A folder among the system's temporary files that nobody else in this process uses.
+pub(crate) fn temporary_folder(name: &str) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (process, n) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    std::env::temp_dir().join(format!("kafka-engine-state-{process}-{n}-{name}"))
+}
+
+impl Disk {
+    /// Empties the folder and uses it. It is removed at the end.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or used, or another process uses it.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error| refused(path, &error);
+        let begin = || {
+            // As fjall itself does, but before anything is removed.
+            if let Ok(lock) = std::fs::File::open(path.join("lock"))
+                && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+            {
+                return Err(fjall::Error::Locked);
+            }
+            match std::fs::remove_dir_all(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+            Ok(std::fs::create_dir_all(path)?)
+        };
+        begin().map_err(failed)?;
+        let database = Database::builder(path)
+            .worker_threads(1)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .manual_journal_persist(true)
+            .temporary(true)
+            .open()
+            .map_err(failed)?;
+        let options = |bits: f32| {
+            let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(bits));
+            KeyspaceCreateOptions::default()
+                .manual_journal_persist(true)
+                .max_memtable_size(MEMTABLE_BYTES)
+                .filter_policy(FilterPolicy::all(filter))
+        };
+        let values = database.keyspace("values", || options(10.0));
+        let changed = database.keyspace("changed", || options(1.0));
+        Ok(Self {
+            path: path.to_owned(),
+            values: values.map_err(failed)?,
+            changed: changed.map_err(failed)?,
+            batch: database.batch(),
+            database,
+        })
+    }
+
+    fn failed(&self, error: fjall::Error) -> StoreError {
+        refused(&self.path, &error)
+    }
+}
+
+/// The system's own words, where there are some, and what to do.
+fn refused(path: &Path, error: &fjall::Error) -> StoreError {
+    use std::io::ErrorKind;
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut io = None;
+    while let Some(error) = source {
+        io = io.or(error.downcast_ref::<std::io::Error>());
+        source = error.source();
+    }
+    let what_to_do = match (error, io.map(std::io::Error::kind)) {
+        (fjall::Error::Locked, _) => {
+            "another process uses this folder: end it, or give this one another state.dir"
+        }
+        (_, Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)) => {
+            "make the folder writable for this user, or set state.dir to one that is"
+        }
+        (_, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) => {
+            "free space there, or set state.dir to a larger disk; nothing that was committed is lost"
+        }
+        (fjall::Error::Poisoned, _) => {
+            "an earlier write failed (is the disk full?); nothing that was committed is lost"
+        }
+        _ => {
+            "nothing that was committed is lost: the changelog has it; set state.dir to another disk if this one is broken"
+        }
+    };
+    let said = match (error, io) {
+        (fjall::Error::Locked | fjall::Error::Poisoned, _) => String::new(),
+        (_, Some(io)) => format!("{io}: "),
+        (other, None) => format!("{other}: "),
+    };
+    StoreError {
+        path: path.display().to_string(),
+        reason: format!("{said}{what_to_do}"),
+    }
+}
+
+impl Cold for Disk {
+    fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool, StoreError> {
+        value.clear();
+        let found = self.values.get(key).map_err(|e| self.failed(e))?;
+        if let Some(found) = &found {
+            value.extend_from_slice(found);
+        }
+        Ok(found.is_some())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], changed: Option<i64>) -> Result<(), StoreError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(StoreError {
+                path: self.path.display().to_string(),
+                reason: format!(
+                    "a key of {} bytes is longer than the {} that state on disk can have: use Store::Memory, or a hash of the key",
+                    key.len() - 4,
+                    KEY_BYTES_MAX - 4
+                ),
+            });
+        }
+        self.batch.insert(&self.values, key, value);
+        if let Some(timestamp) = changed {
+            self.batch
+                .insert(&self.changed, key, timestamp.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.batch.remove(&self.values, key);
+    }
+
+    fn drained(&mut self, key: &[u8]) {
+        self.batch.remove(&self.changed, key);
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::replace(&mut self.batch, self.database.batch());
+        batch.commit().map_err(|e| self.failed(e))
+    }
+
+    fn each_changed(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        f: &mut dyn FnMut(&[u8], i64) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        for entry in self.changed.range::<&[u8], _>((from, Bound::Unbounded)) {
+            let (key, time) = entry.into_inner().map_err(|e| self.failed(e))?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            let time = time
+                .first_chunk()
+                .map_or(0, |time| i64::from_be_bytes(*time));
+            if !f(&key, time)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn each(&self, prefix: &[u8], f: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        for entry in self.values.prefix(prefix) {
+            let (key, value) = entry.into_inner().map_err(|e| self.failed(e))?;
+            f(&key, &value);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_a_read_only_one_and_a_locked_one_are_told_apart_and_each_says_what_to_do() {
+        let text = |error: fjall::Error| refused(Path::new("/state/app"), &error).to_string();
+        let io = |kind: ErrorKind| text(Error::from(kind).into());
+        for (error, wanted) in [
+            (io(ErrorKind::StorageFull), "free space there"),
+            (
+                io(ErrorKind::ReadOnlyFilesystem),
+                "make the folder writable",
+            ),
+            (io(ErrorKind::PermissionDenied), "make the folder writable"),
+            (
+                text(fjall::Error::Locked),
+                "another process uses this folder",
+            ),
+            (text(fjall::Error::Poisoned), "is the disk full?"),
+            (text(fjall::Error::InvalidTrailer), "another disk"),
+        ] {
+            assert!(error.starts_with("state in /state/app: "), "{error}");
+            assert!(
+                error.contains(wanted) && !error.contains("FjallError: Io"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_too_long_for_the_disk_is_refused_before_it_is_written() {
+        let path = temporary_folder("long-key");
+        let mut disk = Disk::open(&path).unwrap();
+        let error = disk
+            .put(&vec![0; 70_000], b"", None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("69996 bytes") && error.contains("Store::Memory"),
+            "{error}"
+        );
+    }
+}

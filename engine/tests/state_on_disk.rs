@@ -1,0 +1,265 @@
+//! State on disk: the results are those of state in memory, whatever is where; memory stays bounded; and what cannot be is told clearly.
+#![cfg(feature = "fjall")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use std::collections::BTreeMap;
+
+use engine::{
+    flow::{Error, Scope},
+    plan::{App, Task, TaskConfig},
+    state::{KeyGroups, Store},
+    testing::Driver,
+};
+use proptest::prelude::*;
+
+const SMALL: Store = small();
+
+/// Some hundred keys are in memory.
+const fn small() -> Store {
+    match Store::disk() {
+        Store::Disk { .. } => {}
+        _ => panic!("on disk"),
+    }
+    Store::Disk {
+        cache_bytes: 64 << 10,
+    }
+}
+
+/// Key and number: short keys, and some that are too long for a slot.
+fn parse(line: &str) -> Option<(&str, u64)> {
+    let (key, n) = line.split_once(' ')?;
+    Some((key, n.parse().ok()?))
+}
+
+fn key(n: u32) -> String {
+    if n.is_multiple_of(3) {
+        format!("a-key-that-does-not-fit-into-a-slot-{n}")
+    } else {
+        format!("k{n}")
+    }
+}
+
+fn counts(store: Store) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    move |s| {
+        let rows = s.source("in").utf8().try_map(|l| parse(l).ok_or("no row"));
+        rows.key_by(|r| r.0).state_store(store).count().sink("out");
+    }
+}
+
+fn sums(store: Store) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    move |s| {
+        let rows = s.source("in").utf8().try_map(|l| parse(l).ok_or("no row"));
+        rows.key_by(|r| r.0)
+            .state_store(store)
+            .sum(|r| r.1)
+            .sink("out");
+    }
+}
+
+/// Values of different lengths, and every update given out.
+fn texts(store: Store) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    move |s| {
+        let rows = s.source("in").utf8().try_map(|l| parse(l).ok_or("no row"));
+        rows.key_by(|r| r.0)
+            .state_store(store)
+            .aggregate(String::new(), |text, (_, n)| {
+                if text.len() > 40 {
+                    text.clear();
+                }
+                text.push_str(&n.to_string());
+            })
+            .emit_every_update()
+            .sink("out");
+    }
+}
+
+type Out = Vec<(Option<Vec<u8>>, Option<Vec<u8>>, i64)>;
+
+/// What a commit gave out, in no order.
+fn take(driver: &mut Driver) -> Out {
+    driver.commit();
+    let records = driver.read("out").into_iter();
+    let mut out: Out = records.map(|r| (r.key, r.value, r.timestamp)).collect();
+    out.sort();
+    out
+}
+
+fn same(
+    workers: u16,
+    epochs: &[Vec<Vec<u32>>],
+    plan: impl Fn(Store) -> Box<dyn Fn(Scope<'_>) + Send + Sync>,
+) {
+    let (memory, disk) = (plan(Store::Memory), plan(SMALL));
+    let mut memory = Driver::with_workers(workers, move |s| memory(s));
+    let mut disk = Driver::with_workers(workers, move |s| disk(s));
+    for (nth, epoch) in epochs.iter().enumerate() {
+        for batch in epoch {
+            let lines: Vec<String> = batch
+                .iter()
+                .map(|n| format!("{} {}", key(*n), n % 97))
+                .collect();
+            memory.feed("in", &lines);
+            disk.feed("in", &lines);
+        }
+        assert_eq!(take(&mut disk), take(&mut memory), "epoch {nth}");
+        if nth == epochs.len() / 2 {
+            memory = memory.restarted(workers);
+            disk = disk.restarted(workers);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn results_on_disk_are_those_in_memory(
+        workers in 1u16..3,
+        seed in any::<u32>(),
+        shape in prop::collection::vec(prop::collection::vec(1usize..1500, 1..4), 2..7),
+        keys in prop::sample::select(vec![50u32, 3_000, 20_000]),
+        kind in 0..3,
+    ) {
+        let mut n = seed;
+        let mut draw = || {
+            n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (n >> 8) % keys
+        };
+        let batch = |len: &usize, draw: &mut dyn FnMut() -> u32| (0..*len).map(|_| draw()).collect();
+        let epochs: Vec<Vec<Vec<u32>>> = shape
+            .iter()
+            .map(|epoch| epoch.iter().map(|len| batch(len, &mut draw)).collect())
+            .collect();
+        same(workers, &epochs, |store| match kind {
+            0 => Box::new(counts(store)),
+            1 => Box::new(sums(store)),
+            _ => Box::new(texts(store)),
+        });
+    }
+}
+
+#[test]
+fn memory_stays_within_its_bound_and_every_key_is_remembered() {
+    const KEYS: u32 = 100_000;
+    let limit = 1 << 20;
+    let store = Store::Disk { cache_bytes: limit };
+    let Store::Disk { .. } = store else {
+        panic!("on disk")
+    };
+    let mut driver = Driver::new(counts(store));
+    let mut last = BTreeMap::new();
+    for round in 1..=2u64 {
+        for from in (0..KEYS).step_by(1000) {
+            let lines: Vec<String> = (from..from + 1000)
+                .map(|n| format!("{} 1", key(n)))
+                .collect();
+            driver.feed("in", &lines);
+            let size = driver.state_size("count-1");
+            assert!(
+                size.bytes <= limit * 3 / 2,
+                "{} bytes at key {from}",
+                size.bytes
+            );
+            // The commits lie so that many changed keys are on disk.
+            if from % 30_000 == 0 {
+                driver.commit();
+            }
+        }
+        driver.commit();
+        assert_eq!(driver.state_size("count-1").keys, KEYS as usize);
+        for record in driver.read("out") {
+            last.insert(
+                record.key_str().unwrap().to_owned(),
+                record.value_u64().unwrap(),
+            );
+        }
+        assert_eq!(last.len(), KEYS as usize);
+        assert!(
+            last.values().all(|n| *n == round),
+            "each key was counted {round} times"
+        );
+    }
+}
+
+#[test]
+fn operators_that_cannot_keep_state_on_disk_say_so_when_the_plan_is_learned() {
+    use engine::windows::Tumbling;
+    let window = App::new("a", |s| {
+        let keyed = s
+            .source("in")
+            .utf8()
+            .key_by(|l| l)
+            .state_store(Store::disk());
+        let windows = keyed.window(Tumbling::of(std::time::Duration::from_secs(1)));
+        windows.count().map(|(k, _, n)| (k, n)).sink("out");
+    });
+    let distinct = App::new("a", |s| {
+        let keyed = s
+            .source("in")
+            .utf8()
+            .key_by(|l| l)
+            .state_store(Store::disk());
+        keyed.distinct().map(|k| (k, k)).sink("out");
+    });
+    for (app, name) in [(window, "window"), (distinct, "distinct")] {
+        let error = app.unwrap_err();
+        assert!(matches!(error, Error::StoreUnfit { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.starts_with(name) && text.contains("state_store"),
+            "{text}"
+        );
+    }
+}
+
+fn open(state_dir: std::path::PathBuf) -> Result<Task, Error> {
+    let config = TaskConfig {
+        keys: KeyGroups::new(7, 4),
+        state_dir: Some(state_dir),
+        ..TaskConfig::single(7)
+    };
+    Task::new(&App::new("app", counts(Store::disk())).unwrap(), &config)
+}
+
+fn folder(name: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!(
+        "engine-state-on-disk-{}-{name}",
+        std::process::id()
+    ))
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_named_with_what_to_do() {
+    let file = folder("file");
+    std::fs::write(&file, "").unwrap();
+    let error = open(file.clone()).unwrap_err().to_string();
+    std::fs::remove_file(&file).unwrap();
+    let path = file.display().to_string();
+    assert!(
+        error.contains(&path) && error.contains("state.dir"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_state_directory_that_another_process_uses_is_left_alone() {
+    let path = folder("locked");
+    let first = open(path.clone()).unwrap();
+    let error = open(path.clone()).unwrap_err().to_string();
+    let text = path.display().to_string();
+    assert!(
+        error.contains(&text) && error.contains("another process uses"),
+        "{error}"
+    );
+    drop(first);
+    open(path.clone()).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn nothing_is_left_on_disk_when_the_work_has_ended() {
+    let path = folder("clean");
+    drop(open(path.clone()).unwrap());
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    std::fs::remove_dir_all(&path).unwrap();
+}
