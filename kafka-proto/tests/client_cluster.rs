@@ -1,6 +1,6 @@
 //! The view of a cluster and the connections to it, over an in-memory network of scripted brokers and a paused clock: what is asked of
 //! whom, how often, and what a broker that moves, vanishes or lies can do.
-#![cfg(feature = "client")]
+#![cfg(all(feature = "client", feature = "mock"))]
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 #[path = "support/peer.rs"]
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use kafka_proto::client::consumer::{Fetcher, Start};
 use kafka_proto::client::{BrokerId, Cluster, Config, Error, Purpose};
 use kafka_proto::messages::metadata::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -57,6 +58,8 @@ fn brokers(hosts: &[(i32, &str)]) -> MetadataResponse {
 struct Script {
     metadata: Arc<Mutex<MetadataResponse>>,
     asked: Arc<AtomicUsize>,
+    /// The topics of the last question.
+    topics: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
@@ -64,6 +67,7 @@ impl Script {
         Self {
             metadata: Arc::new(Mutex::new(brokers(hosts))),
             asked: Arc::default(),
+            topics: Arc::default(),
         }
     }
 
@@ -80,6 +84,9 @@ impl Script {
         match seen.key {
             ApiKey::METADATA => {
                 self.asked.fetch_add(1, Relaxed);
+                let topics = seen.read::<MetadataRequest>().topics.unwrap_or_default();
+                let names = topics.into_iter().flat_map(|topic| topic.name);
+                *self.topics.lock().unwrap() = names.map(|name| name.to_string()).collect();
                 seen.answer::<MetadataRequest>(&self.metadata.lock().unwrap())
             }
             _ => Answer::Silence,
@@ -367,6 +374,101 @@ async fn a_topic_that_is_missing_for_ever_is_asked_for_at_the_pace_of_the_back_o
     let asked = script.asked.load(Relaxed) - before;
     // 0.1 + 0.2 + 0.4 + 0.8 s, then once a second.
     assert!((15..=30).contains(&asked), "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_are_asked_for_with_the_first_question_if_they_are_named_then() {
+    let mock = kafka_proto::mock::Cluster::builder()
+        .topic("t", 1)
+        .on_this_runtime()
+        .start()
+        .await
+        .unwrap();
+    let config = Config::new(&mock.bootstrap_servers());
+    let cluster = Cluster::connect_for(config, &["t"]).await.unwrap();
+    assert!(cluster.metadata().topic("t").is_some());
+    cluster.topic("t", SECOND).await.unwrap();
+    assert_eq!(mock.received_count(ApiKey::METADATA), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetching_goes_on_over_the_first_connection_unless_somebody_uses_it() {
+    for is_used in [false, true] {
+        let network = Slow::default();
+        Script::new(&[(1, "a")]).serve(&network.network, "a");
+        let cluster = connect(&network, "a:9092").await.unwrap();
+        let first = cluster.any_connection().await.unwrap();
+        let used = is_used.then(|| first.clone());
+        drop(first);
+        let fetch = cluster.connection(BrokerId(1), Purpose::Fetch(0)).await;
+        let fetch = fetch.unwrap();
+        assert!(fetch.name().starts_with("broker 1"), "{}", fetch.name());
+        assert_eq!(network.attempts("a").len(), if is_used { 2 } else { 1 });
+        // Another fetcher, and questions, have their own.
+        let other = cluster.connection(BrokerId(1), Purpose::Fetch(1)).await;
+        drop(other.unwrap());
+        let begin = Instant::now();
+        cluster.refresh(&["t"]).await.unwrap();
+        assert_eq!(begin.elapsed(), Duration::ZERO, "it need not wait");
+        assert!(network.attempts("a").len() >= 2);
+        drop(used);
+        // What is fetched is counted as the broker's.
+        let request = MetadataRequest::default();
+        fetch.call(&request, SECOND).await.unwrap();
+        let metrics = cluster.metrics();
+        assert!(metrics.brokers["broker 1 (a:9092)"].requests >= 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_nobody_needs_any_more_is_not_asked_for() {
+    let network = Slow::default();
+    let script = Script::new(&[(1, "a")]);
+    script.serve(&network.network, "a");
+    let cluster = connect(&network, "a:9092").await.unwrap();
+    let mut fetcher = Fetcher::new(&cluster);
+    let mut other = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Offset(0));
+    other.assign("t", 0, Start::Offset(0));
+    sleep(SECOND).await;
+    assert_eq!(*script.topics.lock().unwrap(), ["t"]);
+    assert!(cluster.metadata().topic("t").is_some());
+    fetcher.unassign("t", 0);
+    sleep(300 * SECOND).await;
+    assert_eq!(
+        *script.topics.lock().unwrap(),
+        ["t"],
+        "the other one reads it"
+    );
+    drop(other);
+    sleep(300 * SECOND).await;
+    assert!(script.topics.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_does_not_make_a_topic_again_that_was_deleted() {
+    let mock = kafka_proto::mock::Cluster::builder()
+        .topic("t", 1)
+        .auto_create_topics(true)
+        .on_this_runtime()
+        .start()
+        .await
+        .unwrap();
+    let config = Config::new(&mock.bootstrap_servers());
+    let cluster = Cluster::connect(config).await.unwrap();
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Earliest);
+    // One that was never there is made for whoever needs it.
+    fetcher.assign("new", 0, Start::Earliest);
+    drop(fetcher.poll_batches(SECOND).await.unwrap());
+    assert!(cluster.metadata().topic("new").is_some());
+    mock.delete_topic("t").unwrap();
+    for _ in 0..3 {
+        cluster.request_refresh();
+        sleep(2 * SECOND).await;
+    }
+    assert!(cluster.metadata().topic("t").is_none());
+    assert_eq!(mock.topics(), ["new"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -610,6 +610,12 @@ async fn coordinators_have_a_connection_of_their_own() {
     let fetch = cluster.connection(broker, Purpose::Fetch(0)).await.unwrap();
     let again = cluster.connection(broker, Purpose::Fetch(0)).await.unwrap();
     let opened = cluster.metrics().connections_opened;
+    assert_eq!(
+        opened, 2,
+        "metadata, which fetching took over, and coordinator"
+    );
+    cluster.refresh(&[]).await.unwrap();
+    let opened = cluster.metrics().connections_opened;
     assert_eq!(opened, 3, "metadata, coordinator, fetch");
     fetch.close();
     again.closed().await;

@@ -40,7 +40,7 @@ fn values(size: usize) -> Vec<Vec<u8>> {
 }
 
 async fn fetcher(topic: &str) -> Fetcher {
-    let cluster = Cluster::connect(config()).await.unwrap();
+    let cluster = Cluster::connect_for(config(), &[topic]).await.unwrap();
     let mut fetcher = Fetcher::new(&cluster);
     for partition in 0..cluster.topic(topic, POLL).await.unwrap().partitions.len() {
         fetcher.assign(topic, partition as i32, Start::Earliest);

@@ -32,7 +32,7 @@ impl Admin {
     /// [`Error::Broker`]: `UNKNOWN_TOPIC_OR_PARTITION`, `TOPIC_AUTHORIZATION_FAILED`, …
     pub async fn describe_topic(&self, name: &str) -> Result<Topic> {
         self.retried(async |_| {
-            let metadata = self.cluster().look_at(name).await?;
+            let metadata = self.cluster().look_at([name], false).await?;
             match metadata.topic(name) {
                 Some(topic) => Ok((**topic).clone()),
                 None => {
@@ -88,7 +88,7 @@ impl Admin {
         let mut topics: Vec<&str> = questions.iter().map(|(topic, ..)| *topic).collect();
         topics.dedup();
         for topic in topics {
-            self.cluster().look_at(topic).await?;
+            self.cluster().look_at([topic], false).await?;
         }
         self.cluster()
             .list_offsets(questions, isolation, Purpose::Metadata)

@@ -123,8 +123,28 @@ impl Connections {
     /// The connection to a broker, opened if need be.
     pub(super) async fn to(&self, broker: &Broker, purpose: Purpose) -> Result<Connection> {
         let slot = self.slot(broker, purpose);
+        if matches!(purpose, Purpose::Fetch(_)) {
+            self.take_over(broker, &slot);
+        }
         slot.connection(&self.opener, || vec![Target::broker(broker)])
             .await
+    }
+
+    /// Fetching from the broker that the client happened to ask first goes on over the same connection, if nobody uses it now: the
+    /// first record comes a connection's set-up earlier. Whoever has a question later opens another one.
+    fn take_over(&self, broker: &Broker, slot: &Slot) {
+        let mut any = lock(&self.any.state);
+        let fits = |open: &mut Connection| open.is_free_and_to(&broker.host, broker.port);
+        let mut state = lock(&slot.state);
+        if state.alive().is_some() || state.opening.is_some() {
+            return;
+        }
+        if let Some(connection) = any.open.take_if(fits) {
+            let name = Target::broker(broker).name;
+            state.open = Some(connection.renamed(name, &self.opener.metrics));
+            // It was not lost: the next one need not wait.
+            state.not_before = any.not_before.take();
+        }
     }
 
     /// A connection to anybody: the one that is there, else to a known broker, else to a bootstrap server (KIP-899).

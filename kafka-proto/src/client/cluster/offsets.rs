@@ -84,9 +84,9 @@ impl Cluster {
             }
             if failures > 0 {
                 tokio::time::sleep(self.retry_delay(failures)).await;
-                let topics: Vec<&str> = open.iter().map(|index| questions[*index].0).collect();
+                let topics = open.iter().map(|index| questions[*index].0);
                 // What fails here shows in the answers.
-                drop(self.refresh(&topics).await);
+                drop(self.look_at(topics, false).await);
             }
             self.list_once(questions, &open, isolation, purpose, &mut answers)
                 .await;

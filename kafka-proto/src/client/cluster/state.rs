@@ -285,6 +285,12 @@ impl Metadata {
         has_room
     }
 
+    /// Forgets a topic that nobody needs any more; whether it was known.
+    pub(super) fn forget_topic(&mut self, topic: &str) -> bool {
+        self.failed.remove(topic);
+        self.topics.remove(topic).is_some()
+    }
+
     /// Forgets all brokers, so that the bootstrap servers are asked again (KIP-1102).
     pub(super) fn forget_brokers(&mut self) {
         self.brokers.clear();

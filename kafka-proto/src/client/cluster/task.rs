@@ -19,12 +19,8 @@ pub(super) async fn keep_young(inner: Weak<Inner>, wanted: Arc<Notify>, max_age:
         }
         let Some(inner) = inner.upgrade() else { return };
         let cluster = Cluster { inner };
-        let topics: Vec<Arc<str>> = lock(&cluster.inner.wanted).iter().map(Arc::clone).collect();
-        let result = cluster.ask(Some(topics), true).await;
-        let missing = match &result {
-            Ok(metadata) => lock(&cluster.inner.wanted)
-                .iter()
-                .any(|topic| metadata.topic(topic).is_none()),
+        let missing = match cluster.ask_again().await {
+            Ok(metadata) => !lock(&cluster.inner.wanted).all_in(&metadata),
             Err(error) => {
                 tracing::warn!(%error, "cannot refresh the metadata");
                 true

@@ -41,15 +41,14 @@ const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`Pending`] are gone.
 #[derive(Debug, Clone)]
 pub struct Connection {
+    /// For messages: address, and the broker's id where it is known.
+    name: Arc<str>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// For messages: address, and the broker's id where it is known.
-    name: Arc<str>,
-    /// Whether the cluster itself named this address: then a broker is there, and that it hangs up proves nothing.
-    is_broker: bool,
+    address: Arc<str>,
     client_id: Text,
     versions: OnceLock<BrokerVersions>,
     /// The next correlation id. Locked from its choice until the request is queued, so that requests are queued in their order.
@@ -120,9 +119,9 @@ impl Connection {
             let span = tracing::debug_span!("connection", broker = %name);
             tokio::spawn(task.run().instrument(span));
             let connection = Self {
+                name: Arc::clone(&name),
                 shared: Arc::new(Shared {
-                    name: Arc::clone(&name),
-                    is_broker: name != address,
+                    address: Arc::clone(&address),
                     client_id: Text::from(config.client_id.as_str()),
                     versions: OnceLock::new(),
                     correlation: Mutex::new(0),
@@ -181,7 +180,7 @@ impl Connection {
             }
             let offered = BrokerVersions::from_response(&response).range(ApiKey::API_VERSIONS);
             version = versions::downgrade(version, offered).ok_or_else(|| Error::Unsupported {
-                broker: Arc::clone(&self.shared.name),
+                broker: Arc::clone(&self.name),
                 api: "ApiVersions".into(),
                 ours: format!("0 to {version}").into(),
                 theirs: offered
@@ -194,7 +193,7 @@ impl Connection {
         };
         if !response.error_code.is_ok() {
             return Err(Error::broker(
-                format!("agreeing on versions with {}", self.shared.name),
+                format!("agreeing on versions with {}", self.name),
                 response.error_code,
                 None,
             ));
@@ -211,8 +210,8 @@ impl Connection {
     /// What went wrong before the peer proved to be a broker, seen as what it most likely is.
     fn not_kafka(&self, error: Error) -> Error {
         let reason: Arc<str> = match error {
-            // It may be about to stop, or have just started.
-            Error::Disconnected { .. } if self.shared.is_broker => return error,
+            // The cluster itself named this address: a broker is there, about to stop or just started.
+            Error::Disconnected { .. } if self.name != self.shared.address => return error,
             Error::Disconnected { reason, .. } => {
                 format!("it was asked for its versions, and then: {reason}").into()
             }
@@ -222,7 +221,7 @@ impl Connection {
             other => return other,
         };
         Error::NotKafka {
-            address: Arc::clone(&self.shared.name),
+            address: Arc::clone(&self.name),
             reason,
         }
     }
@@ -307,7 +306,7 @@ impl Connection {
         theirs
             .and_then(|theirs| versions::common(ours, theirs))
             .ok_or_else(|| Error::Unsupported {
-                broker: Arc::clone(&self.shared.name),
+                broker: Arc::clone(&self.name),
                 api: R::KEY.to_string().into(),
                 ours: format!("{} to {}", ours.0, ours.1).into(),
                 theirs: theirs
@@ -325,7 +324,25 @@ impl Connection {
     /// The broker, for messages: its address, and its id where that is known.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.shared.name
+        &self.name
+    }
+
+    /// Whether it leads to this address, and nobody else has it or waits for an answer on it.
+    pub(crate) fn is_free_and_to(&self, host: &str, port: u16) -> bool {
+        let address = self.shared.address.rsplit_once(':');
+        address.is_some_and(|(h, p)| h == host && p.parse() == Ok(port))
+            && Arc::strong_count(&self.shared) == 1
+            && !self.is_closed()
+    }
+
+    /// The same connection, called and counted as another one: it turned out whose it is.
+    pub(crate) fn renamed(self, name: Arc<str>, metrics: &Metrics) -> Self {
+        let of_broker = metrics.broker(&name);
+        of_broker.connections_opened.add(1);
+        let rename = Command::Rename(Arc::clone(&name), of_broker);
+        // An ended connection needs no name.
+        drop(self.shared.commands.send(rename));
+        Self { name, ..self }
     }
 
     /// Holds all further requests back for this long (KIP-219); their deadlines count from when they are written.
@@ -406,14 +423,14 @@ impl Connection {
             .get()
             .cloned()
             .unwrap_or_else(|| Error::Disconnected {
-                broker: Arc::clone(&self.shared.name),
+                broker: Arc::clone(&self.name),
                 reason: "the runtime it ran on is gone".into(),
             })
     }
 
     /// Reads a response out of its frame, and heeds its throttle time.
     fn decode<R: Request>(&self, frame: Bytes, version: i16) -> Result<R::Response> {
-        let response = Self::read::<R>(frame.clone(), version, &self.shared.name)?;
+        let response = Self::read::<R>(frame.clone(), version, &self.name)?;
         if throttle_comes_first::<R>(version) {
             let mut reader = Reader::new(frame);
             let header = ResponseHeader::decode(&mut reader, R::response_header_version(version));

@@ -26,6 +26,8 @@ pub(super) enum Command {
     Send(Outgoing),
     /// Write nothing for this long (KIP-219).
     Mute(Duration),
+    /// It turned out which broker this is.
+    Rename(Arc<str>, Arc<BrokerMetrics>),
     /// End now; whatever is unanswered fails.
     Close,
 }
@@ -240,6 +242,9 @@ impl Task {
                         request.deadline += time;
                     }
                     self.state.arm(until);
+                }
+                Poll::Ready(Some(Command::Rename(name, of_broker))) => {
+                    (self.name, self.of_broker) = (name, of_broker);
                 }
                 Poll::Ready(Some(Command::Close)) => {
                     return Poll::Ready(End::Ours("it was closed"));

@@ -34,7 +34,7 @@ impl Queue {
 
     /// Takes up to `most` records; none if there are none, or while the budget has no room for another inflated batch.
     pub(super) fn take(&mut self, most: usize) -> Result<Vec<ConsumerRecord>> {
-        let mut records = Vec::new();
+        let mut records = Vec::with_capacity(self.count(most));
         while records.len() < most {
             match self.take_from_first(most, &mut records) {
                 Ok(true) => {}
@@ -53,6 +53,22 @@ impl Queue {
             }
         }
         Ok(records)
+    }
+
+    /// About how many records are here, `most` at most: so that the result is one piece of memory, not one that grows from batch to batch.
+    fn count(&self, most: usize) -> usize {
+        let mut batches = self
+            .partitions
+            .iter()
+            .flat_map(|queued| queued.batches.as_slice());
+        let mut count = 0;
+        while count < most
+            && let Some(batch) = batches.next()
+        {
+            // The count is a claim of the peer's: a record takes 7 bytes at least.
+            count += (batch.record_count() as usize).min(batch.size_bytes() / 7 + 1);
+        }
+        count.min(most)
     }
 
     /// Whether there may be more.

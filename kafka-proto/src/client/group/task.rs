@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Connection, Purpose, TopicPartition,
+        cluster::Held,
         error::{Error, Result},
     },
     messages::{
@@ -60,8 +61,8 @@ enum Reply {
     Beaten(i32, Instant, Result<HeartbeatResponse>),
 }
 
-/// Topics and their numbers of partitions, as the leader divided them.
-type Layout = Vec<(Text, usize)>;
+/// Topics and their numbers of partitions, as the leader divided them; held, so that changes are seen.
+type Layout = Vec<(Text, usize, Held)>;
 
 pub(super) struct Task {
     cluster: Cluster,
@@ -70,6 +71,7 @@ pub(super) struct Task {
     purpose: Purpose,
     member: Member,
     topics: Vec<Text>,
+    held: Vec<Held>,
     assignors: Vec<Arc<dyn Assignor>>,
     identity: watch::Sender<Option<Identity>>,
     polls: Arc<Polls>,
@@ -99,6 +101,7 @@ impl Task {
             purpose: purpose(),
             member,
             topics: options.topics.iter().map(Text::from).collect(),
+            held: Vec::new(),
             assignors: options.assignors,
             identity,
             polls,
@@ -169,10 +172,9 @@ impl Task {
         }
     }
 
-    fn want_topics(&self) {
-        for topic in &self.topics {
-            self.cluster.want_topic(topic);
-        }
+    fn want_topics(&mut self) {
+        let topics = self.topics.iter();
+        self.held = topics.map(|topic| self.cluster.hold_topic(topic)).collect();
     }
 
     /// Begins what the state machine wants; otherwise when to ask it again.
@@ -266,8 +268,7 @@ impl Task {
                 })?;
                 let topics: BTreeSet<&Text> =
                     members.iter().flat_map(|member| &member.topics).collect();
-                let names: Vec<&str> = topics.iter().map(|topic| &***topic).collect();
-                cluster.refresh(&names).await?;
+                cluster.look_at(topics.iter().copied(), true).await?;
                 let layouts = layouts(&cluster, &topics);
                 let sizes = topics
                     .iter()
@@ -276,6 +277,7 @@ impl Task {
                         (
                             (*topic).clone(),
                             found.map_or(0, |layout| layout.partitions.len()),
+                            cluster.hold_topic(topic),
                         )
                     })
                     .collect();
@@ -427,7 +429,7 @@ impl Task {
         let Some(layout) = &self.layout else {
             return false;
         };
-        layout.iter().any(|(topic, size)| {
+        layout.iter().any(|(topic, size, _)| {
             // A topic that is gone for the moment is no reason: its partitions say so themselves.
             metadata
                 .topic(topic)

@@ -22,7 +22,7 @@ use super::{
         session::Key,
         state::{Leader, ResetTo, Seen},
     },
-    Fetcher, Reset, changed, missing_topic, spec,
+    Fetcher, Reset, all_of, changed, missing_topic, spec,
 };
 
 impl Fetcher {
@@ -33,14 +33,20 @@ impl Fetcher {
             self.poll_changes(cx, now);
             self.poll_resets(cx, now);
             self.poll_links(cx, now);
-            self.tell_lost(now);
-            self.ask_resets(cx, now);
+            let survey = self.survey(now);
+            // A start that is known at once is one to fetch from.
+            if self.ask_resets(cx, now, survey.questions) {
+                continue;
+            }
             let happened = self.send_fetches(cx, now);
             if !self.ready.is_empty() || !self.errors.is_empty() {
                 return Poll::Ready(());
             }
+            if survey.lacks_leader {
+                self.cluster.request_refresh();
+            }
             // What happened may let something else be fetched, and nobody would wake us for it.
-            if !happened && self.poll_timer(cx, now).is_pending() {
+            if !happened && self.poll_timer(cx, now, survey.due).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -62,18 +68,61 @@ impl Fetcher {
         }
     }
 
-    /// Says again and again, with back-off, what only a seek helps against: an application that missed it would wait for ever.
-    fn tell_lost(&mut self, now: Instant) {
-        for assigned in self.partitions.values_mut() {
+    /// Looks once at each partition: what each broker is to be asked for, which starts are to be found, when to look again. There may be
+    /// thousands, and most polls change none: so all that is to be known of them is found in one walk.
+    fn survey(&mut self, now: Instant) -> Survey {
+        let mut survey = Survey::default();
+        let (patience, budget) = (&self.settings.patience, &self.budget);
+        let mut given_up_at = None;
+        for link in self.links.values_mut() {
+            link.wanted.clear();
+            link.leads = false;
+        }
+        let at = now.into_std();
+        for (key, assigned) in &mut self.partitions {
+            // Said again and again, with back-off, because only a seek helps: an application that missed it would wait for ever.
             if let Some(error) = &assigned.lost
-                && assigned.state.is_due(now.into_std())
+                && assigned.state.is_due(at)
             {
                 self.errors.push_back(error.clone());
-                assigned
-                    .state
-                    .back_off(now.into_std(), &self.settings.patience);
+                assigned.state.back_off(at, patience);
+            }
+            let state = &assigned.state;
+            if let Some(since) = state.given_up_at(patience) {
+                given_up_at = earlier(given_up_at, since);
+                survey.look_again(since, at);
+            }
+            if let Some(until) = state.wakes_at() {
+                survey.look_again(until, at);
+            }
+            if state.lacks_leader() {
+                survey.lacks_leader = true;
+                survey.look_again(at + patience.retry_backoff, at);
+            }
+            let Some(broker) = state.broker(at) else {
+                continue;
+            };
+            if !assigned.resetting
+                && let Some(to) = state.wants_reset(at)
+            {
+                let questions = survey.questions.entry(broker).or_default();
+                questions.push((*key, to));
+            }
+            let link = self
+                .links
+                .entry(broker)
+                .or_insert_with(|| Link::new(broker, budget.reader()));
+            link.leads = true;
+            if !link.is_busy()
+                && let Some(ask) = state.ask(at, assigned.partition_max_bytes)
+            {
+                link.wanted.push((*key, ask));
             }
         }
+        self.given_up_at = given_up_at.map(Instant::from_std);
+        // A broker that leads nothing any more takes no share of the budget.
+        self.links.retain(|_, link| link.is_busy() || link.leads);
+        survey
     }
 
     fn poll_changes(&mut self, cx: &mut Context<'_>, now: Instant) {
@@ -84,12 +133,7 @@ impl Fetcher {
                 None => self.changes = Box::pin(std::future::pending()),
             }
         }
-        let given_up = self
-            .partitions
-            .values()
-            .filter_map(|a| a.state.given_up_at(&self.settings.patience))
-            .any(|at| at <= now.into_std());
-        if self.observe || given_up {
+        if self.observe || self.given_up_at.is_some_and(|at| at <= now) {
             self.observe = false;
             self.observe_metadata(now);
         }
@@ -115,14 +159,8 @@ impl Fetcher {
             let missing =
                 metadata.topic_error(&name) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             let mut failed = None;
-            let range = Key {
-                topic: number,
-                partition: i32::MIN,
-            }..=Key {
-                topic: number,
-                partition: i32::MAX,
-            };
-            let keys: Vec<Key> = self.partitions.range(range).map(|(key, _)| *key).collect();
+            let of_topic = self.partitions.range(all_of(number));
+            let keys: Vec<Key> = of_topic.map(|(key, _)| *key).collect();
             for key in keys {
                 let Some(assigned) = self.partitions.get_mut(&key) else {
                     continue;
@@ -165,19 +203,10 @@ impl Fetcher {
         }
     }
 
-    /// Asks for starts: one question to each broker at a time.
-    fn ask_resets(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let mut questions: BTreeMap<i32, Vec<(Key, ResetTo)>> = BTreeMap::new();
-        for (key, assigned) in &self.partitions {
-            if !assigned.resetting
-                && let Some(to) = assigned.state.wants_reset(now.into_std())
-                && let Some(broker) = assigned.state.broker(now.into_std())
-            {
-                questions.entry(broker).or_default().push((*key, to));
-            }
-        }
+    /// Asks for starts: one question to each broker at a time. Whether there are answers already.
+    fn ask_resets(&mut self, cx: &mut Context<'_>, now: Instant, questions: Questions) -> bool {
         if questions.is_empty() {
-            return;
+            return false;
         }
         for (broker, asked) in questions {
             // On the fetch connection if that is free: it will be needed anyway.
@@ -215,16 +244,18 @@ impl Fetcher {
                 answer,
             });
         }
-        self.poll_resets(cx, now);
+        self.poll_resets(cx, now)
     }
 
-    fn poll_resets(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let mut index = 0;
+    /// Whether an answer came.
+    fn poll_resets(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let (mut index, mut came) = (0, false);
         while let Some(reset) = self.resets.get_mut(index) {
             let Poll::Ready(answers) = reset.answer.as_mut().poll(cx) else {
                 index += 1;
                 continue;
             };
+            came = true;
             let Reset { asked, .. } = self.resets.swap_remove(index);
             let answers = answers.unwrap_or_else(|error| vec![Err(error); asked.len()]);
             for ((key, to), answer) in asked.into_iter().zip(answers) {
@@ -257,6 +288,7 @@ impl Fetcher {
                 }
             }
         }
+        came
     }
 
     fn poll_links(&mut self, cx: &mut Context<'_>, now: Instant) {
@@ -302,7 +334,6 @@ impl Fetcher {
 
     /// Whether something came of it at once.
     fn send_fetches(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        self.plan_fetches(now);
         let brokers: Vec<i32> = self.links.keys().copied().collect();
         let mut happened = false;
         for broker in brokers {
@@ -312,32 +343,6 @@ impl Fetcher {
             }
         }
         happened
-    }
-
-    /// What each broker is to be asked for, in one walk over the partitions however many brokers there are.
-    fn plan_fetches(&mut self, now: Instant) {
-        let (now, budget) = (now.into_std(), &self.budget);
-        for link in self.links.values_mut() {
-            link.wanted.clear();
-            link.leads = false;
-        }
-        for (key, assigned) in &self.partitions {
-            let Some(broker) = assigned.state.broker(now) else {
-                continue;
-            };
-            let link = self
-                .links
-                .entry(broker)
-                .or_insert_with(|| Link::new(broker, budget.reader()));
-            link.leads = true;
-            if !link.is_busy()
-                && let Some(ask) = assigned.state.ask(now, assigned.partition_max_bytes)
-            {
-                link.wanted.push((*key, ask));
-            }
-        }
-        // A broker that leads nothing any more takes no share of the budget.
-        self.links.retain(|_, link| link.is_busy() || link.leads);
     }
 
     fn send_fetch(
@@ -416,29 +421,20 @@ impl Fetcher {
     }
 
     /// Sleeps until something is due again.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let patience = &self.settings.patience;
-        let hold = patience.retry_backoff;
-        let mut lacks_leader = false;
-        let partitions = self.partitions.values().flat_map(|a| {
-            let lacks = a.state.lacks_leader();
-            lacks_leader |= lacks;
-            let again = lacks.then(|| now.into_std() + hold);
-            [a.state.wakes_at(), a.state.given_up_at(patience), again]
-                .into_iter()
-                .flatten()
-        });
+    fn poll_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        due: Option<std::time::Instant>,
+    ) -> Poll<()> {
+        let hold = self.settings.patience.retry_backoff;
         let links = self.links.values().filter_map(Link::wakes_at);
         let resets = self.resets.iter().map(|r| r.since + hold);
-        let due = partitions
-            .map(Instant::from_std)
-            .chain(links)
+        let due = links
             .chain(resets)
             .filter(|at| *at > now)
+            .chain(due.map(Instant::from_std))
             .min();
-        if lacks_leader {
-            self.cluster.request_refresh();
-        }
         let Some(due) = due else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if timer.deadline() != due {
@@ -446,4 +442,28 @@ impl Fetcher {
         }
         timer.as_mut().poll(cx)
     }
+}
+
+/// Starts to be asked for, by broker.
+type Questions = BTreeMap<i32, Vec<(Key, ResetTo)>>;
+
+/// What one look at all partitions found.
+#[derive(Default)]
+struct Survey {
+    questions: Questions,
+    lacks_leader: bool,
+    /// When some partition is to be looked at again.
+    due: Option<std::time::Instant>,
+}
+
+impl Survey {
+    fn look_again(&mut self, due: std::time::Instant, now: std::time::Instant) {
+        if due > now {
+            self.due = earlier(self.due, due);
+        }
+    }
+}
+
+fn earlier<T: Ord>(one: Option<T>, other: T) -> Option<T> {
+    one.into_iter().chain([other]).min()
 }

@@ -9,6 +9,7 @@ mod drive;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::poll_fn,
+    ops::RangeInclusive,
     pin::Pin,
     sync::{
         Arc,
@@ -26,7 +27,7 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Config, IsolationLevel, OffsetReset, Purpose,
-        cluster::{ListedOffset, Metadata, OffsetSpec},
+        cluster::{Held, ListedOffset, Metadata, OffsetSpec},
         error::{Error, Result},
         metrics::PartitionMetrics,
     },
@@ -93,6 +94,8 @@ pub struct Fetcher {
     /// By number: name and id, zero if the brokers have none.
     topics: Vec<(Text, Uuid)>,
     by_name: HashMap<Text, u32>,
+    /// The topics that partitions are assigned of.
+    held_topics: BTreeMap<u32, Held>,
     by_id: HashMap<Uuid, u32>,
     partitions: BTreeMap<Key, Assigned>,
     links: BTreeMap<i32, Link>,
@@ -115,6 +118,8 @@ pub struct Fetcher {
     timer: Option<Pin<Box<Sleep>>>,
     /// A request was queued that the connection's task has yet to write.
     sent: bool,
+    /// When the first missing topic becomes an error, as of the last look at the partitions.
+    given_up_at: Option<Instant>,
 }
 
 struct Settings {
@@ -171,6 +176,7 @@ impl Fetcher {
             purpose: Purpose::Fetch(NUMBERS.fetch_add(1, Ordering::Relaxed)),
             topics: Vec::new(),
             by_name: HashMap::new(),
+            held_topics: BTreeMap::new(),
             by_id: HashMap::new(),
             partitions: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -186,6 +192,7 @@ impl Fetcher {
             freed: None,
             timer: None,
             sent: false,
+            given_up_at: None,
             cluster: cluster.clone(),
         }
     }
@@ -230,6 +237,9 @@ impl Fetcher {
         assigned.metrics.position.set(-1);
         assigned.metrics.end_offset.set(-1);
         self.partitions.insert(key, assigned);
+        self.held_topics
+            .entry(key.topic)
+            .or_insert_with(|| self.cluster.hold_topic(topic));
         self.observe = true;
         self.start(key, start);
     }
@@ -238,10 +248,11 @@ impl Fetcher {
     pub fn unassign(&mut self, topic: &str, partition: i32) -> Option<i64> {
         let key = self.key(topic, partition)?;
         self.forget(key);
-        self.partitions
-            .remove(&key)?
-            .position()
-            .map(|(position, _)| position)
+        let removed = self.partitions.remove(&key)?;
+        if self.partitions.range(all_of(key.topic)).next().is_none() {
+            self.held_topics.remove(&key.topic);
+        }
+        removed.position().map(|(position, _)| position)
     }
 
     /// The partitions that are assigned, with how far each was read.
@@ -448,7 +459,6 @@ impl Fetcher {
         let (number, name) = (self.topics.len() as u32, Text::from(topic));
         self.topics.push((name.clone(), Uuid::ZERO));
         self.by_name.insert(name, number);
-        self.cluster.want_topic(topic);
         number
     }
 
@@ -576,6 +586,12 @@ fn changed(
     mut receiver: watch::Receiver<Arc<Metadata>>,
 ) -> BoxFuture<Option<watch::Receiver<Arc<Metadata>>>> {
     Box::pin(async move { receiver.changed().await.is_ok().then_some(receiver) })
+}
+
+/// All partitions of a topic.
+fn all_of(topic: u32) -> RangeInclusive<Key> {
+    let key = |partition| Key { topic, partition };
+    key(i32::MIN)..=key(i32::MAX)
 }
 
 fn spec(to: ResetTo) -> OffsetSpec {

@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Purpose,
+        cluster::Held,
         error::{Error, Result},
     },
     messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode},
@@ -64,6 +65,8 @@ pub(super) struct Task {
     revoking: Option<oneshot::Receiver<()>>,
     /// Asks for the metadata of topics that have no name yet.
     naming: Option<BoxFuture<()>>,
+    /// The topics of the subscription.
+    held: Vec<Held>,
     joined_before: bool,
     notes: Notes,
 }
@@ -89,6 +92,7 @@ impl Task {
             pending: None,
             revoking: None,
             naming: None,
+            held: Vec::new(),
             joined_before: false,
             notes: Notes::new(cluster, group),
         }
@@ -157,10 +161,9 @@ impl Task {
         }
     }
 
-    fn want_topics(&self) {
-        for topic in &self.member.subscription().topics {
-            self.cluster.want_topic(topic);
-        }
+    fn want_topics(&mut self) {
+        let topics = self.member.subscription().topics.iter();
+        self.held = topics.map(|topic| self.cluster.hold_topic(topic)).collect();
     }
 
     /// Sends the heartbeat that is due; otherwise when the next one is.
@@ -244,12 +247,7 @@ impl Task {
     fn tell(&mut self, events: &Events) {
         while let Some(told) = self.member.tell() {
             let event = match told {
-                Told::Assigned(assignment) => {
-                    for partition in &assignment.added {
-                        self.cluster.want_topic(&partition.topic);
-                    }
-                    Ok(GroupEvent::Assigned(assignment))
-                }
+                Told::Assigned(assignment) => Ok(GroupEvent::Assigned(assignment)),
                 Told::Revoke(partitions) => {
                     let (done, acknowledged) = oneshot::channel();
                     self.revoking = Some(acknowledged);
