@@ -67,9 +67,52 @@ pub fn partition_for_key_by_crc32(key: &[u8], partitions: usize) -> i32 {
     (crc32(key) as usize % partitions) as i32
 }
 
+/// FNV-1a of 32 bits as Sarama's default partitioner and librdkafka's `fnv1a` take it: without its sign.
+#[must_use]
+pub fn fnv1a(key: &[u8]) -> u32 {
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    // The absolute value, not the lower 31 bits as with murmur2.
+    key.iter()
+        .fold(0x811c_9dc5, step)
+        .cast_signed()
+        .unsigned_abs()
+}
+
+/// The partition of a record with this key as librdkafka's partitioners `fnv1a` and `fnv1a_random` choose it, and Sarama's hash
+/// partitioner. The empty key is a key.
+///
+/// # Panics
+/// There must be at least one partition.
+#[must_use]
+pub fn partition_for_key_by_fnv1a(key: &[u8], partitions: usize) -> i32 {
+    assert!(partitions > 0, "a topic has at least one partition");
+    (fnv1a(key) as usize % partitions) as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fnv1a_is_that_of_sarama() {
+        // Computed by Go's hash/fnv and Sarama's rule for signs; they stand in librdkafka's unit test (`src/rdfnv1a.c`).
+        for (key, expected) in [
+            ("kafka", 0xd33_c4e1),
+            ("giberish123456789", 0x77a5_8295),
+            ("1234", 0x23b_dd03),
+            ("234", 0x2dea_3cd2),
+            ("34", 0x740f_a83e),
+            ("4", 0x310c_a263),
+            ("PreAmbleWillBeRemoved,ThePrePartThatIs", 0x65cb_d69c),
+            ("reAmbleWillBeRemoved,ThePrePartThatIs", 0x6e49_c79a),
+            ("eAmbleWillBeRemoved,ThePrePartThatIs", 0x69ee_d356),
+            ("AmbleWillBeRemoved,ThePrePartThatIs", 0x6abc_c023),
+            ("", 0x7ee3_623b),
+        ] {
+            assert_eq!(fnv1a(key.as_bytes()), expected, "{key}");
+        }
+        assert_eq!(partition_for_key_by_fnv1a(b"kafka", 10), 5);
+    }
 
     #[test]
     fn crc32_is_that_of_zlib() {

@@ -14,7 +14,9 @@ use kafka_proto::client::producer::{
 use kafka_proto::client::{Cluster, CompressionType, Config, Producer, Result};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
-use kafka_proto::partition::{partition_for_key, partition_for_key_by_crc32};
+use kafka_proto::partition::{
+    partition_for_key, partition_for_key_by_crc32, partition_for_key_by_fnv1a,
+};
 use kafka_proto::records::{Batch, Codec, batches};
 use tokio::time::Instant;
 
@@ -160,6 +162,7 @@ async fn keys_go_where_java_or_librdkafka_sends_them() {
             partition_for_key as fn(&[u8], usize) -> i32,
         ),
         ("consistent_random", partition_for_key_by_crc32),
+        ("fnv1a_random", partition_for_key_by_fnv1a),
     ] {
         let mut config = config(&mock);
         config.set("partitioner", partitioner).unwrap();
@@ -228,6 +231,60 @@ async fn a_partition_where_batches_pile_up_gets_less_of_the_records_without_a_ke
     producer.flush().await.unwrap();
     let counts = [0, 1].map(|partition| values(&mock, partition).len());
     assert!(counts[0] > 2 * counts[1], "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_takes_nothing_for_too_long_gets_no_records_without_a_key() {
+    let mock = mock::Cluster::builder()
+        .brokers(2)
+        .topic("t", 4)
+        .on_this_runtime()
+        .start()
+        .await
+        .unwrap();
+    let [good, stuck] = mock.broker_ids()[..] else {
+        panic!()
+    };
+    for (partition, broker) in [(0, good), (1, good), (2, stuck), (3, stuck)] {
+        mock.move_leader("t", partition, broker).unwrap();
+    }
+    let mut config = config(&mock).batch_size(500_usize).linger_ms(0_u64);
+    config
+        .set("partitioner.availability.timeout.ms", "1000")
+        .unwrap();
+    let producer = Producer::connect(config).await.unwrap();
+    let value = "x".repeat(100);
+    let send = async |count: usize| {
+        let mut deliveries = Vec::new();
+        for _ in 0..count {
+            deliveries.push(producer.enqueue(record(None, &value)).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+        deliveries
+    };
+    for partition in 0..4 {
+        let partition = Some(partition);
+        let first = record(None, "first");
+        let first = ProducerRecord { partition, ..first };
+        producer.send(first).await.unwrap();
+    }
+    mock.pause_broker(stuck);
+    drop(send(500).await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The present run ends where it began.
+    drop(send(10).await);
+    let later = send(2000).await;
+    mock.resume_broker(stuck);
+    for delivery in later {
+        let partition = delivery.await.unwrap().partition;
+        assert!(partition < 2, "{partition} is the stuck broker's");
+    }
+    // It takes records again, and gets them.
+    let mut partitions = BTreeSet::new();
+    for delivery in send(500).await {
+        partitions.insert(delivery.await.unwrap().partition);
+    }
+    assert_eq!(partitions.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,6 +215,9 @@ properties! {
     "partitioner.ignore.keys" partitioner_ignore_keys: bool = false;
     /// Whether records without a key go more often to partitions whose batches wait less (KIP-794).
     "partitioner.adaptive.partitioning.enable" partitioner_adaptive_partitioning_enable: bool = true;
+    /// How long batches may be ready for a broker that takes none, in milliseconds, before records without a key go to partitions of
+    /// other brokers; 0: for ever. Without adaptive partitioning it has no effect (KIP-794).
+    "partitioner.availability.timeout.ms" partitioner_availability_timeout_ms: u64 = 0, in 0..=INT;
 
     // ---- consumer
     /// The least bytes a fetch waits for, up to `fetch.max.wait.ms`.

@@ -235,7 +235,7 @@ impl IsolationLevel {
 
 choice! {
     /// How the producer chooses the partition of a record that names none.
-    PartitionerChoice: "murmur2_random, murmur2, consistent_random, consistent, random or round_robin" {
+    PartitionerChoice: "murmur2_random, murmur2, consistent_random, consistent, fnv1a_random, fnv1a, random or round_robin" {
         /// By murmur2 of the key, as Java's producer does; records without a key go where the current batch without keys goes (KIP-794).
         Murmur2 = "murmur2_random" | "default",
         /// By murmur2 of the key; all records without a key go to one partition, that of the empty key.
@@ -245,6 +245,11 @@ choice! {
         Crc32 = "consistent_random",
         /// By CRC-32 of the key; all records without a key go to one partition, that of the empty key.
         Crc32Single = "consistent",
+        /// By FNV-1a of the key, as librdkafka can and Sarama does by default; records without a key go where the current batch without
+        /// keys goes.
+        Fnv1a = "fnv1a_random",
+        /// By FNV-1a of the key; all records without a key go to one partition, that of the empty key.
+        Fnv1aSingle = "fnv1a",
         /// Whatever the key: where the current batch goes (KIP-794).
         Sticky = "random" | "sticky",
         /// One after the other, whatever the key.

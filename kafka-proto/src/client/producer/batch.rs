@@ -1,8 +1,7 @@
 //! Batches being filled: those that are lent out, and the one of each partition that `send` and `enqueue` fill.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -99,8 +98,7 @@ impl OpenBatch {
 pub(super) struct Accumulator {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
-    /// Batches of the partition that were accepted and have not ended.
-    load: Arc<AtomicU32>,
+    load: Arc<Mutex<Waiting>>,
     /// Held while a record is appended or the batch is sealed and handed over: batches leave in the order in which they were filled.
     open: Mutex<Option<Filling>>,
 }
@@ -130,13 +128,27 @@ impl Accumulator {
 
     /// How many batches wait here or are on their way.
     pub(super) fn load(&self) -> u32 {
-        self.load.load(Relaxed)
+        waiting(&self.load).batches
+    }
+
+    /// Whether batches have waited here for so long, and none of them could be sent.
+    pub(super) fn is_stuck_for(&self, timeout: Duration) -> bool {
+        let waiting = waiting(&self.load);
+        waiting
+            .since
+            .is_some_and(|since| since.elapsed() >= timeout)
     }
 
     /// Counts one more, until what is returned is dropped.
     pub(super) fn loaded(&self) -> Loaded {
-        self.load.fetch_add(1, Relaxed);
-        Loaded(Arc::clone(&self.load))
+        let mut waiting = waiting(&self.load);
+        waiting.batches += 1;
+        waiting.unsent += 1;
+        waiting.since.get_or_insert_with(Instant::now);
+        Loaded {
+            load: Arc::clone(&self.load),
+            is_sent: false,
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<Filling>> {
@@ -144,13 +156,50 @@ impl Accumulator {
     }
 }
 
+/// The batches of one partition that were accepted and have not ended.
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: u32,
+    /// Those of them that were not sent yet.
+    unsent: u32,
+    /// Since when one of those is there and none was sent.
+    since: Option<Instant>,
+}
+
+fn waiting(load: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    load.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A batch that counts in its partition's load.
 #[derive(Debug)]
-pub(super) struct Loaded(Arc<AtomicU32>);
+pub(super) struct Loaded {
+    load: Arc<Mutex<Waiting>>,
+    is_sent: bool,
+}
+
+impl Loaded {
+    /// The batch is sent, perhaps not for the first time.
+    pub(super) fn sent(&mut self) {
+        if !std::mem::replace(&mut self.is_sent, true) {
+            waiting(&self.load).one_less_unsent();
+        }
+    }
+}
+
+impl Waiting {
+    fn one_less_unsent(&mut self) {
+        self.unsent -= 1;
+        self.since = (self.unsent > 0).then(Instant::now);
+    }
+}
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        let mut waiting = waiting(&self.load);
+        waiting.batches -= 1;
+        if !self.is_sent {
+            waiting.one_less_unsent();
+        }
     }
 }
 

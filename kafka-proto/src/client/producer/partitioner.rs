@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::ProducerRecord;
 use crate::client::config::{Config, PartitionerChoice};
-use crate::partition::{partition_for_key, partition_for_key_by_crc32};
+use crate::partition::{partition_for_key, partition_for_key_by_crc32, partition_for_key_by_fnv1a};
 
 /// Chooses partitions for records that name none. Called once a record, on the thread that sends it: it must not block.
 pub trait Partitioner: Debug + Send + Sync {
@@ -47,6 +47,11 @@ impl Partitioner for Configured {
             PartitionerChoice::Crc32Single => {
                 let key = key.unwrap_or_default();
                 Some(partition_for_key_by_crc32(key, partitions))
+            }
+            PartitionerChoice::Fnv1a => Some(partition_for_key_by_fnv1a(key?, partitions)),
+            PartitionerChoice::Fnv1aSingle => {
+                let key = key.unwrap_or_default();
+                Some(partition_for_key_by_fnv1a(key, partitions))
             }
             PartitionerChoice::Sticky => None,
             PartitionerChoice::RoundRobin => {
@@ -125,7 +130,9 @@ mod tests {
 
     #[test]
     fn empty_keys_are_keys_to_java_and_none_to_librdkafka() {
-        use PartitionerChoice::{Crc32, Crc32Single, Murmur2, Murmur2Single, RoundRobin, Sticky};
+        use PartitionerChoice::{
+            Crc32, Crc32Single, Fnv1a, Fnv1aSingle, Murmur2, Murmur2Single, RoundRobin, Sticky,
+        };
         let empty = Some(partition_for_key(b"", 10));
         assert_eq!(chosen(Murmur2, Some(b"")), empty);
         assert_eq!(chosen(Murmur2, None), None);
@@ -136,6 +143,15 @@ mod tests {
         assert_eq!(chosen(Crc32Single, Some(b"")), Some(0));
         let hash = 0xcbf4_3926_u32;
         assert_eq!(chosen(Crc32, Some(b"123456789")), Some((hash % 10) as i32));
+        // The hash of nothing is 0x7ee3623b = 2128831035.
+        assert_eq!(chosen(Fnv1a, None), None);
+        assert_eq!(chosen(Fnv1a, Some(b"")), Some(5));
+        assert_eq!(chosen(Fnv1aSingle, None), Some(5));
+        let key = Some(&b"giberish123456789"[..]);
+        assert_eq!(
+            chosen(Fnv1aSingle, key),
+            Some((0x77a5_8295_u32 % 10) as i32)
+        );
         assert_eq!(chosen(Sticky, Some(b"a")), None);
         assert_eq!(chosen(RoundRobin, Some(b"a")), Some(0));
     }

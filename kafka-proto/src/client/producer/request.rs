@@ -103,6 +103,9 @@ pub(super) fn build(
             let waited = now.saturating_duration_since(accepted);
             cluster.counters().batch_queue_us.record_time(waited);
         }
+        if let Some(loaded) = &mut load.loaded {
+            loaded.sent();
+        }
         let data = PartitionProduceData {
             index,
             records: Some(load.stamped(stamp)),

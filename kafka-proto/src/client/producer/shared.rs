@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -15,7 +16,7 @@ use super::partitioner::{Configured, Partitioner, Sticky};
 use super::task::{self, Submission};
 use super::{Producer, ProducerRecord, build_error, state};
 use crate::client::backoff::Jitter;
-use crate::client::cluster::Cluster;
+use crate::client::cluster::{BrokerId, Cluster};
 use crate::client::config::Config;
 use crate::client::error::{Error, Result};
 use crate::records::Compression;
@@ -152,8 +153,19 @@ impl Shared {
     pub(super) fn move_on(&self, name: &str, topic: &TopicBuffers) {
         let metadata = self.cluster.metadata();
         let is_adaptive = self.config.partitioner_adaptive_partitioning_enable;
+        let leader = |partition| metadata.leader(name, partition).map(|(leader, _)| leader);
+        let timeout = Duration::from_millis(self.config.partitioner_availability_timeout_ms);
+        let is_stuck = |accumulator: &Accumulator| {
+            is_adaptive && !timeout.is_zero() && accumulator.is_stuck_for(timeout)
+        };
+        // A broker that takes nothing of one partition takes nothing of its others either.
+        let stuck: Vec<BrokerId> = (0..)
+            .zip(&topic.partitions)
+            .filter(|(_, accumulator)| is_stuck(accumulator))
+            .filter_map(|(partition, _)| leader(partition))
+            .collect();
         let load = |(partition, accumulator): (i32, &Arc<Accumulator>)| {
-            metadata.leader(name, partition)?;
+            leader(partition).filter(|leader| !stuck.contains(leader))?;
             Some(if is_adaptive { accumulator.load() } else { 0 })
         };
         let loads: Vec<Option<u32>> = (0..).zip(&topic.partitions).map(load).collect();
