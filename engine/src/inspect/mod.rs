@@ -2,7 +2,7 @@
 //! nothing in a result depends on it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a worker spends its time on.
@@ -64,9 +64,13 @@ pub(crate) struct Counters {
     /// Nanoseconds from the start of the run to the first record; 0: none yet.
     pub(crate) first_record: AtomicU64,
     pub(crate) time: [AtomicU64; ACTIVITIES.len()],
+    warnings: Mutex<Vec<String>>,
     /// One for each keyed operator, once a run knows them.
     state: OnceLock<Box<[StateCounters]>>,
 }
+
+/// More warnings than these go to the log only.
+const WARNINGS_MAX: usize = 100;
 
 /// Sizes of one operator's state, over all workers: each adds what its own part has changed by.
 #[derive(Debug)]
@@ -77,6 +81,15 @@ struct StateCounters {
 }
 
 impl Counters {
+    /// Notes something that a person should know although the run goes on.
+    pub(crate) fn warn(&self, text: String) {
+        tracing::warn!("{text}");
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.len() < WARNINGS_MAX {
+            warnings.push(text);
+        }
+    }
+
     /// Names the operators whose state [`Self::state_changed`] counts from now on, beginning with nothing: the workers are new ones.
     pub(crate) fn begin_states(&self, operators: impl Iterator<Item = String>) {
         let all = self.state.get_or_init(|| {
@@ -190,6 +203,11 @@ impl Inspector {
                 nanos => Some(Duration::from_nanos(nanos)),
             },
             time: ACTIVITIES.map(|a| (a, Duration::from_nanos(read(&c.time[a as usize])))),
+            warnings: c
+                .warnings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             state: c.state.get().map_or_else(Vec::new, |all| {
                 let size = |n: &AtomicI64| u64::try_from(n.load(Ordering::Relaxed)).unwrap_or(0);
                 let of = |of: &StateCounters| OperatorState {
@@ -235,6 +253,8 @@ pub struct Snapshot {
     pub first_record: Option<Duration>,
     /// Wall time of all workers by what they did; with several workers it exceeds the time passed.
     pub time: [(Activity, Duration); ACTIVITIES.len()],
+    /// What a person should know although the run went on; it stands in the log too.
+    pub warnings: Vec<String>,
     /// State of each keyed operator, in the order of the plan, as of the last commit.
     pub state: Vec<OperatorState>,
 }

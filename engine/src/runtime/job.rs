@@ -239,7 +239,7 @@ impl Job {
     }
 
     /// Makes sure that every changelog partition begins with the identity of this application's state, and returns the seed that it was
-    /// created with, or a new one.
+    /// created with, or a new one; and the operators whose state there was none of.
     ///
     /// # Errors
     /// When a changelog holds the state of something else.
@@ -247,8 +247,9 @@ impl Job {
         &self,
         log: &L,
         partitions: &[i32],
-    ) -> Result<u64, Error> {
+    ) -> Result<(u64, Vec<&str>), Error> {
         let mut seed = None;
+        let mut empty = Vec::new();
         let mut missing: Vec<(&Changelog, Place)> = Vec::new();
         let ends = log.worker();
         for changelog in &self.changelogs {
@@ -273,6 +274,9 @@ impl Job {
                     }]);
                     found = Some(first_identity(name, &mut source).await?);
                 }
+            }
+            if found.is_none() {
+                empty.push(changelog.id.as_str());
             }
             if let Some(found) = found {
                 found.check(name, &self.identity(changelog, 0))?;
@@ -303,7 +307,18 @@ impl Job {
         for ack in acks {
             ack.await?;
         }
-        Ok(seed)
+        Ok((seed, empty))
+    }
+
+    /// What to say of operators that have no state although input was committed: the plan is another one than it was.
+    pub(crate) fn begins_empty(&self, operators: &[&str]) -> String {
+        format!(
+            "{} begins without state, although {} has committed input before: what was read until then is not in its results. If the operator had \
+             state under another name, give it that name again (`.named(…)`): without one it is its kind and its place in the plan. If it is \
+             new and should see all input, use another application id (--group-id)",
+            operators.join(", "),
+            self.application_id
+        )
     }
 
     /// What the changelog of this operator must say of itself.

@@ -204,7 +204,11 @@ impl Crew {
         inspector: &Inspector,
         started: Instant,
     ) -> Result<Self, Error> {
-        let seed = job.settle_identity(log, partitions).await?;
+        let (seed, empty) = job.settle_identity(log, partitions).await?;
+        if !empty.is_empty() && log.committed(&mine).await?.iter().any(Option::is_some) {
+            // Before anything is read: what was read before the last commit is not in this state, and will not be.
+            inspector.counters.warn(job.begins_empty(&empty));
+        }
         let states = job.changelogs.iter().map(|c| c.id.clone());
         inspector.counters.begin_states(states);
         let workers = if job.is_keyed() {

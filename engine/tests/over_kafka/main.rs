@@ -7,6 +7,7 @@ mod broker_lost;
 mod end_of_input;
 mod positions;
 mod relay;
+mod state;
 mod take_over;
 mod truth;
 

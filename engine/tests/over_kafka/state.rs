@@ -1,0 +1,181 @@
+//! State against what may have changed around it: the plan, the input's partitions, its retention, the disk.
+
+use std::time::Duration;
+
+use engine::windows::Tumbling;
+
+use super::*;
+
+#[tokio::test]
+async fn an_operator_that_is_new_in_a_plan_begins_empty_and_the_run_says_so() {
+    let (cluster, mut truth) = filled(100).await;
+    let first = run(wordcount, &config(&cluster)).await.unwrap();
+    assert_eq!(first.warnings, Vec::<String>::new(), "everything is new");
+    add_lines(&cluster, 100, &mut truth);
+    let two = |s: Scope<'_>| {
+        let lines = s.source("lines").utf8().share();
+        let all = lines.clone().flat_map(|line| words(line, s.scratch()));
+        all.key_by(|w| w).count().sink("counts");
+        lines
+            .key_by(|line| line.len() as u64)
+            .count()
+            .named("lengths")
+            .for_each(|_| {});
+    };
+    let second = run(two, &config(&cluster)).await.unwrap();
+    assert_eq!(counts(&cluster), truth, "the other operator has its state");
+    let [warning] = &second.warnings[..] else {
+        panic!("{:?}", second.warnings);
+    };
+    assert!(
+        warning.starts_with("lengths begins without state") && warning.contains(".named("),
+        "{warning}"
+    );
+    let third = run(two, &config(&cluster)).await.unwrap();
+    assert_eq!(third.warnings, Vec::<String>::new(), "it is told once");
+}
+
+#[tokio::test]
+async fn an_operator_that_was_renamed_begins_empty_and_the_run_says_so() {
+    let (cluster, _) = filled(100).await;
+    run(wordcount, &config(&cluster)).await.unwrap();
+    let renamed = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()))
+            .key_by(|w| w)
+            .count()
+            .named("words")
+            .sink("counts");
+    };
+    let run = run(renamed, &config(&cluster)).await.unwrap();
+    assert!(
+        run.warnings[0].starts_with("words begins without state"),
+        "{:?}",
+        run.warnings
+    );
+}
+
+#[tokio::test]
+async fn state_of_another_type_under_the_same_name_is_refused_at_its_place() {
+    let (cluster, _) = filled(20).await;
+    let plan = |s: Scope<'_>| {
+        let lines = s.source("lines").utf8().map(|l| (l, 1u64)).key_by(|l| l.0);
+        lines.aggregate(0u64, |n, l| *n += l.1).sink("counts");
+    };
+    run(plan, &config(&cluster)).await.unwrap();
+    let other = |s: Scope<'_>| {
+        let lines = s.source("lines").utf8().map(|l| (l, 1u64)).key_by(|l| l.0);
+        lines
+            .aggregate((0u64, 0u64), |n, l| n.0 += l.1)
+            .map(|(line, n)| (line, n.0))
+            .sink("counts");
+    };
+    let error = run(other, &config(&cluster)).await.unwrap_err().to_string();
+    assert!(
+        error.contains("app-aggregate-1-changelog")
+            && error.contains("offset")
+            && error.contains("another version of the plan"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn partitions_added_to_a_keyed_input_leave_its_counts_true() {
+    let (cluster, mut truth) = filled(200).await;
+    run(wordcount, &config(&cluster)).await.unwrap();
+    cluster.add_partitions("lines", 8).unwrap();
+    add_lines(&cluster, 100, &mut truth);
+    for partition in 4..8 {
+        let line = b"The new lines of a new partition";
+        cluster
+            .append("lines", partition, [(None, Some(&line[..]))])
+            .unwrap();
+        for word in ["the", "new", "lines", "of", "a", "new", "partition"] {
+            *truth.entry(word.to_owned()).or_default() += 1;
+        }
+    }
+    let snapshot = run(wordcount, &config(&cluster)).await.unwrap();
+    assert_eq!(
+        snapshot.records_in, 104,
+        "new partitions from their first record"
+    );
+    assert_eq!(counts(&cluster), truth);
+}
+
+/// Counts lines in windows of ten years by the wall clock of the records.
+fn decades(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .key_by(|_| "all")
+        .window(Tumbling::of(Duration::from_secs(10 * 365 * 86_400)))
+        .count()
+        .map(|(key, _, n)| (key, n))
+        .sink("counts");
+}
+
+#[tokio::test]
+async fn a_window_longer_than_the_inputs_retention_keeps_what_is_not_in_the_input_any_more() {
+    let (cluster, mut truth) = filled(400).await;
+    let running = config(&cluster).until_end(false);
+    let all_committed = async {
+        while committed(&cluster).iter().any(|at| *at != Some(100)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    run_until(decades, &running, all_committed).await.unwrap();
+    assert_eq!(counts(&cluster), BTreeMap::new(), "the window is open");
+    for partition in 0..4 {
+        cluster.delete_records("lines", partition, 100).unwrap();
+    }
+    add_lines(&cluster, 40, &mut truth);
+    run(decades, &config(&cluster)).await.unwrap();
+    assert_eq!(counts(&cluster)["all"], 440);
+}
+
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn state_on_disk_is_filled_from_its_changelog_and_leaves_nothing_behind() {
+    let folder = Folder::new("on-disk");
+    let plan = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()))
+            .key_by(|w| w)
+            .state_store(engine::state::Store::disk())
+            .count()
+            .sink("counts");
+    };
+    let (cluster, mut truth) = filled(200).await;
+    let mut config = config(&cluster);
+    config.set("state.dir", folder.0.to_str().unwrap()).unwrap();
+    run(plan, &config).await.unwrap();
+    add_lines(&cluster, 200, &mut truth);
+    let snapshot = run(plan, &config).await.unwrap();
+    assert_eq!(counts(&cluster), truth);
+    assert!(snapshot.records_restored >= truth.len() as u64);
+    assert_eq!(snapshot.state[0].keys, truth.len() as u64);
+    for worker in 0..2 {
+        let of_worker = folder.0.join(format!("app/store-0.d/worker-{worker}"));
+        assert_eq!(std::fs::read_dir(of_worker).unwrap().count(), 0);
+    }
+}
+
+#[cfg(feature = "fjall")]
+#[tokio::test]
+async fn state_on_disk_where_nothing_can_be_written_ends_the_run_with_the_path() {
+    let folder = Folder::new("no-store");
+    std::fs::create_dir_all(folder.0.join("app")).unwrap();
+    // A file where the folder of the store should be.
+    std::fs::write(folder.0.join("app/store-0.d"), "").unwrap();
+    let plan = |s: Scope<'_>| {
+        let keyed = s.source("lines").utf8().key_by(|l| l);
+        let counts = keyed.state_store(engine::state::Store::disk()).count();
+        counts.sink("counts");
+    };
+    let (cluster, _) = filled(10).await;
+    let mut config = config(&cluster);
+    config.set("state.dir", folder.0.to_str().unwrap()).unwrap();
+    let error = run(plan, &config).await.unwrap_err().to_string();
+    assert!(error.contains("app/store-0.d"), "{error}");
+}
