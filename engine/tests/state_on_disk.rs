@@ -2,7 +2,7 @@
 #![cfg(feature = "fjall")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use engine::{
     flow::{Error, Scope},
@@ -190,26 +190,16 @@ fn operators_that_cannot_keep_state_on_disk_say_so_when_the_plan_is_learned() {
             .utf8()
             .key_by(|l| l)
             .state_store(Store::disk());
-        let windows = keyed.window(Tumbling::of(std::time::Duration::from_secs(1)));
+        let windows = keyed.window(Tumbling::of(Duration::from_secs(1)));
         windows.count().map(|(k, _, n)| (k, n)).sink("out");
     });
-    let distinct = App::new("a", |s| {
-        let keyed = s
-            .source("in")
-            .utf8()
-            .key_by(|l| l)
-            .state_store(Store::disk());
-        keyed.distinct().map(|k| (k, k)).sink("out");
-    });
-    for (app, name) in [(window, "window"), (distinct, "distinct")] {
-        let error = app.unwrap_err();
-        assert!(matches!(error, Error::StoreUnfit { .. }), "{error:?}");
-        let text = error.to_string();
-        assert!(
-            text.starts_with(name) && text.contains("state_store"),
-            "{text}"
-        );
-    }
+    let error = window.unwrap_err();
+    assert!(matches!(error, Error::StoreUnfit { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("window") && text.contains("state_store"),
+        "{text}"
+    );
 }
 
 fn open(state_dir: std::path::PathBuf) -> Result<Task, Error> {
@@ -262,4 +252,76 @@ fn nothing_is_left_on_disk_when_the_work_has_ended() {
     drop(open(path.clone()).unwrap());
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
     std::fs::remove_dir_all(&path).unwrap();
+}
+
+/// A process function with timers, wall-clock timers and expiry; keys come and go.
+fn visits(store: Store) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    use engine::operators::Event;
+    move |s| {
+        let rows = s.source("in").utf8().try_map(|l| parse(l).ok_or("no row"));
+        rows.with_timestamps(|r| r.1 as i64, Duration::ZERO)
+            .key_by(|r| r.0)
+            .state_store(store)
+            .state_ttl(Duration::from_millis(40))
+            .process(0u64, |cx, key, event, out| match event {
+                Event::Row((_, n)) => {
+                    *cx.state += n;
+                    cx.timer_at(n as i64 + 30);
+                    if n % 3 == 0 {
+                        cx.wall_timer_at(cx.now_ms() + 5);
+                    }
+                }
+                Event::Timer(_) => out.push((key, *cx.state)),
+                Event::WallTimer(_) => {
+                    out.push((key, *cx.state));
+                    cx.clear();
+                }
+            })
+            .sink("out");
+    }
+}
+
+fn firsts(store: Store) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    move |s| {
+        let rows = s.source("in").utf8().try_map(|l| parse(l).ok_or("no row"));
+        rows.key_by(|r| r.0)
+            .state_store(store)
+            .distinct()
+            .map(|k| (k, 1u64))
+            .sink("out");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn process_functions_on_disk_do_what_they_do_in_memory(
+        seed in any::<u32>(),
+        lens in prop::collection::vec(1usize..2500, 2..10),
+        keys in prop::sample::select(vec![300u32, 5_000]),
+        is_process in any::<bool>(),
+    ) {
+        let make = |store| {
+            if is_process { Driver::new(visits(store)) } else { Driver::new(firsts(store)) }
+        };
+        let (mut memory, mut disk) = (make(Store::Memory), make(SMALL));
+        let mut n = seed;
+        for (nth, len) in lens.iter().enumerate() {
+            let lines: Vec<String> = (0..*len).map(|_| {
+                n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                format!("{} {}", key((n >> 8) % keys), nth * 10 + (n >> 28) as usize)
+            }).collect();
+            for driver in [&mut memory, &mut disk] {
+                driver.set_clock(nth as i64 * 15);
+                driver.feed("in", &lines);
+            }
+            prop_assert_eq!(take(&mut disk), take(&mut memory), "batch {}", nth);
+            let id = if is_process { "process-1" } else { "distinct-1" };
+            prop_assert_eq!(disk.state_size(id).keys, memory.state_size(id).keys, "batch {}", nth);
+            if nth == lens.len() / 2 {
+                (memory, disk) = (memory.restarted(1), disk.restarted(1));
+            }
+        }
+    }
 }

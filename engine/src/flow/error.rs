@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// An operator cannot keep its state where the plan says.
     #[error(
-        "{operator} cannot have its {store}: only count, sum, min, max, average, top_n, aggregate and reduce can. Leave `state_store` out"
+        "{operator} cannot have its {store}: windows keep theirs in memory. Leave `state_store` out"
     )]
     StoreUnfit {
         /// The operator.

@@ -109,8 +109,8 @@ pub struct Keyed<'b, T, P, F, K> {
 
 impl<T, P, F, K> Keyed<'_, T, P, F, K> {
     /// Where the operator keeps its state: in memory, unless this says something else. With the feature `fjall` that may be the disk, for
-    /// more keys than memory holds; for `count`, `sum`, `min`, `max`, `average`, `top_n`, `aggregate` and `reduce`. The results are the
-    /// same. The folder is under `state.dir`, and is scratch space: after a restart it is filled from the changelog.
+    /// more keys than memory holds; for all operators but windows. The results are the same. (What waits for time, timers and expiry, is in
+    /// memory all the same: some 50 bytes each.) The folder is under `state.dir`, and is scratch space: after a restart it is filled from the changelog.
     ///
     /// ```
     /// # #[cfg(feature = "fjall")] {

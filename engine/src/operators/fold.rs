@@ -38,9 +38,8 @@ pub(crate) fn table<'s, A: State>(
     state: &'s mut Option<Box<dyn crate::state::KeyedState>>,
     initial: impl FnOnce() -> A,
 ) -> Option<&'s mut Table<A>> {
-    let keys: KeyGroups = scope.call.placement.keys;
     if state.is_none() {
-        match make(scope, graph, operator, keys, initial()) {
+        match make(scope, graph, operator, initial()) {
             Ok(table) => *state = Some(Box::new(table)),
             Err(source) => {
                 let operator = graph.describe(operator);
@@ -59,13 +58,13 @@ pub(crate) fn table<'s, A: State>(
 }
 
 /// A table where the operator wants it.
-fn make<A: State>(
+pub(super) fn make<A: State>(
     scope: Scope<'_>,
     graph: &Graph,
     operator: usize,
-    keys: KeyGroups,
     initial: A,
 ) -> Result<Table<A>, StoreError> {
+    let keys: KeyGroups = scope.call.placement.keys;
     match graph.node(operator).map(|n| n.store) {
         #[cfg(feature = "fjall")]
         Some(Store::Disk { cache_bytes }) => {
@@ -77,10 +76,7 @@ fn make<A: State>(
             let disk = crate::state::Disk::open(&path)?;
             Ok(Table::tiered(keys, initial, Box::new(disk), cache_bytes))
         }
-        Some(Store::Memory) | None => {
-            let _ = scope;
-            Ok(Table::new(keys, initial))
-        }
+        Some(Store::Memory) | None => Ok(Table::new(keys, initial)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{any::Any, marker::PhantomData, time::Duration};
 
+use super::fold::make;
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
@@ -242,15 +243,25 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store, false);
+        scope.keeps_state(operator, store, true);
         scope.learn(operator, |n| {
             n.emit = Emit::EveryUpdate;
             n.note = ttl_ms.map(|ms| format!("forgets after {ms} ms"));
         });
+        if let Some(graph) = scope.running() {
+            let state = &mut scope.slot(operator).state;
+            if state.is_none() {
+                let table = |initial| make(scope, graph, operator, initial);
+                match Entries::new(initial, ttl_ms, table) {
+                    Ok(entries) => *state = Some(Box::new(entries)),
+                    Err(source) => {
+                        let operator = graph.describe(operator);
+                        scope.fail(Error::Store { operator, source });
+                    }
+                }
+            }
+        }
         if scope.running().is_some() {
-            let keys = scope.call.placement.keys;
-            let entries = || Box::new(Entries::new(keys, initial, ttl_ms)) as _;
-            scope.slot(operator).state.get_or_insert_with(entries);
             send_keyed(scope, pipe, operator, key, part);
         }
         let pipe = Processed {
@@ -314,7 +325,7 @@ where
                 return scope.stopped_before(index as u32);
             }
             if (index - first).is_multiple_of(CHUNK) {
-                entries.touch(&heads[index..heads.len().min(index + CHUNK)]);
+                entries.touch(data, &heads[index..heads.len().min(index + CHUNK)]);
             }
             let Some(key) = decode_all::<K>(head.key_of(data)) else {
                 return undecodable(scope, operator);

@@ -1,6 +1,6 @@
 //! State of process functions: a value for each key, with the timers that it has set, and when it expires.
 
-use super::{Key, KeyGroups, KeyedState, RestoreError, State, Table, Timers};
+use super::{Key, KeyedState, RestoreError, State, StoreError, Table, Timers};
 use crate::batch::{Decode, Encode, Head, Reader, Rows};
 
 /// What a due row is about: its value is this one byte.
@@ -81,7 +81,12 @@ pub(crate) struct Entries<S> {
 }
 
 impl<S: State> Entries<S> {
-    pub(crate) fn new(keys: KeyGroups, initial: S, ttl_ms: Option<i64>) -> Self {
+    /// `table` makes a table for entries that begin as it is given.
+    pub(crate) fn new(
+        initial: S,
+        ttl_ms: Option<i64>,
+        table: impl FnOnce(Entry<S>) -> Result<Table<Entry<S>>, StoreError>,
+    ) -> Result<Self, StoreError> {
         let entry = Entry {
             value: initial.clone(),
             is_set: false,
@@ -89,8 +94,8 @@ impl<S: State> Entries<S> {
             wall_timers: Vec::new(),
             touched_ms: i64::MIN,
         };
-        Self {
-            table: Table::new(keys, entry),
+        Ok(Self {
+            table: table(entry)?,
             initial,
             ttl_ms,
             timers: Timers::default(),
@@ -98,11 +103,13 @@ impl<S: State> Entries<S> {
             expiries: Timers::default(),
             removed: Rows::new(),
             key: Vec::new(),
-        }
+        })
     }
 
     /// Loads the slots of rows that come next.
-    pub(crate) fn touch(&self, heads: &[Head]) {
+    pub(crate) fn touch(&mut self, data: &[u8], heads: &[Head]) {
+        self.table
+            .warm(|each| heads.iter().for_each(|h| each(h.key_of(data), h.hash)));
         self.table.touch(heads.iter().map(|h| h.hash));
     }
 
@@ -152,6 +159,7 @@ impl<S: State> Entries<S> {
     fn expire(&mut self, now_ms: i64) {
         let Some(ttl) = self.ttl_ms else { return };
         while let Some((_, hash)) = self.expiries.pop(now_ms, &mut self.key) {
+            self.table.warm(|each| each(&self.key, hash));
             let Some(entry) = self.table.find_mut(&self.key, hash) else {
                 continue;
             };
@@ -253,6 +261,10 @@ impl<S: State> KeyedState for Entries<S> {
             }
         }
         Ok(())
+    }
+
+    fn take_error(&mut self) -> Option<StoreError> {
+        self.table.take_error()
     }
 
     fn drop_group(&mut self, group: u32) {

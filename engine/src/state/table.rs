@@ -380,6 +380,7 @@ impl<A: State> Table<A> {
                 segment.remove(slot, &self.keys, &self.initial);
             }
         }
+        self.remove_cold(keys);
         for segment in &mut self.segments {
             segment.tidy(&self.keys, &self.initial);
         }
@@ -433,7 +434,7 @@ impl<A: State> Table<A> {
                 }
             }
         }
-        self.drain_tier(group, rows, limit)
+        self.drain_tier(group, rows, limit, gone)
     }
 
     /// Calls `f` with each key of a group that is in memory, and its value.

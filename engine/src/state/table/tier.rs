@@ -154,8 +154,9 @@ impl Tier {
         group: u32,
         rows: &mut Rows,
         limit: usize,
+        mut gone: Option<(&mut Rows, fn(&A) -> bool)>,
     ) -> Result<bool, StoreError> {
-        let (mut is_more, mut done) = (false, Vec::new());
+        let (mut is_more, mut done, mut removed) = (false, Vec::new(), Vec::new());
         let (cold, value, mut last) = (&self.cold, &mut self.value, self.drained.take());
         let after = last.clone();
         cold.each_changed(&group.to_be_bytes(), after.as_deref(), &mut |key, time| {
@@ -166,7 +167,14 @@ impl Tier {
             let hash = table.hash(&key[4..]);
             // One that came back was drained from memory.
             if table.find_hashed(&key[4..], hash).is_none() && cold.get(key, value)? {
-                if rows.push(hash, time, value, &key[4..]).is_err() {
+                let pushed = match &mut gone {
+                    Some((gone, is_gone)) if decode_all(value).is_some_and(|v| is_gone(&v)) => {
+                        removed.push(key.to_vec());
+                        gone.push(hash, time, &[], &key[4..])
+                    }
+                    _ => rows.push(hash, time, value, &key[4..]),
+                };
+                if pushed.is_err() {
                     is_more = true;
                     return Ok(false);
                 }
@@ -176,6 +184,8 @@ impl Tier {
             Ok(true)
         })?;
         done.iter().for_each(|key| self.cold.drained(key));
+        removed.iter().for_each(|key| self.cold.remove(key));
+        self.keys -= removed.len();
         self.cold.flush()?;
         self.drained = if is_more { last } else { None };
         Ok(is_more)
@@ -229,8 +239,32 @@ impl<A: State> Table<A> {
         outcome
     }
 
-    pub(super) fn drain_tier(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
-        self.with_tier(false, |tier, table| tier.drain(table, group, rows, limit))
+    pub(super) fn drain_tier(
+        &mut self,
+        group: u32,
+        rows: &mut Rows,
+        limit: usize,
+        gone: Option<(&mut Rows, fn(&A) -> bool)>,
+    ) -> bool {
+        self.with_tier(false, |tier, table| {
+            tier.drain(table, group, rows, limit, gone)
+        })
+    }
+
+    /// Of keys that were taken out of memory earlier values may be left elsewhere.
+    pub(super) fn remove_cold(&mut self, keys: &Rows) {
+        self.with_tier((), |tier, table| {
+            for (head, key, _) in keys.iter() {
+                if table.find_hashed(key, head.hash).is_none() {
+                    tier.key.clear();
+                    tier.key
+                        .extend_from_slice(&table.keys.group_of_hash(head.hash).to_be_bytes());
+                    tier.key.extend_from_slice(key);
+                    tier.cold.remove(&tier.key);
+                }
+            }
+            tier.cold.flush()
+        });
     }
 
     /// Before an entry of the changelog is taken: as [`Table::warm`], for one key; a deleted one is removed elsewhere.
