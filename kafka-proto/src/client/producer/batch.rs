@@ -126,6 +126,13 @@ impl Accumulator {
         }
     }
 
+    /// Whether this batch is still being filled.
+    pub(super) fn is_filling(&self, serial: u64) -> bool {
+        self.lock()
+            .as_ref()
+            .is_some_and(|filling| filling.serial == serial)
+    }
+
     /// How many batches wait here or are on their way.
     pub(super) fn load(&self) -> u32 {
         waiting(&self.load).batches

@@ -7,6 +7,7 @@
 
 mod batch;
 mod delivery;
+mod flushes;
 mod memory;
 mod options;
 mod partitioner;
