@@ -22,15 +22,19 @@ pub(super) struct Cut {
     pub(super) record_count: u64,
     /// Bytes of all whole batches.
     pub(super) whole_bytes: usize,
+    /// Bytes of copies that were made of them: messages of old versions are inflated and written anew when they are cut.
+    pub(super) copied_bytes: usize,
 }
 
-/// Judges the records that a fetch from `from` answered. `aborted` is none under read_uncommitted.
+/// Judges the records that a fetch from `from` answered. `aborted` is none under read_uncommitted. Once copies of more than `copies_max`
+/// bytes were made, what is left of the answer is not looked at: it is fetched again.
 pub(super) fn cut(
     records: Bytes,
     from: i64,
     leader_epoch: i32,
     aborted: Option<Vec<fetch::AbortedTransaction>>,
     check_crcs: bool,
+    copies_max: usize,
 ) -> Cut {
     let mut cut = Cut {
         position: from,
@@ -60,6 +64,9 @@ pub(super) fn cut(
                 break;
             }
         };
+        if batch.magic() < 2 {
+            cut.copied_bytes += batch.size_bytes();
+        }
         // The position moves behind the whole batch, whatever compaction left of it.
         let next = batch.next_offset();
         if next <= cut.position {
@@ -70,6 +77,10 @@ pub(super) fn cut(
         if verdict == Verdict::Deliver && batch.record_count() > 0 {
             cut.record_count += u64::from(batch.record_count());
             cut.batches.push(batch);
+        }
+        if cut.copied_bytes > copies_max {
+            cut.whole_bytes = size - found.partial_bytes();
+            return cut;
         }
     }
     cut.partial_bytes = found.partial_bytes();
@@ -134,6 +145,40 @@ mod tests {
         parts.concat().into()
     }
 
+    /// A message of version 1, with a value of so many bytes.
+    fn old_message(offset: i64, size: usize) -> Bytes {
+        let mut body = vec![1, 0];
+        body.extend(7_i64.to_be_bytes());
+        body.extend((-1_i32).to_be_bytes());
+        body.extend((size as i32).to_be_bytes());
+        body.resize(body.len() + size, b'v');
+        let mut message = offset.to_be_bytes().to_vec();
+        message.extend((body.len() as i32 + 4).to_be_bytes());
+        message.extend(crate::partition::crc32(&body).to_be_bytes());
+        message.extend(body);
+        message.into()
+    }
+
+    #[test]
+    fn copies_of_old_messages_are_counted_and_end_at_their_limit() {
+        let records = together(&[0, 1, 2, 3].map(|offset| old_message(offset, 1000)));
+        let all = cut(records.clone(), 0, -1, None, true, usize::MAX);
+        assert_eq!((all.position, all.batches.len()), (4, 4));
+        let bytes: usize = all.batches.iter().map(Batch::size_bytes).sum();
+        assert_eq!(all.copied_bytes, bytes);
+        // One goes beyond the limit at most, and what is left is fetched again.
+        let some = cut(records.clone(), 0, -1, None, true, 1500);
+        assert_eq!((some.position, some.batches.len()), (2, 2));
+        assert_eq!(
+            (some.partial_bytes, some.whole_bytes),
+            (0, records.len() / 2)
+        );
+        let one = cut(records, 2, -1, None, true, 0);
+        assert_eq!((one.position, offsets(&one)), (3, vec![2]));
+        let new = cut(batch(0, 2, 1, None), 0, -1, None, true, 0);
+        assert_eq!(new.copied_bytes, 0);
+    }
+
     fn offsets(cut: &Cut) -> Vec<i64> {
         cut.batches.iter().map(Batch::base_offset).collect()
     }
@@ -141,7 +186,7 @@ mod tests {
     #[test]
     fn the_position_goes_behind_a_compacted_batch_though_its_last_records_are_gone() {
         // Two records are left of ten; the fetch began in the hole behind them.
-        let cut = cut(batch(100, 2, 9, None), 105, -1, None, true);
+        let cut = cut(batch(100, 2, 9, None), 105, -1, None, true, usize::MAX);
         assert_eq!((cut.position, cut.leader_epoch), (110, 5));
         assert_eq!(
             offsets(&cut),
@@ -158,6 +203,7 @@ mod tests {
             -1,
             None,
             true,
+            usize::MAX,
         );
         assert_eq!((cut.position, offsets(&cut)), (6, vec![5]));
     }
@@ -165,7 +211,7 @@ mod tests {
     #[test]
     fn markers_move_the_position_and_are_not_delivered() {
         let records = together(&[batch(0, 3, 2, Some(9)), marker(ControlType::Commit, 9, 3)]);
-        let cut = cut(records, 0, -1, Some(Vec::new()), true);
+        let cut = cut(records, 0, -1, Some(Vec::new()), true, usize::MAX);
         assert_eq!((cut.position, offsets(&cut)), (4, vec![0]));
     }
 
@@ -176,9 +222,9 @@ mod tests {
             producer_id: 9,
             first_offset: 0,
         }];
-        let committed = cut(records.clone(), 0, -1, Some(aborted), true);
+        let committed = cut(records.clone(), 0, -1, Some(aborted), true, usize::MAX);
         assert_eq!((committed.position, committed.batches.len()), (4, 0));
-        let uncommitted = cut(records, 0, -1, None, true);
+        let uncommitted = cut(records, 0, -1, None, true, usize::MAX);
         assert_eq!((uncommitted.position, offsets(&uncommitted)), (4, vec![0]));
     }
 
@@ -204,7 +250,7 @@ mod tests {
                 first_offset: 2,
             },
         ];
-        let cut = cut(records, 0, -1, Some(aborted), true);
+        let cut = cut(records, 0, -1, Some(aborted), true, usize::MAX);
         assert_eq!((cut.position, offsets(&cut)), (8, vec![0, 7]));
     }
 
@@ -213,7 +259,7 @@ mod tests {
         let mut records =
             BytesMut::from(&together(&[batch(0, 1, 0, None), batch(1, 1, 0, None)])[..]);
         records.truncate(records.len() - 3);
-        let cut = cut(records.freeze(), 0, -1, None, true);
+        let cut = cut(records.freeze(), 0, -1, None, true, usize::MAX);
         assert!(cut.bad.is_none() && cut.partial_bytes > 0);
         assert_eq!((cut.position, offsets(&cut)), (1, vec![0]));
     }
@@ -228,6 +274,7 @@ mod tests {
             -1,
             None,
             true,
+            usize::MAX,
         );
         assert_eq!((cut.position, offsets(&cut)), (1, vec![0]));
         assert!(matches!(
@@ -247,6 +294,7 @@ mod tests {
             -1,
             None,
             true,
+            usize::MAX,
         );
         assert!(matches!(cut.bad, Some((RecordError::Crc { .. }, _))));
         assert_eq!(cut.position, 1);

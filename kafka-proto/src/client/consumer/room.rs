@@ -52,6 +52,11 @@ impl FetchBudget {
         self.0.used.load(Ordering::Acquire)
     }
 
+    /// Bytes that nobody has asked for or holds.
+    pub(super) fn left(&self) -> usize {
+        self.0.limit.saturating_sub(self.used())
+    }
+
     /// Puts it among the metrics of the first client that uses it.
     pub(super) fn show(&self, metrics: &Metrics) {
         if self.0.shown.swap(true, Ordering::AcqRel) {
@@ -103,6 +108,7 @@ impl FetchBudget {
                         budget: self.clone(),
                         bytes,
                         inflated: AtomicUsize::new(0),
+                        copied: AtomicUsize::new(0),
                     });
                 }
                 Err(now) => used = now,
@@ -154,6 +160,8 @@ pub(super) struct Room {
     bytes: usize,
     /// The largest that was inflated of them, in the one buffer of their reader.
     inflated: AtomicUsize,
+    /// Copies of batches, beside the frame.
+    copied: AtomicUsize,
 }
 
 /// An inflated copy of a batch.
@@ -193,6 +201,12 @@ impl Room {
         &self.budget
     }
 
+    /// Copies of so many bytes were made of batches, which live as long.
+    pub(super) fn copied(&self, bytes: usize) {
+        self.copied.fetch_add(bytes, Ordering::AcqRel);
+        self.budget.0.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     /// A batch of these bytes was inflated, into a buffer that the next one will be inflated into as well: the largest counts.
     pub(super) fn inflates_to(&self, bytes: usize) {
         let before = self.inflated.fetch_max(bytes, Ordering::AcqRel);
@@ -206,13 +220,25 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         let inflated = self.inflated.load(Ordering::Acquire);
-        self.budget.give_back(self.bytes + inflated);
+        let copied = self.copied.load(Ordering::Acquire);
+        self.budget.give_back(self.bytes + inflated + copied);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_of_batches_count_as_long_as_their_frame() {
+        let budget = FetchBudget::new(1000);
+        let room = budget.take(100, 100).unwrap();
+        room.copied(300);
+        room.copied(200);
+        assert_eq!((budget.used(), budget.left()), (600, 400));
+        drop(room);
+        assert_eq!(budget.used(), 0);
+    }
 
     #[test]
     fn a_full_budget_gives_nothing_until_room_comes_free() {

@@ -119,7 +119,9 @@ impl Fetcher {
                     ask.last_fetched_epoch,
                     aborted,
                     check_crcs,
+                    room.budget().left(),
                 );
+                room.copied(found.copied_bytes);
                 if self.moved(key, ask, &found, now) || (news && found.bad.is_none()) {
                     self.make_ready(key, ask, found, room);
                 }
