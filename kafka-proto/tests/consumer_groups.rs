@@ -226,6 +226,30 @@ async fn an_older_commit_never_lands_after_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_commit_for_a_topic_that_was_deleted_ends_with_its_name_and_not_with_the_time() {
+    let mock = start().await;
+    let cluster = cluster(&mock, &[("default.api.timeout.ms", "3600000")]).await;
+    let offsets = GroupOffsets::new(&cluster, "g");
+    let commit = |partition| offsets.commit(&[OffsetToCommit::new("t", partition, 1)]);
+    cluster.topic("t", LIMIT).await.unwrap();
+    commit(0).await.unwrap();
+    let error = commit(9).await.unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
+    mock.delete_topic("t").unwrap();
+    let error = tokio::time::timeout(LIMIT, commit(0)).await.unwrap();
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+    assert!(error.to_string().contains("offsets of t"), "{error}");
+    // The coordinator may hear later of a new topic than others.
+    mock.create_topic("t", 1).unwrap();
+    mock.faults()
+        .on(ApiKey::OFFSET_COMMIT)
+        .times(3)
+        .error(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    commit(0).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_unknown_commit_is_an_error_and_not_the_beginning() {
     let mock = start().await;
     let cluster = cluster(&mock, &[("default.api.timeout.ms", "50")]).await;

@@ -55,7 +55,11 @@ struct Member {
 
 impl Member {
     async fn start(config: Config, topic: &str, seen: &Seen) -> Self {
-        let mut consumer = Consumer::connect(config).await.unwrap();
+        let consumer = Consumer::connect(config).await.unwrap();
+        Self::start_with(consumer, topic, seen)
+    }
+
+    fn start_with(mut consumer: Consumer, topic: &str, seen: &Seen) -> Self {
         consumer.subscribe(&[topic]).unwrap();
         let partitions = Arc::new(Mutex::new(Vec::new()));
         let (stop, mut stopped) = oneshot::channel();
@@ -210,6 +214,125 @@ async fn members_of_a_cooperative_group_give_up_only_what_others_get() {
 async fn members_of_a_group_of_the_newer_protocol_give_up_only_what_others_get() {
     let kafka = require_kafka!();
     assert_eq!(share(kafka, MODERN).await, 3);
+}
+
+/// What a callback was told, with what the group had committed for each partition when it ended.
+#[derive(Debug, Clone, PartialEq)]
+struct Called {
+    assigned: bool,
+    committed: HashMap<i32, i64>,
+}
+
+/// A consumer that commits in its callback and nowhere else.
+async fn with_callback(config: Config, calls: &Arc<Mutex<Vec<Called>>>) -> Consumer {
+    let mut consumer = Consumer::connect(config).await.unwrap();
+    let calls = Arc::clone(calls);
+    consumer.on_rebalance(move |rebalancing| {
+        let calls = Arc::clone(&calls);
+        async move {
+            let partitions = rebalancing.partitions();
+            let assigned = match rebalancing.what() {
+                Rebalance::Assigned(_) => true,
+                Rebalance::Revoked(_) => {
+                    rebalancing.commit().await.unwrap();
+                    false
+                }
+                other => panic!("{other:?}"),
+            };
+            // It has the cluster, and may ask the group: both take their time.
+            let topic = &partitions.first().map(|of| of.topic.clone());
+            if let Some(topic) = topic {
+                let topic = rebalancing.cluster().topic(topic, LIMIT).await.unwrap();
+                assert_eq!(topic.partitions.len(), 6);
+            }
+            let committed = rebalancing.committed(partitions).await.unwrap();
+            let committed = partitions
+                .iter()
+                .zip(committed)
+                .filter_map(|(of, committed)| Some((of.partition, committed?.offset)));
+            let committed = committed.collect();
+            calls.lock().unwrap().push(Called {
+                assigned,
+                committed,
+            });
+        }
+    });
+    consumer
+}
+
+/// Two members that commit in their callbacks alone, one takes over from the other.
+async fn commit_in_callbacks(kafka: &'static Broker, kind: Kind) {
+    let (topic, group) = (format!("called-{}", kind.0), format!("calling-{}", kind.0));
+    kafka.create_topic(&topic, 6, &[]);
+    let seen = Seen::default();
+    send(kafka, &topic, 0..300);
+    let member = async |calls: &Arc<Mutex<Vec<Called>>>| {
+        let mut config = consumer_config(kafka, &group, kind);
+        config.set("enable.auto.commit", "false").unwrap();
+        Member::start_with(with_callback(config, calls).await, &topic, &seen)
+    };
+    let (calls, calls_of_second) = (Arc::default(), Arc::default());
+    let first = member(&calls).await;
+    until("all records at the first member", || {
+        seen.lock().unwrap().len() == 300
+    })
+    .await;
+    assert!(
+        kafka.committed(&group, &topic).is_empty(),
+        "no callback has committed"
+    );
+    let second = member(&calls_of_second).await;
+    until("three partitions each", || {
+        first.partition_count() == 3 && second.partition_count() == 3
+    })
+    .await;
+    let of_second = second.partitions.lock().unwrap().clone();
+    let given_up: HashMap<i32, i64> = calls
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|call| !call.assigned)
+        .flat_map(|call| call.committed.clone())
+        .collect();
+    let ends: HashMap<i32, i64> = (0..).zip(kafka.end_offsets(&topic, 6)).collect();
+    // The first one's commit was there before the second one's callback began.
+    let taken: HashMap<i32, i64> = calls_of_second
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|call| call.assigned)
+        .flat_map(|call| call.committed.clone())
+        .collect();
+    for partition in &of_second {
+        assert_eq!(given_up.get(partition), ends.get(partition), "{kind:?}");
+        assert_eq!(taken.get(partition), ends.get(partition), "{kind:?}");
+    }
+    send(kafka, &topic, 300..600);
+    until("all records at both members", || {
+        seen.lock().unwrap().len() == 600
+    })
+    .await;
+    // Closing calls it as well.
+    first.close().await;
+    until("all partitions at the second member", || {
+        second.partition_count() == 6
+    })
+    .await;
+    second.close().await;
+    each_came_once(&seen, 600);
+    let ends = kafka.end_offsets(&topic, 6);
+    assert_eq!(
+        kafka.committed(&group, &topic),
+        (0..).zip(ends).collect::<Vec<(i32, i64)>>()
+    );
+}
+
+#[tokio::test]
+async fn callbacks_commit_what_is_revoked_before_the_next_owner_starts_in_each_protocol() {
+    let kafka = require_kafka!();
+    for kind in [EAGER, COOPERATIVE, MODERN] {
+        commit_in_callbacks(kafka, kind).await;
+    }
 }
 
 /// KIP-345: a static member that comes back finds its partitions, and nobody else notices; a double is refused.

@@ -93,6 +93,13 @@ impl Groups {
             .or_insert_with(Group::new);
         if let Some(modern) = &group.modern {
             if !modern.members.is_empty() {
+                // JoinGroup has no room for words.
+                tracing::warn!(
+                    group = join.group_id,
+                    client_id = join.client_id,
+                    "a member of the classic protocol is refused: the group has members of the consumer protocol, and the in-process cluster does \
+                     not convert groups (as brokers with `group.consumer.migration.policy=disabled`)"
+                );
                 return Err(refuse(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
             }
             group.modern = None;

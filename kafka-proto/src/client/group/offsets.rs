@@ -469,6 +469,13 @@ impl<'a> Attempts<'a> {
     }
 }
 
+fn is_unknown(code: Option<ErrorCode>) -> bool {
+    matches!(
+        code,
+        Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID)
+    )
+}
+
 /// The task that commits, until the last handle is gone and the queue is empty.
 struct Committing {
     cluster: Cluster,
@@ -500,6 +507,13 @@ impl Committing {
                 return Ok(());
             };
             let (code, generation) = (error.code(), request.generation_id_or_member_epoch);
+            // The coordinator may not have heard yet of a topic that was just made: so not at the first time.
+            if is_unknown(code)
+                && attempts.failures > 0
+                && let Some(error) = self.missing(&request).await
+            {
+                return Err(error);
+            }
             let stale = code == Some(ErrorCode::STALE_MEMBER_EPOCH);
             if stale {
                 self.refused(code, generation);
@@ -512,6 +526,28 @@ impl Committing {
                 self.restamp(&mut request)?;
             }
         }
+    }
+
+    /// Says what is to be committed of a topic or partition that is not there, if the brokers agree.
+    async fn missing(&self, request: &OffsetCommitRequest) -> Option<Error> {
+        let names = request.topics.iter().map(|topic| &topic.name);
+        let metadata = self.cluster.look_at(names, false).await.ok()?;
+        let missing = |topic: &&OffsetCommitRequestTopic| match metadata.topic(&topic.name) {
+            Some(known) => {
+                let count = known.partitions.len() as i64;
+                let mut asked = topic.partitions.iter();
+                asked.any(|asked| i64::from(asked.partition_index) >= count)
+            }
+            None => is_unknown(metadata.topic_error(&topic.name)),
+        };
+        let topic = request.topics.iter().find(missing)?;
+        let what = format!(
+            "committing offsets of {} for group {}",
+            topic.name, self.group
+        );
+        let hint = "the topic, or a partition of it, does not exist or was deleted; offsets of others in the same commit may be committed";
+        let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        Some(Error::broker(what, code, Some(hint)))
     }
 
     /// Membership is told of what concerns it.

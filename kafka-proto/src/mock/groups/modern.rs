@@ -145,8 +145,18 @@ impl Groups {
                 group.modern.get_or_insert_default();
             }
         }
+        let classic = self
+            .groups
+            .get(&beat.group_id)
+            .is_some_and(|group| !group.members.is_empty());
         let no_group = || {
-            let text = format!("Group {} is not a consumer group.", beat.group_id);
+            // As brokers do whose `group.consumer.migration.policy` is `disabled`.
+            let why = if classic {
+                " It has members of the classic protocol, and the in-process cluster does not convert groups: stop those first."
+            } else {
+                ""
+            };
+            let text = format!("Group {} is not a consumer group.{why}", beat.group_id);
             (ErrorCode::GROUP_ID_NOT_FOUND, text)
         };
         let group = self.groups.get_mut(&beat.group_id);

@@ -65,6 +65,30 @@ fn beat(groups: &mut Groups, beat: Beat) -> Result<Beaten, ErrorCode> {
 }
 
 #[test]
+fn members_of_both_protocols_are_refused_and_told_why() {
+    let mut groups = groups();
+    let classic = super::super::Join {
+        group_id: "g".to_owned(),
+        member_id: String::new(),
+        instance_id: None,
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![("range".to_owned(), bytes::Bytes::new())],
+        session_timeout: SESSION,
+        rebalance_timeout: SESSION,
+        id_required: false,
+        can_skip_assignment: false,
+    };
+    groups.join(Duration::ZERO, classic, 1);
+    let (code, text) = groups
+        .beat(Duration::ZERO, join("a"), &layout(4))
+        .unwrap_err();
+    assert_eq!(code, ErrorCode::GROUP_ID_NOT_FOUND);
+    assert!(text.contains("does not convert groups"), "{text}");
+}
+
+#[test]
 fn a_partition_waits_for_the_member_that_has_it() {
     let mut groups = groups();
     let a = beat(&mut groups, join("a")).unwrap();
