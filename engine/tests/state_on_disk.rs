@@ -90,8 +90,8 @@ fn same(
     plan: impl Fn(Store) -> Box<dyn Fn(Scope<'_>) + Send + Sync>,
 ) {
     let (memory, disk) = (plan(Store::Memory), plan(SMALL));
-    let mut memory = Driver::with_workers(workers, move |s| memory(s));
-    let mut disk = Driver::with_workers(workers, move |s| disk(s));
+    let mut memory = Driver::with_workers(workers, memory);
+    let mut disk = Driver::with_workers(workers, disk);
     for (nth, epoch) in epochs.iter().enumerate() {
         for batch in epoch {
             let lines: Vec<String> = batch

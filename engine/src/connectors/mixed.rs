@@ -94,7 +94,7 @@ impl<L: Log> Mixed<L> {
     fn state_dir(&self) -> Option<PathBuf> {
         let asked = self.setting.state_dir.clone();
         match &self.kafka {
-            Some(_) => Some(asked.unwrap_or_else(|| crate::checkpoint::home::default_dir())),
+            Some(_) => Some(asked.unwrap_or_else(crate::checkpoint::home::default_dir)),
             // State that dies with the run must not meet positions that do not.
             None if self.is_whole.load(Ordering::Relaxed) => None,
             None => asked,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch,
-    config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry},
+    config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy},
 };
 
 use super::store::{Cold, StoreError};
@@ -18,7 +18,7 @@ use super::store::{Cold, StoreError};
 /// Longer keys cannot be stored: fjall counts their bytes in 16 bits.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
 /// Memory for blocks read back.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 32 << 20;
 /// Memory for writes before they become a file.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The least that fjall takes.
@@ -78,6 +78,9 @@ impl Disk {
                 .manual_journal_persist(true)
                 .max_memtable_size(MEMTABLE_BYTES)
                 .filter_policy(FilterPolicy::all(filter))
+                // Whole filters and indexes are megabytes: read and checked for each key once they do not fit into the cache.
+                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+                .index_block_partitioning_policy(PartitioningPolicy::all(true))
         };
         let values = database.keyspace("values", || options(10.0));
         let changed = database.keyspace("changed", || options(1.0));
@@ -101,7 +104,7 @@ fn refused(path: &Path, error: &fjall::Error) -> StoreError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut io = None;
     while let Some(error) = source {
-        io = io.or(error.downcast_ref::<std::io::Error>());
+        io = io.or_else(|| error.downcast_ref::<std::io::Error>());
         source = error.source();
     }
     let what_to_do = match (error, io.map(std::io::Error::kind)) {
