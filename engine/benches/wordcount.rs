@@ -14,7 +14,7 @@ use std::{
 use bumpalo::Bump;
 use engine::{
     batch::{Frame, OutboxConfig, Rows},
-    flow::{Emit, Input, Port, Position, Scope},
+    flow::{Emit, Input, Limits, Port, Position, Scope},
     formats::text::words,
     plan::{App, Task, TaskConfig},
     state::{KeyGroups, Table},
@@ -48,12 +48,32 @@ fn main() {
     let mut own_table = OwnTable::new();
     let mut engine = Engine::new(wordcount);
     let mut every = Engine::new(every_update);
+    let sends = Limits {
+        partials: 0,
+        ..Limits::default()
+    };
+    let mut sending = Two::new(wordcount, sends);
+    let mut folding = Two::new(wordcount, Limits::default());
+    let mut few_sending = Two::new(few_keys, sends);
+    let mut few_folding = Two::new(few_keys, Limits::default());
     let table = Paired::new("word count, per word", rounds)
         .arm("by hand: std HashMap, fast hash", || std_map.run(&input))
         .arm("by hand: the engine's table, word by word", || {
             own_table.run(&input)
         })
         .arm("engine, changed keys once a round", || engine.run(&input))
+        .arm("two workers in turn, every row sent", || {
+            sending.run(&input)
+        })
+        .arm("two workers in turn, partial values if that pays", || {
+            folding.run(&input)
+        })
+        .arm("676 keys: two workers, every row sent", || {
+            few_sending.run(&input)
+        })
+        .arm("676 keys: two workers, partial values", || {
+            few_folding.run(&input)
+        })
         .arm("engine, every update written", || every.run(&input))
         .arm("only finding the words", || only_words(&input))
         .run();
@@ -270,6 +290,16 @@ fn wordcount(s: Scope<'_>) {
         .sink("counts");
 }
 
+/// Counts by the first two letters.
+fn few_keys(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .flat_map(|line| words(line, s.scratch()))
+        .key_by(|w| &w[..2])
+        .count()
+        .sink("counts");
+}
+
 fn every_update(s: Scope<'_>) {
     s.source("lines")
         .utf8()
@@ -289,10 +319,79 @@ struct Engine {
     out: Out,
 }
 
+/// Two workers that take turns on one thread: what both of them cost together, without the queues between them.
+struct Two([Engine; 2]);
+
+/// As the runtime sends them.
+const PARCEL_BYTES: usize = 32 << 10;
+
+impl Two {
+    fn new(plan: fn(Scope<'_>), limits: Limits) -> Self {
+        Self([0, 1].map(|me| {
+            let config = TaskConfig {
+                workers: 2,
+                me,
+                limits,
+                ..TaskConfig::single(7)
+            };
+            Engine::with(plan, &config)
+        }))
+    }
+
+    fn exchange(&mut self, from: usize, least: usize) {
+        for to in 0..2 {
+            let mut rows = std::mem::take(&mut self.0[to].rows);
+            self.0[from].task.outgoing(|_, worker, out| {
+                if usize::from(worker) == to && out.size_bytes() >= least {
+                    std::mem::swap(out, &mut rows);
+                }
+            });
+            if !rows.is_empty() {
+                let (operator, port) = (self.0[to].keyed, Port::Sent);
+                self.0[to].call(Input::Rows {
+                    operator,
+                    port,
+                    rows: &rows,
+                });
+                rows.clear();
+            }
+            self.0[to].rows = rows;
+        }
+    }
+
+    fn records(&self) -> u64 {
+        let of = |e: &Engine| e.task.counters(e.keyed).records;
+        self.0.iter().map(of).sum()
+    }
+
+    fn run(&mut self, input: &[Batch]) -> u64 {
+        let before = self.records();
+        for (n, batch) in input.iter().enumerate() {
+            let frame = Frame::new(0, batch, batch.body(), 0);
+            let input = Input::Frame { source: 0, frame };
+            let mut from = Some(Position::START);
+            while let Some(at) = from {
+                from = self.0[n % 2].task.call(input, at).unwrap();
+                self.exchange(n % 2, PARCEL_BYTES);
+            }
+        }
+        for from in 0..2 {
+            self.0[from].task.send_partials();
+            self.exchange(from, 1);
+        }
+        self.0.iter_mut().for_each(Engine::commit);
+        self.records() - before
+    }
+}
+
 impl Engine {
     fn new(plan: fn(Scope<'_>)) -> Self {
+        Self::with(plan, &TaskConfig::single(7))
+    }
+
+    fn with(plan: fn(Scope<'_>), config: &TaskConfig) -> Self {
         let app = App::new("wordcount", plan).unwrap();
-        let mut task = Task::new(&app, &TaskConfig::single(7)).unwrap();
+        let mut task = Task::new(&app, config).unwrap();
         let keyed = app.graph().keyed().next().unwrap().0;
         let sink = app.graph().sinks().next().unwrap().0;
         task.configure_sink(sink, OutboxConfig::default());
@@ -355,6 +454,11 @@ impl Engine {
             let frame = Frame::new(0, batch, batch.body(), 0);
             self.call(Input::Frame { source: 0, frame });
         }
+        self.commit();
+        self.task.counters(self.keyed).records - before
+    }
+
+    fn commit(&mut self) {
         let emit = self.task.graph().nodes()[self.keyed].emit;
         let mut rows = std::mem::take(&mut self.rows);
         for group in 0..16 {
@@ -376,6 +480,5 @@ impl Engine {
         }
         self.rows = rows;
         self.write(true);
-        self.task.counters(self.keyed).records - before
     }
 }

@@ -21,6 +21,7 @@ fn tiny() -> Limits {
         records: 3,
         rows_bytes: 100,
         sink_bytes: 1,
+        ..Limits::default()
     }
 }
 

@@ -262,7 +262,7 @@ fn a_row_out_of_order_makes_two_sessions_one() {
     feed(&mut driver, 0, &[0, 16, 8]);
     driver.commit();
     let mut driver = driver.restarted(2);
-    feed(&mut driver, 0, &[26]);
+    feed(&mut driver, 0, &[27]);
     driver.finish();
     let mut got: Vec<_> = driver
         .read("sessions")
@@ -272,8 +272,43 @@ fn a_row_out_of_order_makes_two_sessions_one() {
     got.sort();
     assert_eq!(
         got,
-        [(0, "26 3".to_owned()), (26, "36 1".to_owned())],
-        "16 + 10 is the first moment of the next"
+        [(0, "27 3".to_owned()), (27, "38 1".to_owned())],
+        "16 + 10 is the last moment of the first"
+    );
+}
+
+#[test]
+fn sessions_exactly_the_gap_apart_are_one_whatever_the_order_and_the_watermark() {
+    let sessions = |rows: &[(i64, &str)]| {
+        let mut driver = Driver::new(|s| {
+            s.source("in")
+                .utf8()
+                .try_map(|l| {
+                    let (ts, key) = l.split_once(' ').ok_or("no key")?;
+                    Ok::<_, &str>((ts.parse::<i64>().map_err(|_| "no time")?, key))
+                })
+                .with_timestamps(|r| r.0, ms(0))
+                .key_by(|r| r.1)
+                .window(Session::gap(ms(10)))
+                .count()
+                .filter(|(key, ..)| *key == "k")
+                .map(|(_, w, n)| (w.start, n))
+                .sink("sessions");
+        });
+        for (ts, key) in rows {
+            driver.feed("in", [format!("{ts} {key}")]);
+        }
+        assert_eq!(driver.counters("window-1").late, 0);
+        driver.finish();
+        read(&mut driver, "sessions")
+    };
+    assert_eq!(sessions(&[(0, "k"), (10, "k")]), [(0, 2)]);
+    // The watermark is 9 when the row of 10 comes: it is in time, and so its session must still be there.
+    assert_eq!(sessions(&[(0, "k"), (10, "x"), (10, "k")]), [(0, 2)]);
+    assert_eq!(sessions(&[(0, "k"), (11, "k")]), [(0, 1), (11, 1)]);
+    assert_eq!(
+        sessions(&[(0, "k"), (11, "x"), (11, "k")]),
+        [(0, 1), (11, 1)]
     );
 }
 
@@ -287,7 +322,7 @@ fn lateness_of_a_session_is_decided_when_it_has_grown() {
         sessions.map(|(_, w, n)| (w.start, n)).sink("sessions");
     });
     feed(&mut driver, 0, &[20]);
-    // Alone, [9, 19) would be closed; it meets nothing: late. [11, 21) meets [20, 30), which is open: on time.
+    // Alone, 9 to 19 would be closed; it meets nothing: late. 11 to 21 meets 20 to 30, which is open: on time.
     feed(&mut driver, 0, &[9]);
     feed(&mut driver, 0, &[11]);
     assert_eq!(driver.counters("window-1").late, 1);

@@ -130,6 +130,7 @@ fn small_calls(plan: fn(Scope<'_>), workers: u16, rows_bytes: usize, records: u3
         records,
         rows_bytes,
         sink_bytes: 200,
+        ..Limits::default()
     };
     Driver::of(App::new("test", plan).unwrap(), workers, limits).unwrap()
 }

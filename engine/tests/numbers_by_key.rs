@@ -42,6 +42,28 @@ fn plan(s: Scope<'_>) {
         .average(|r| r.1)
         .map(|(k, n)| (k, Json(n)))
         .sink("average");
+    all.clone()
+        .key_by(|r| r.0)
+        .count()
+        .map(|(k, n)| (k, Json(n)))
+        .sink("count");
+    all.clone()
+        .key_by(|r| r.0)
+        .aggregate_merging(
+            Vec::new(),
+            |seen, r| {
+                if let Err(at) = seen.binary_search(&r.1) {
+                    seen.insert(at, r.1);
+                }
+            },
+            |seen: &mut Vec<i64>, more| {
+                seen.extend(more);
+                seen.sort_unstable();
+                seen.dedup();
+            },
+        )
+        .map(|(k, seen)| (k, Json(seen)))
+        .sink("different");
     all.key_by(|r| r.0)
         .top_n(3, |r| (r.1, ()))
         .map(|(k, best)| (k, Json(best.into_iter().map(|b| b.0).collect::<Vec<_>>())))
@@ -57,12 +79,20 @@ proptest! {
         batch in 1usize..60,
         workers in 1u16..4,
         records in 1u32..40,
+        partials in prop_oneof![Just(0usize), 1usize..8, Just(32 << 10)],
+        commits in any::<bool>(),
     ) {
-        let limits = Limits { records, rows_bytes: 300, sink_bytes: 300 };
+        let limits = Limits { records, rows_bytes: 300, sink_bytes: 300, partials };
         let mut driver = Driver::of(App::new("test", plan).unwrap(), workers, limits).unwrap();
         for batch in rows.chunks(batch) {
             driver.feed("numbers", batch.iter().map(|(k, n)| format!("{k}={n}")));
-            driver.commit();
+            if commits {
+                driver.commit();
+            }
+        }
+        driver.commit();
+        for operator in ["sum-1", "min-1", "max-1", "average-1", "count-1", "aggregate-1"] {
+            prop_assert_eq!(driver.counters(operator).records, rows.len() as u64, "each row is counted once, wherever it was folded");
         }
         let mut of: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
         for (key, n) in &rows {
@@ -74,6 +104,11 @@ proptest! {
         };
         let want = |f: &dyn Fn(&[i64]) -> String| -> BTreeMap<u64, String> { of.iter().map(|(k, n)| (*k, f(n))).collect() };
         prop_assert_eq!(read("sum"), want(&|n| n.iter().sum::<i64>().to_string()));
+        prop_assert_eq!(read("count"), want(&|n| n.len().to_string()));
+        prop_assert_eq!(read("different"), want(&|n| {
+            let different: std::collections::BTreeSet<_> = n.iter().collect();
+            serde_json::to_string(&different).unwrap()
+        }));
         prop_assert_eq!(read("min"), want(&|n| n.iter().min().unwrap().to_string()));
         prop_assert_eq!(read("max"), want(&|n| n.iter().max().unwrap().to_string()));
         prop_assert_eq!(read("average"), want(&|n| serde_json::to_string(&(n.iter().sum::<i64>() as f64 / n.len() as f64)).unwrap()));
@@ -144,6 +179,7 @@ fn both_parts_of_a_branch_together_are_the_stream() {
         records: 1000,
         rows_bytes: 1000,
         sink_bytes: 50,
+        ..Limits::default()
     };
     let plan = |s: Scope<'_>| {
         let (short, long) = s.source("in").utf8().branch(|l| l.len() < 3);
@@ -159,4 +195,22 @@ fn both_parts_of_a_branch_together_are_the_stream() {
     assert_eq!(driver.read("short").len(), count(&|n| n < 3));
     assert_eq!(driver.read("long").len(), count(&|n| (3..6).contains(&n)));
     assert_eq!(driver.read("longest").len(), count(&|n| n >= 6));
+}
+
+#[test]
+fn rows_for_another_worker_are_folded_before_they_leave() {
+    // Two workers and one key: one of them owns it, and half of the rows are read by the other.
+    let mut driver = Driver::with_workers(2, |s| {
+        let all = s.source("in").utf8().share();
+        all.clone().key_by(|_| "k").count().sink("count");
+        all.key_by(|_| "k").sum(|_| 1u64).sink("sum");
+    });
+    driver.feed("in", vec!["x"; 3000]);
+    driver.feed("in", vec!["x"; 3000]);
+    assert_eq!(driver.rows_exchanged("count-1"), 1, "3000 rows as one");
+    assert_eq!(driver.rows_exchanged("sum-1"), 1);
+    driver.commit();
+    for topic in ["count", "sum"] {
+        assert_eq!(driver.read(topic)[0].value_u64(), Some(6000));
+    }
 }

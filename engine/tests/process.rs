@@ -135,6 +135,7 @@ fn thousands_of_timers_at_once_are_taken_in_pieces() {
         records: 100,
         rows_bytes: 2000,
         sink_bytes: 2000,
+        ..Limits::default()
     };
     let mut driver = Driver::of(App::new("test", alarm).unwrap(), 2, limits).unwrap();
     let lines: Vec<String> = (0..20_000).map(|n| format!("key-{n} at 5")).collect();
@@ -245,6 +246,7 @@ fn the_function_is_called_once_for_each_row_however_full_its_outputs_are() {
         records: 1000,
         rows_bytes: 1000,
         sink_bytes: 30,
+        ..Limits::default()
     };
     let plan = |s: Scope<'_>| {
         commands(s)

@@ -139,12 +139,13 @@ fn reference(kind: Kind, rows: &[Row]) -> Results {
                 let mut open: Option<(i64, i64)> = None;
                 for ts in times {
                     open = Some(match open {
-                        Some((start, end)) if *ts < end => (start, ts + gap as i64),
+                        // Exactly the gap apart is together; the end is exclusive.
+                        Some((start, end)) if *ts < end => (start, ts + gap as i64 + 1),
                         Some((start, end)) => {
                             windows.insert((*key, start, end));
-                            (*ts, ts + gap as i64)
+                            (*ts, ts + gap as i64 + 1)
                         }
-                        None => (*ts, ts + gap as i64),
+                        None => (*ts, ts + gap as i64 + 1),
                     });
                 }
                 windows.extend(open.map(|(start, end)| (*key, start, end)));
@@ -235,10 +236,11 @@ fn modes() -> impl Strategy<Value = Mode> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1u32..60, 60usize..3000).prop_map(|(records, bytes)| Limits {
+    (1u32..60, 60usize..3000, 0usize..20).prop_map(|(records, bytes, partials)| Limits {
         records,
         rows_bytes: bytes,
         sink_bytes: bytes,
+        partials,
     })
 }
 

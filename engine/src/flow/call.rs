@@ -68,6 +68,8 @@ pub struct Limits {
     pub rows_bytes: usize,
     /// Bytes of full batches in one sink.
     pub sink_bytes: usize,
+    /// Keys of other workers whose rows are folded before they are sent, where an operator can do that; 0: each row is sent.
+    pub partials: usize,
 }
 
 impl Default for Limits {
@@ -76,6 +78,7 @@ impl Default for Limits {
             records: 1 << 16,
             rows_bytes: 512 << 10,
             sink_bytes: 1 << 20,
+            partials: 8192,
         }
     }
 }

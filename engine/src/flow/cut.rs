@@ -3,7 +3,7 @@
 //! Rows of keys that this worker owns need not be written at all where nothing but the key is wanted: they are gathered as packed
 //! keys and applied to the table, a chunk at a time ([`Count`]).
 
-use super::{Error, Flow, Meta, Pipe, Resume, Scope, Slot};
+use super::{Cache, Error, Flow, Fold, Meta, Pipe, Resume, Scope, Slot};
 use crate::{
     batch::{Encode, RowTooLarge, Rows, Scratch},
     state::{Key, KeyGroups, Pending, State, Table},
@@ -25,7 +25,7 @@ pub(crate) struct Placement {
 
 impl Placement {
     #[inline]
-    fn owner(&self, hash: u64) -> u16 {
+    pub(super) fn owner(&self, hash: u64) -> u16 {
         if self.workers == 1 {
             0
         } else {
@@ -73,6 +73,38 @@ pub(crate) fn send_keyed<'b, T, K: Encode>(
         null_keys: &mut counters.null_keys,
     };
     send(scope, pipe, &mut ship);
+}
+
+/// Sends the rows of `pipe`, whole, to the other half of an operator in the same worker.
+pub(crate) fn send_own<'b, T: Encode>(scope: Scope<'b>, pipe: impl Pipe<T>, operator: usize) {
+    let mut slot = scope.slot(operator);
+    let Slot { rows, scratch, .. } = &mut *slot;
+    let mut ship = Own {
+        rows: &mut rows[usize::from(scope.call.placement.me)],
+        scratch,
+        limit: scope.call.limits.rows_bytes,
+        operator,
+    };
+    send(scope, pipe, &mut ship);
+}
+
+struct Own<'s> {
+    rows: &'s mut Rows,
+    scratch: &'s mut Scratch,
+    limit: usize,
+    operator: usize,
+}
+
+impl<T: Encode> Ship<T> for Own<'_> {
+    fn ship(&mut self, timestamp: i64, item: T) -> Result<bool, Error> {
+        let value = &mut self.scratch.value;
+        value.clear();
+        item.encode_last(value);
+        match self.rows.push(0, timestamp, value, &[]) {
+            Ok(()) => Ok(self.rows.size_bytes() >= self.limit),
+            Err(source) => Err(row_error(self.operator, source)),
+        }
+    }
 }
 
 /// Ends the call: a row between two operators is not what it was written as.
@@ -153,6 +185,8 @@ pub(crate) struct Count<'s, F, A, S> {
     pub(crate) step: S,
     pub(crate) table: &'s mut Table<A>,
     pub(crate) pending: &'s mut Pending,
+    /// Of keys that others own; `None`: their rows are sent.
+    pub(crate) partials: Option<&'s mut Cache<A>>,
     pub(crate) placement: &'s Placement,
     pub(crate) rows: &'s mut [Rows],
     pub(crate) scratch: &'s mut Scratch,
@@ -176,6 +210,15 @@ impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Cou
             let hash = packed.map_or_else(|| hasher.long(key), |k| hasher.short(k));
             let owner = self.placement.owner(hash);
             if owner != self.placement.me {
+                if let (Some(packed), Some(cache)) = (packed, &mut self.partials)
+                    && cache.takes()
+                {
+                    let to = (self.placement, &mut *self.rows);
+                    return match cache.fold(packed, hash, timestamp, to, &mut self.step) {
+                        Ok(size_bytes) => Ok(size_bytes >= self.limit),
+                        Err(source) => Err(row_error(self.operator, source)),
+                    };
+                }
                 let rows = &mut self.rows[usize::from(owner)];
                 return match rows.push(hash, timestamp, &[], key) {
                     Ok(()) => Ok(rows.size_bytes() >= self.limit),
@@ -196,6 +239,68 @@ impl<F, A: State, S: FnMut(&mut A)> Count<'_, F, A, S> {
     pub(crate) fn finish(mut self) -> (u64, u64) {
         self.table.apply(self.pending, &mut self.step);
         (self.taken, self.null_keys)
+    }
+}
+
+/// Sends values instead of rows: those of rows for other workers are folded before, as far as that saves rows.
+pub(crate) struct Folded<'s, K, I, G, A> {
+    pub(crate) key: K,
+    /// What is folded of a row. Before the key, so that the key's closure may consume the row.
+    pub(crate) item: I,
+    pub(crate) fold: &'s mut G,
+    /// Of keys that others own; `None`: each row's value is sent.
+    pub(crate) partials: Option<&'s mut Cache<A>>,
+    pub(crate) placement: &'s Placement,
+    pub(crate) rows: &'s mut [Rows],
+    pub(crate) scratch: &'s mut Scratch,
+    pub(crate) limit: usize,
+    pub(crate) operator: usize,
+    pub(crate) null_keys: &'s mut u64,
+}
+
+impl<T, V, N: Encode, K: FnMut(T) -> N, I: FnMut(&T) -> V, G: Fold<V>> Ship<T>
+    for Folded<'_, K, I, G, G::State>
+{
+    fn ship(&mut self, timestamp: i64, row: T) -> Result<bool, Error> {
+        let item = (self.item)(&row);
+        let key = (self.key)(row);
+        if key.is_null() {
+            *self.null_keys += 1;
+            return Ok(false);
+        }
+        let Scratch {
+            value,
+            key: key_bytes,
+        } = &mut *self.scratch;
+        let (fold, placement) = (&mut *self.fold, self.placement);
+        let (rows, limit) = (&mut *self.rows, self.limit);
+        let operator = self.operator;
+        let cache = &mut self.partials;
+        key.with_encoded(key_bytes, |key| {
+            let packed = Key::short(key);
+            let hasher = &placement.keys.hasher;
+            let hash = packed.map_or_else(|| hasher.long(key), |k| hasher.short(k));
+            let owner = placement.owner(hash);
+            if owner != placement.me
+                && let (Some(packed), Some(cache)) = (packed, cache)
+                && cache.takes()
+            {
+                let to = (placement, &mut *rows);
+                return match cache.fold(packed, hash, timestamp, to, |a| fold.step(a, item)) {
+                    Ok(size_bytes) => Ok(size_bytes >= limit),
+                    Err(source) => Err(row_error(operator, source)),
+                };
+            }
+            let mut state = fold.initial();
+            fold.step(&mut state, item);
+            value.clear();
+            state.encode_last(value);
+            let rows = &mut rows[usize::from(owner)];
+            match rows.push(hash, timestamp, value, key) {
+                Ok(()) => Ok(rows.size_bytes() >= limit),
+                Err(source) => Err(row_error(operator, source)),
+            }
+        })
     }
 }
 

@@ -73,6 +73,17 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// An epoch cannot end while answers of it are to come; runs wait for them, a test that drives a plan by hand must let them come.
+    #[error(
+        "{operator} still waits for answers to {rows} rows, and a commit waits for them: let them come before, or their time-out by \
+         `set_clock`"
+    )]
+    Awaiting {
+        /// The operator that waits.
+        operator: String,
+        /// Number of rows.
+        rows: usize,
+    },
     /// A record could not be read as what the plan says it is.
     #[error(
         "record at offset {offset} of {topic}-{partition} is bad: {reason} ({operator}). To skip and count such records: \

@@ -58,6 +58,8 @@ pub enum Kind {
     Deduplicate,
     /// Each key once.
     Distinct,
+    /// Asks something outside for each row.
+    Enrich,
     /// Writes to a topic.
     Sink,
     /// Ends in a user's function.
@@ -92,6 +94,7 @@ impl Kind {
             Self::Process => "process",
             Self::Deduplicate => "deduplicate",
             Self::Distinct => "distinct",
+            Self::Enrich => "enrich",
             Self::Sink => "sink",
             Self::ForEach => "for_each",
         }
@@ -115,6 +118,12 @@ impl Kind {
                 | Self::Deduplicate
                 | Self::Distinct
         )
+    }
+
+    /// Whether rows are written down before it and come in with another call: it is keyed, or it waits for answers.
+    #[must_use]
+    pub const fn is_cut(self) -> bool {
+        self.is_keyed() || matches!(self, Self::Enrich)
     }
 
     /// Whether it gives out rows when time has come, not only at commits.
@@ -255,12 +264,17 @@ impl Graph {
         self.of_kind(Kind::is_keyed)
     }
 
-    /// The sources and keyed operators whose rows reach `operator` without passing a keyed one. A source or keyed operator is its own.
+    /// Operators with a cut before them, in an order in which rows can flow from an earlier one to a later one only.
+    pub fn cuts(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.of_kind(Kind::is_cut)
+    }
+
+    /// The sources and cuts whose rows reach `operator` without passing another cut. A source or cut is its own.
     pub(crate) fn origins(&self, operator: usize) -> Vec<usize> {
         let Some(node) = self.nodes.get(operator) else {
             return Vec::new();
         };
-        if node.kind == Kind::Source || node.kind.is_keyed() {
+        if node.kind == Kind::Source || node.kind.is_cut() {
             return vec![operator];
         }
         let mut origins: Vec<usize> = node.inputs.iter().flat_map(|i| self.origins(*i)).collect();

@@ -2,20 +2,23 @@
 //!
 //! A layer below the operators: every operator constructs streams. It knows no threads, no sockets and no clock.
 
+mod answers;
 mod call;
 mod cut;
 mod error;
 mod fold;
 mod graph;
 mod once;
+mod partial;
 mod pipe;
 mod scope;
 mod slot;
 mod stream;
 
+pub(crate) use answers::{ANSWERED, Answers, Ask, Waited, Waiting};
 pub(crate) use call::{Call, Mode, Progress};
 pub use call::{Input, Limits, Port, Position};
-pub(crate) use cut::{Count, Placement, receive, send, send_keyed, undecodable};
+pub(crate) use cut::{Count, Folded, Placement, receive, send, send_keyed, send_own, undecodable};
 pub use error::Error;
 pub use fold::{
     Aggregating, Averaging, Counting, Extreme, Fold, Merge, Merging, Number, Reducing, Summing,
@@ -23,6 +26,7 @@ pub use fold::{
 };
 pub use graph::{Emit, Graph, Kind, Node, OnBad};
 pub(crate) use once::Onces;
+pub(crate) use partial::{Cache, Partials};
 pub(crate) use pipe::Resume;
 pub use pipe::{Flow, Meta, Pipe};
 pub use scope::Scope;

@@ -139,6 +139,11 @@ impl<'b> Scope<'b> {
         Flow::Break(())
     }
 
+    /// Whether rows for other workers may be folded before they leave.
+    pub(crate) fn folds_before(self) -> bool {
+        self.call.placement.workers > 1 && self.call.limits.partials > 0
+    }
+
     pub(crate) fn slot(self, operator: usize) -> RefMut<'b, Slot> {
         self.call.slots[operator].borrow_mut()
     }
@@ -273,7 +278,12 @@ impl<'b> Scope<'b> {
                 let Some(head) = rows.heads().get(at) else {
                     return Flow::Continue(());
                 };
-                (head.timestamp, Some(rows.key(at)), Some(rows.value(at)))
+                if graph.node(operator).is_some_and(|n| n.kind == Kind::Enrich) {
+                    // The value says why it was refused.
+                    (head.timestamp, None, Some(rows.key(at)))
+                } else {
+                    (head.timestamp, Some(rows.key(at)), Some(rows.value(at)))
+                }
             }
             Input::Tick => return Flow::Continue(()),
         };

@@ -1,6 +1,6 @@
 //! What one worker keeps for one operator between the calls of the plan.
 
-use super::Port;
+use super::{Answers, Partials, Port};
 use crate::{
     batch::{Outbox, Rows, Scratch},
     state::{KeyedState, Pending},
@@ -21,6 +21,13 @@ pub struct Counters {
     pub late: u64,
 }
 
+impl Counters {
+    /// Counts rows that were folded into others here, and takes back what the owners of their keys count for them.
+    pub(crate) fn fold(&mut self, saved: i64) {
+        self.records = self.records.saturating_add_signed(saved);
+    }
+}
+
 /// State, outgoing rows and batches of one operator.
 #[derive(Default)]
 pub(crate) struct Slot {
@@ -30,6 +37,10 @@ pub(crate) struct Slot {
     pub(crate) state: Option<Box<dyn KeyedState>>,
     /// Of a keyed operator: updates of keys that this worker owns.
     pub(crate) pending: Pending,
+    /// Of a keyed operator: partial values for other workers.
+    pub(crate) partials: Partials,
+    /// Of `enrich`: rows that wait for answers.
+    pub(crate) answers: Option<Box<dyn Answers>>,
     /// Of a sink: the batches it fills.
     pub(crate) outbox: Option<Outbox>,
     pub(crate) counters: Counters,

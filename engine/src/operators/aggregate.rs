@@ -2,8 +2,8 @@
 
 use super::fold::Results;
 use crate::{
-    batch::{Decode, Encode},
-    flow::{Aggregating, Keyed, Kind, Pipe},
+    batch::{Decode, Encode, row::decode_all},
+    flow::{Aggregating, Keyed, Kind, Merging, Pipe},
     state::State,
 };
 
@@ -39,5 +39,45 @@ impl<'b, T: Encode + Decode<'b>, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decod
         step: S,
     ) -> Results<'b, K, T, Aggregating<A, S>> {
         self.fold(Kind::Aggregate, Aggregating(initial, step))
+    }
+
+    /// As [`Keyed::aggregate`], for values that can be joined: `merge` joins two values, and what two parts of the rows have given must
+    /// become what all of them would have given. Then rows for another worker are folded before they leave, and values cross
+    /// instead of rows.
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::with_workers(2, |s| {
+    ///     s.source("words").utf8()
+    ///         .key_by(|w| w.len() as u64)
+    ///         .aggregate_merging((u64::MAX, 0u64), |(first, last), w| {
+    ///             let letter = u64::from(w.as_bytes()[0]);
+    ///             *first = letter.min(*first);
+    ///             *last = letter.max(*last);
+    ///         }, |a, b| *a = (a.0.min(b.0), a.1.max(b.1)))
+    ///         .map(|(len, (first, last))| (len, format!("{}-{}", first as u8 as char, last as u8 as char)))
+    ///         .sink("letters");
+    /// });
+    /// driver.feed("words", ["be", "or", "to"]);
+    /// driver.commit();
+    /// assert_eq!(driver.read("letters")[0].value_str(), Some("b-t"));
+    /// ```
+    pub fn aggregate_merging<A: State, S: FnMut(&mut A, T), M: FnMut(&mut A, A)>(
+        self,
+        initial: A,
+        step: S,
+        merge: M,
+    ) -> Results<'b, K, T, Merging<A, S, M>> {
+        let scope = self.scope;
+        // The key's closure may consume the row: what is folded is read back from its bytes, in the batch's arena.
+        let mut bytes = Vec::new();
+        let item = move |row: &T| {
+            bytes.clear();
+            row.encode_last(&mut bytes);
+            let copy: &'b [u8] = scope.scratch().alloc_slice_copy(&bytes);
+            decode_all(copy).expect("`Decode` reads what `Encode` wrote")
+        };
+        self.fold_merging(Kind::Aggregate, Merging(initial, step, merge), item)
     }
 }

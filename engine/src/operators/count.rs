@@ -2,7 +2,7 @@
 
 use super::fold::{Totals, emits_every_update, table, take_in, totals};
 use crate::{
-    batch::{Decode, Encode},
+    batch::{Decode, Encode, row::decode_all},
     flow::{Count, Counting, Keyed, Kind, Pipe, Placement, Slot, Stream, send, send_keyed},
 };
 
@@ -37,7 +37,17 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         let operator = scope.operator(Kind::Count, &[node], None);
         scope.keeps_state(operator, store, true);
         if let Some(graph) = scope.running() {
-            take_in::<(), _>(scope, graph, operator, &mut Counting);
+            // Nothing: one row. A number: so many, counted by another worker.
+            let one_or_more = |n: &mut u64, value: &[u8]| {
+                let more = if value.is_empty() {
+                    Some(1)
+                } else {
+                    decode_all::<u64>(value)
+                };
+                *n += more.unwrap_or(0);
+                more.is_some()
+            };
+            take_in(scope, graph, operator, || 0, one_or_more);
             if emits_every_update(graph, operator) {
                 send_keyed(scope, pipe, operator, key, |_: &T, _: &mut Vec<u8>| {});
                 return totals(scope, operator, Counting);
@@ -51,9 +61,13 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
                 state,
                 pending,
                 counters,
+                partials,
                 ..
             } = &mut *slot;
             if let Some(table) = table(scope, graph, operator, state, || 0) {
+                let cache = scope
+                    .folds_before()
+                    .then(|| partials.cache(scope.call.limits.partials, || 0));
                 let step = |n: &mut u64| *n += 1;
                 let taken = 0;
                 let mut ship = Count {
@@ -61,6 +75,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
                     step,
                     table,
                     pending,
+                    partials: cache.flatten(),
                     placement,
                     rows,
                     scratch,
@@ -73,6 +88,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
                 let (taken, null_keys) = ship.finish();
                 counters.records += taken;
                 counters.null_keys += null_keys;
+                counters.fold(partials.take_saved());
             }
         }
         totals(scope, operator, Counting)

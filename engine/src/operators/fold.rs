@@ -5,8 +5,8 @@ use std::{any::Any, cell::RefMut, marker::PhantomData};
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Emit, Error, Flow, Fold, Graph, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream,
-        receive, send_keyed, undecodable,
+        Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot,
+        Stream, receive, send, send_keyed, undecodable,
     },
     state::{CHUNK, Key, KeyGroups, State, Store, StoreError, Table},
 };
@@ -107,8 +107,75 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
         let operator = scope.operator(kind, &[node], None);
         scope.keeps_state(operator, store, true);
         if let Some(graph) = scope.running() {
-            take_in(scope, graph, operator, &mut fold);
+            take_in_items(scope, graph, operator, &mut fold);
             send_keyed(scope, pipe, operator, key, part);
+        }
+        totals(scope, operator, fold)
+    }
+
+    /// A keyed operator whose values can be joined: `item` is what it folds of each row. Among several workers values cross instead of
+    /// rows, and rows for another worker are folded before they do.
+    pub(crate) fn fold_merging<V: Encode + Decode<'b>, G: Merge<V>>(
+        self,
+        kind: Kind,
+        mut fold: G,
+        mut item: impl FnMut(&T) -> V,
+    ) -> Results<'b, K, V, G> {
+        let Self {
+            scope,
+            pipe,
+            key,
+            node,
+            store,
+            ..
+        } = self;
+        let operator = scope.operator(kind, &[node], None);
+        scope.keeps_state(operator, store, true);
+        if let Some(graph) = scope.running() {
+            let placement = scope.call.placement;
+            if placement.workers == 1 || emits_every_update(graph, operator) {
+                take_in_items(scope, graph, operator, &mut fold);
+                let part = |row: &T, out: &mut Vec<u8>| item(row).encode_last(out);
+                send_keyed(scope, pipe, operator, key, part);
+                return totals(scope, operator, fold);
+            }
+            let initial = fold.initial();
+            take_in(
+                scope,
+                graph,
+                operator,
+                || initial,
+                |state, value| {
+                    let part = decode_all::<G::State>(value);
+                    part.map(|part| fold.merge(state, part)).is_some()
+                },
+            );
+            let mut slot = scope.slot(operator);
+            let Slot {
+                rows,
+                scratch,
+                counters,
+                partials,
+                ..
+            } = &mut *slot;
+            let places = scope.call.limits.partials;
+            let cache = scope
+                .folds_before()
+                .then(|| partials.cache(places, || fold.initial()));
+            let mut ship = Folded {
+                key,
+                item,
+                fold: &mut fold,
+                partials: cache.flatten(),
+                placement,
+                rows,
+                scratch,
+                limit: scope.call.limits.rows_bytes,
+                operator,
+                null_keys: &mut counters.null_keys,
+            };
+            send(scope, pipe, &mut ship);
+            counters.fold(partials.take_saved());
         }
         totals(scope, operator, fold)
     }
@@ -129,17 +196,18 @@ pub(crate) fn totals<'b, K, T, F: Fold<T>>(
 }
 
 /// Makes sure that the table is there, and takes in rows that came for it; not those that go on at once (`emit_every_update`).
-pub(crate) fn take_in<'b, T: Decode<'b>, F: Fold<T>>(
+pub(crate) fn take_in<'b, A: State>(
     scope: Scope<'b>,
     graph: &Graph,
     operator: usize,
-    fold: &mut F,
+    initial: impl FnOnce() -> A,
+    step: impl FnMut(&mut A, &'b [u8]) -> bool,
 ) {
     let mut slot = scope.slot(operator);
     let Slot {
         state, counters, ..
     } = &mut *slot;
-    let Some(table) = table(scope, graph, operator, state, || fold.initial()) else {
+    let Some(table) = table(scope, graph, operator, state, initial) else {
         return;
     };
     if emits_every_update(graph, operator) {
@@ -149,16 +217,32 @@ pub(crate) fn take_in<'b, T: Decode<'b>, F: Fold<T>>(
         return;
     };
     counters.records += rows.len() as u64;
-    let is_ok = receive(rows, table, |state, value| match decode_all(value) {
-        Some(item) => {
-            fold.step(state, item);
-            true
-        }
-        None => false,
-    });
-    if !is_ok {
+    if !receive(rows, table, step) {
         let _ = undecodable(scope, operator);
     }
+}
+
+/// As [`take_in`] for rows of which each is one item.
+fn take_in_items<'b, T: Decode<'b>, F: Fold<T>>(
+    scope: Scope<'b>,
+    graph: &Graph,
+    operator: usize,
+    fold: &mut F,
+) {
+    let initial = fold.initial();
+    take_in(
+        scope,
+        graph,
+        operator,
+        || initial,
+        |state, value| match decode_all(value) {
+            Some(item) => {
+                fold.step(state, item);
+                true
+            }
+            None => false,
+        },
+    );
 }
 
 pub(crate) fn emits_every_update(graph: &Graph, operator: usize) -> bool {

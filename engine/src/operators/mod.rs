@@ -3,6 +3,7 @@
 mod aggregate;
 mod branch;
 mod count;
+mod enrich;
 mod filter;
 mod flat_map;
 mod fold;
@@ -20,6 +21,7 @@ mod top_n;
 mod try_map;
 mod union;
 
+pub use enrich::{AsyncWait, Enriched};
 pub use filter::Filter;
 pub use flat_map::FlatMap;
 pub use fold::{Results, Totals};

@@ -1,4 +1,5 @@
-//! `sum`, `min`, `max`, `average`: one number of each row, folded by key. Only the number crosses to the key's owner.
+//! `sum`, `min`, `max`, `average`: one number of each row, folded by key. Only the number crosses to the key's owner, and of the
+//! numbers for another worker their sum (least, greatest, sum and count) so far.
 
 use super::fold::Results;
 use crate::{
@@ -23,39 +24,31 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
     /// sums.sort();
     /// assert_eq!(sums, [2, 4]);
     /// ```
-    pub fn sum<N: Number>(self, mut number: impl FnMut(&T) -> N) -> Results<'b, K, N, Summing<N>> {
-        self.fold_part(Kind::Sum, Summing::new(), move |row, out| {
-            number(row).encode_last(out);
-        })
+    pub fn sum<N: Number>(self, number: impl FnMut(&T) -> N) -> Results<'b, K, N, Summing<N>> {
+        self.fold_merging(Kind::Sum, Summing::new(), number)
     }
 
     /// The average of a number of each row, by key. Results come out as with [`Keyed::aggregate`].
     pub fn average<N: Number>(
         self,
-        mut number: impl FnMut(&T) -> N,
+        number: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Averaging<N>> {
-        self.fold_part(Kind::Average, Averaging::new(), move |row, out| {
-            number(row).encode_last(out);
-        })
+        self.fold_merging(Kind::Average, Averaging::new(), number)
     }
 
     /// The least value of each key. Results come out as with [`Keyed::aggregate`].
     pub fn min<N: State + PartialOrd>(
         self,
-        mut value: impl FnMut(&T) -> N,
+        value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
-        self.fold_part(Kind::Min, Extreme::new(false), move |row, out| {
-            value(row).encode_last(out);
-        })
+        self.fold_merging(Kind::Min, Extreme::new(false), value)
     }
 
     /// The greatest value of each key. Results come out as with [`Keyed::aggregate`].
     pub fn max<N: State + PartialOrd>(
         self,
-        mut value: impl FnMut(&T) -> N,
+        value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
-        self.fold_part(Kind::Max, Extreme::new(true), move |row, out| {
-            value(row).encode_last(out);
-        })
+        self.fold_merging(Kind::Max, Extreme::new(true), value)
     }
 }

@@ -65,12 +65,12 @@ impl Graph {
             let title = title(self, i).replace('"', "#quot;");
             let (open, close) = match node {
                 n if n.topic.is_some() => ("[(", ")]"),
-                n if n.kind.is_keyed() => ("[[", "]]"),
+                n if n.kind.is_cut() => ("[[", "]]"),
                 _ => ("[", "]"),
             };
             let _ = writeln!(text, "    {i}{open}\"{title}\"{close}");
             for input in &node.inputs {
-                let arrow = if node.kind.is_keyed() { "==>" } else { "-->" };
+                let arrow = if node.kind.is_cut() { "==>" } else { "-->" };
                 let _ = writeln!(text, "    {input} {arrow} {i}");
             }
         }

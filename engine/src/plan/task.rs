@@ -103,7 +103,7 @@ impl Task {
                 clock: Times::clock(&graph, i),
                 ..Slot::default()
             };
-            if node.kind.is_keyed() {
+            if node.kind.is_cut() {
                 slot.rows.resize_with(usize::from(workers), Rows::new);
             }
             if node.kind == crate::flow::Kind::Sink || node.dead_letters.is_some() {
@@ -268,7 +268,7 @@ impl Task {
     /// The watermark at an operator: of a keyed one, the watermark of the rows that come to it; of another, of those behind it.
     #[must_use]
     pub fn watermark(&self, operator: usize) -> i64 {
-        if self.graph.nodes()[operator].kind.is_keyed() {
+        if self.graph.nodes()[operator].kind.is_cut() {
             self.times.before(operator).at
         } else {
             self.times.behind(operator).at
@@ -283,6 +283,10 @@ impl Task {
     /// What worker `from` said of rows, all of which were handled here.
     pub(crate) fn mark_from(&mut self, operator: usize, from: usize, mark: Mark) {
         self.times.mark_from(operator, from, mark);
+        let before = self.times.before(operator);
+        if let Some(answers) = &mut self.slot(operator).answers {
+            answers.note(before);
+        }
     }
 
     /// Moves what time asks of a keyed operator now to `rows`, at most about `limit` bytes: call the plan with it at this entrance, and
@@ -293,6 +297,9 @@ impl Task {
         let slot = self.slots[operator].get_mut();
         if let Some(port) = slot.take_results(rows) {
             return Some(port);
+        }
+        if slot.answers.is_some() {
+            return self.due_answers(operator, rows, limit);
         }
         slot.watermark = slot.watermark.max(Some(before.at));
         if let (Some(state), Some(watermark)) = (&mut slot.state, slot.watermark) {
@@ -306,9 +313,50 @@ impl Task {
         None
     }
 
+    /// Answers whose turn has come; a mark goes on when everything before it is out.
+    fn due_answers(&mut self, operator: usize, rows: &mut Rows, limit: usize) -> Option<Port> {
+        while let Some(answers) = &mut self.slots[operator].get_mut().answers {
+            answers.take(rows, limit);
+            if !rows.is_empty() {
+                return Some(Port::Fired);
+            }
+            let mark = answers.pass()?;
+            self.times
+                .pass_to(&self.graph, &mut self.slots, operator, mark);
+        }
+        None
+    }
+
+    /// Looks after what is awaited: true when there are answers to give out.
+    pub(crate) fn poll_answers(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        let now_ms = self.now_ms;
+        let all = self
+            .slots
+            .iter_mut()
+            .filter_map(|s| s.get_mut().answers.as_mut());
+        all.fold(false, |any, answers| answers.poll(cx, now_ms) || any)
+    }
+
+    /// Rows before an operator that have asked and are not given out.
+    pub(crate) fn under_way(&self, operator: usize) -> usize {
+        let slot = self.slots[operator].borrow();
+        slot.answers.as_ref().map_or(0, |a| a.under_way())
+    }
+
+    /// Whether an operator can take a row in: one that waits for answers may wait for as many as it can.
+    pub(crate) fn has_room(&self, operator: usize) -> bool {
+        let slot = self.slots[operator].borrow();
+        slot.answers.as_ref().is_none_or(|a| a.has_room())
+    }
+
     /// When the wall clock next asks for something, in milliseconds since 1970.
     pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        let of = |slot: &RefCell<Slot>| slot.borrow().state.as_ref().and_then(|s| s.next_due_ms());
+        let of = |slot: &RefCell<Slot>| {
+            let slot = slot.borrow();
+            let state = slot.state.as_ref().and_then(|s| s.next_due_ms());
+            let answers = slot.answers.as_ref().and_then(|a| a.next_due_ms());
+            state.into_iter().chain(answers).min()
+        };
         self.slots.iter().filter_map(of).min()
     }
 
@@ -359,6 +407,25 @@ impl Task {
 
     fn slot(&mut self, operator: usize) -> &mut Slot {
         self.slots[operator].get_mut()
+    }
+
+    /// Moves partial values for other workers to the rows that wait for them; true when there were some. Without it they stay until they
+    /// are too many: call it when there is nothing else to do, and before an epoch ends.
+    pub fn send_partials(&mut self) -> bool {
+        let mut is_any = false;
+        for slot in &mut self.slots {
+            let Slot {
+                partials,
+                rows,
+                counters,
+                ..
+            } = slot.get_mut();
+            if partials.send(&self.placement, rows) {
+                counters.fold(partials.take_saved());
+                is_any = true;
+            }
+        }
+        is_any
     }
 
     /// Calls `f` with each operator and worker that rows wait for, and the rows. `f` takes them (by swapping in an empty batch) or

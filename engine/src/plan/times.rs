@@ -19,7 +19,7 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn new(graph: &Graph, workers: u16) -> Self {
-        let inputs = |kind: Kind| kind.is_keyed().then(|| Inputs::new(usize::from(workers)));
+        let inputs = |kind: Kind| kind.is_cut().then(|| Inputs::new(usize::from(workers)));
         Self {
             is_needed: graph.needs_time(),
             marks: vec![Mark::START; graph.nodes().len()],
@@ -100,7 +100,7 @@ impl Times {
             let next = match node.kind {
                 Kind::Source => slots[i].get_mut().clock.mark(),
                 Kind::Timestamps => self.timestamps(graph, slots, i),
-                kind if kind.is_keyed() => continue,
+                kind if kind.is_cut() => continue,
                 _ => Mark::least(node.inputs.iter().map(|input| self.marks[*input])),
             };
             self.marks[i] = self.marks[i].then(next);
@@ -117,7 +117,7 @@ impl Times {
         );
         let clock = &mut slots[operator].get_mut().clock;
         for origin in clock.origins().to_vec() {
-            if graph.nodes()[origin].kind.is_keyed() {
+            if graph.nodes()[origin].kind.is_cut() {
                 let mark = self.marks[origin];
                 let of = PartOf {
                     operator: origin,
@@ -168,11 +168,22 @@ impl Times {
     ) {
         let node = &graph.nodes()[operator];
         if is_commit || node.kind.waits_for_time() || node.emit == Emit::EveryUpdate {
-            let mark = self.before(operator);
-            if self.marks[operator] != self.marks[operator].then(mark) {
-                self.marks[operator] = self.marks[operator].then(mark);
-                self.flow(graph, slots);
-            }
+            self.pass_to(graph, slots, operator, self.before(operator));
+        }
+    }
+
+    /// A cut has given out all that came before a mark.
+    pub(super) fn pass_to(
+        &mut self,
+        graph: &Graph,
+        slots: &mut [RefCell<Slot>],
+        operator: usize,
+        mark: Mark,
+    ) {
+        let next = self.marks[operator].then(mark);
+        if self.marks[operator] != next {
+            self.marks[operator] = next;
+            self.flow(graph, slots);
         }
     }
 }

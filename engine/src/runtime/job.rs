@@ -27,8 +27,10 @@ pub(crate) struct Job {
     /// Topics (and sources of other kinds) read.
     pub(crate) inputs: Vec<usize>,
     pub(crate) changelogs: Vec<Changelog>,
+    /// Operators with a cut before them, in the order of the graph.
+    pub(crate) cuts: Vec<Cut>,
     pub(crate) key_groups: u32,
-    /// By operator: the level of a keyed one.
+    /// By operator: the level of a cut.
     pub(crate) level_of: Vec<Option<usize>>,
     /// Source operators with their topics.
     pub(crate) sources: Vec<(usize, usize)>,
@@ -43,13 +45,24 @@ pub(crate) struct Job {
 pub(crate) struct Changelog {
     pub(crate) topic: usize,
     pub(crate) operator: usize,
+    kind: &'static str,
+    /// The operator's identity.
+    pub(crate) id: String,
+}
+
+/// An operator to which rows are sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) operator: usize,
+    pub(crate) level: usize,
+    /// Its changelog, if it is keyed.
+    pub(crate) changelog: Option<usize>,
     /// Its changed keys, as they go into the changelog, are also what it gives out.
     pub(crate) emits_changes: bool,
     /// It gives out rows when time has come.
     pub(crate) waits_for_time: bool,
-    kind: &'static str,
-    /// The operator's identity.
-    pub(crate) id: String,
+    /// It waits for answers.
+    pub(crate) waits_for_answers: bool,
 }
 
 /// A worker's place among the others.
@@ -71,6 +84,7 @@ impl Job {
             topics: Vec::new(),
             inputs: Vec::new(),
             changelogs: Vec::new(),
+            cuts: Vec::new(),
             key_groups: KEY_GROUPS,
             level_of: levels(&graph),
             sources: Vec::new(),
@@ -111,10 +125,19 @@ impl Job {
             job.changelogs.push(Changelog {
                 topic,
                 operator,
-                emits_changes: node.emit == Emit::ChangedKeys && !node.kind.waits_for_time(),
-                waits_for_time: node.kind.waits_for_time(),
                 kind: node.kind.name(),
                 id,
+            });
+        }
+        for (operator, node) in graph.cuts() {
+            let waits_for_time = node.kind.waits_for_time();
+            job.cuts.push(Cut {
+                operator,
+                level: job.level_of[operator].unwrap_or(0),
+                changelog: job.changelogs.iter().position(|c| c.operator == operator),
+                emits_changes: node.emit == Emit::ChangedKeys && !waits_for_time,
+                waits_for_time,
+                waits_for_answers: !node.kind.is_keyed(),
             });
         }
         job.relays = job
@@ -358,7 +381,7 @@ async fn first_identity(topic: &str, source: &mut impl Source) -> Result<Identit
     }
 }
 
-/// By operator: how many keyed operators its rows have passed, for keyed ones counted from 0.
+/// By operator: how many cuts its rows have passed, for cuts counted from 0.
 fn levels(graph: &Graph) -> Vec<Option<usize>> {
     let mut passed: Vec<usize> = Vec::new();
     let mut levels = Vec::new();
@@ -371,8 +394,8 @@ fn levels(graph: &Graph) -> Vec<Option<usize>> {
             .max()
             .copied()
             .unwrap_or(0);
-        levels.push(node.kind.is_keyed().then_some(before));
-        passed.push(before + usize::from(node.kind.is_keyed()));
+        levels.push(node.kind.is_cut().then_some(before));
+        passed.push(before + usize::from(node.kind.is_cut()));
     }
     levels
 }

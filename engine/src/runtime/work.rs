@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::job::{Job, Seat};
+use super::job::{Cut, Job, Seat};
 use super::worker::Parcel;
 use crate::Error;
 use crate::batch::produce::Target;
@@ -26,6 +26,16 @@ pub(crate) enum Progress {
     Done,
     /// Take what came out, then call again from here.
     More(At),
+}
+
+/// How far the end of an epoch got at a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fire {
+    Done,
+    /// Call again, there is more.
+    More,
+    /// Answers of the epoch are still to come.
+    Waits,
 }
 
 /// A place in a batch that is given to several sources in turn, or in a parcel.
@@ -53,7 +63,7 @@ struct Fired {
 /// Where the work of a barrier goes on.
 #[derive(Default)]
 struct FireNext {
-    changelog: usize,
+    cut: usize,
     /// What commits give out is out.
     is_updated: bool,
     group: u32,
@@ -215,14 +225,13 @@ impl Work {
         if self.go_on_firing(level)? {
             return Ok(true);
         }
-        if !self.task.tracks_time() {
-            return Ok(false);
-        }
-        for at in 0..self.job.changelogs.len() {
-            let operator = self.job.changelogs[at].operator;
-            if self.job.level_of[operator] != Some(level) {
+        let tracks_time = self.task.tracks_time();
+        for at in 0..self.job.cuts.len() {
+            let cut = self.job.cuts[at];
+            if cut.level != level || !tracks_time && !cut.waits_for_answers {
                 continue;
             }
+            let operator = cut.operator;
             let mut rows = self.spare.pop().unwrap_or_default();
             if let Some(port) = self.task.due(operator, &mut rows, FIRE_BYTES) {
                 self.fire_rows(level, operator, port, rows);
@@ -253,71 +262,81 @@ impl Work {
     }
 
     /// Ends an epoch at `level`: gives out what time has made due, then what commits give out, and writes what has changed into the
-    /// changelogs. `false`: call again, there is more.
-    pub(crate) fn fire(&mut self, level: usize) -> Result<bool, Error> {
+    /// changelogs.
+    pub(crate) fn fire(&mut self, level: usize) -> Result<Fire, Error> {
         if self.fire_due(level)? {
-            return Ok(false);
+            return Ok(Fire::More);
         }
-        while let Some(changelog) = self.job.changelogs.get(self.fire_next.changelog) {
-            let operator = changelog.operator;
-            let (emits_changes, waits_for_time) =
-                (changelog.emits_changes, changelog.waits_for_time);
-            if self.job.level_of[operator] != Some(level) {
-                self.fire_next = FireNext {
-                    changelog: self.fire_next.changelog + 1,
-                    ..FireNext::default()
+        while let Some(&cut) = self.job.cuts.get(self.fire_next.cut) {
+            if cut.level == level {
+                let fire = match cut.changelog {
+                    Some(changelog) => self.fire_keyed(cut, changelog)?,
+                    None if self.task.under_way(cut.operator) > 0 => Fire::Waits,
+                    None => Fire::Done,
                 };
-                continue;
-            }
-            let mut rows = self.spare.pop().unwrap_or_default();
-            if waits_for_time && !self.fire_next.is_updated {
-                if let Some(port) = self.task.updates(operator, &mut rows, FIRE_BYTES) {
-                    self.fire_rows(level, operator, port, rows);
-                    return Ok(false);
+                if fire != Fire::Done {
+                    return Ok(fire);
                 }
-                self.fire_next.is_updated = true;
+                self.task.committed(cut.operator);
             }
-            while rows.is_empty() && self.fire_next.group < self.job.key_groups {
-                let group = self.fire_next.group;
-                let mine = self.job.owner(group as i32, self.seat.workers) == self.seat.me;
-                if !mine
-                    || !self
-                        .task
-                        .drain_changed(operator, group, &mut rows, FIRE_BYTES)
-                {
-                    self.fire_next.group += 1;
-                }
-            }
-            self.task.check_state()?;
-            if !rows.is_empty() {
-                self.log(self.fire_next.changelog, &rows, false)?;
-                if emits_changes {
-                    self.fire_rows(level, operator, Port::Fired, rows);
-                } else {
-                    rows.clear();
-                    self.spare.push(rows);
-                }
-                return Ok(false);
-            }
-            self.task.drain_removed(operator, &mut rows, FIRE_BYTES);
-            if !rows.is_empty() {
-                self.log(self.fire_next.changelog, &rows, true)?;
-                rows.clear();
-                self.spare.push(rows);
-                return Ok(false);
-            }
-            self.spare.push(rows);
-            if waits_for_time {
-                self.log_watermark(self.fire_next.changelog, operator)?;
-            }
-            self.task.committed(operator);
             self.fire_next = FireNext {
-                changelog: self.fire_next.changelog + 1,
+                cut: self.fire_next.cut + 1,
                 ..FireNext::default()
             };
         }
         self.fire_next = FireNext::default();
-        Ok(true)
+        Ok(Fire::Done)
+    }
+
+    /// As [`Work::fire`], for one keyed operator.
+    fn fire_keyed(&mut self, cut: Cut, changelog: usize) -> Result<Fire, Error> {
+        let Cut {
+            operator, level, ..
+        } = cut;
+        let mut rows = self.spare.pop().unwrap_or_default();
+        if cut.waits_for_time && !self.fire_next.is_updated {
+            if let Some(port) = self.task.updates(operator, &mut rows, FIRE_BYTES) {
+                self.fire_rows(level, operator, port, rows);
+                return Ok(Fire::More);
+            }
+            self.fire_next.is_updated = true;
+        }
+        while rows.is_empty() && self.fire_next.group < self.job.key_groups {
+            let group = self.fire_next.group;
+            let mine = self.job.owner(group as i32, self.seat.workers) == self.seat.me;
+            if !mine
+                || !self
+                    .task
+                    .drain_changed(operator, group, &mut rows, FIRE_BYTES)
+            {
+                self.fire_next.group += 1;
+            }
+        }
+        self.task.check_state()?;
+        if !rows.is_empty() {
+            self.log(changelog, &rows, false)?;
+            if cut.emits_changes {
+                self.fire_rows(level, operator, Port::Fired, rows);
+            } else {
+                rows.clear();
+                self.spare.push(rows);
+            }
+            return Ok(Fire::More);
+        }
+        self.task.drain_removed(operator, &mut rows, FIRE_BYTES);
+        let is_done = rows.is_empty();
+        if !is_done {
+            self.log(changelog, &rows, true)?;
+            rows.clear();
+        }
+        self.spare.push(rows);
+        if !is_done {
+            return Ok(Fire::More);
+        }
+        if cut.waits_for_time {
+            self.log_watermark(changelog, operator)?;
+        }
+        Ok(Fire::Done)
     }
 
     fn fire_rows(&mut self, level: usize, operator: usize, port: Port, rows: Rows) {
@@ -384,11 +403,14 @@ impl Work {
     ) {
         let (job, marks, marks_sent) = (&self.job, &mut self.marks, &mut self.marks_sent);
         if self.task.tracks_time() {
-            for changelog in &job.changelogs {
-                marks[changelog.operator] = self.task.mark_to(changelog.operator);
+            for cut in &job.cuts {
+                marks[cut.operator] = self.task.mark_to(cut.operator);
             }
         }
         let workers = self.seat.workers;
+        if all {
+            self.task.send_partials();
+        }
         self.task.outgoing(|operator, worker, rows| {
             if (all || rows.size_bytes() >= PARCEL_BYTES)
                 && let Some(level) = job.level_of[operator]
@@ -401,11 +423,8 @@ impl Work {
         if !all || !self.task.tracks_time() {
             return;
         }
-        for changelog in &job.changelogs {
-            let operator = changelog.operator;
-            let Some(level) = job.level_of[operator] else {
-                continue;
-            };
+        for cut in &job.cuts {
+            let (operator, level) = (cut.operator, cut.level);
             for worker in 0..workers {
                 let sent = &mut marks_sent[operator * workers + worker];
                 if *sent != marks[operator] {
@@ -454,6 +473,22 @@ impl Work {
     /// Whether anything in the plan waits for time.
     pub(crate) fn tracks_time(&self) -> bool {
         self.task.tracks_time()
+    }
+
+    /// Whether anything in the plan waits for answers.
+    pub(crate) fn waits_for_answers(&self) -> bool {
+        self.job.cuts.iter().any(|cut| cut.waits_for_answers)
+    }
+
+    /// Looks after what is awaited: true when there are answers to give out.
+    pub(crate) fn poll_answers(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        self.task.poll_answers(cx)
+    }
+
+    /// Whether every operator of a level can take rows in.
+    pub(crate) fn has_room(&self, level: usize) -> bool {
+        let mut cuts = self.job.cuts.iter().filter(|cut| cut.level == level);
+        cuts.all(|cut| !cut.waits_for_answers || self.task.has_room(cut.operator))
     }
 
     /// Says what time it is.

@@ -12,13 +12,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::exchange::{Exchange, Received, Weigh};
 use super::quiet::{Look, Quiet};
-use super::work::{At, Progress, Work};
+use super::work::{At, Fire, Progress, Work};
 use crate::Error;
 use crate::batch::{BatchBuilder, Decompressor, Frame, Rows};
 use crate::checkpoint::epoch::Epoch;
@@ -164,6 +165,7 @@ pub(crate) struct Worker<S: Source, K> {
     reached: bool,
     lag: i64,
     tracks_time: bool,
+    waits_for_answers: bool,
     quiet: Quiet,
 }
 
@@ -184,6 +186,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         errand: Errand,
     ) -> Self {
         let tracks_time = work.tracks_time();
+        let waits_for_answers = work.waits_for_answers();
         Self {
             source,
             changelogs,
@@ -213,6 +216,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             reached: false,
             lag: 0,
             tracks_time,
+            waits_for_answers,
             quiet: Quiet::default(),
         }
     }
@@ -240,8 +244,16 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 Ok(Command::Finish) => self.finish(),
                 Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
             }
-            if self.tracks_time {
+            if self.tracks_time || self.waits_for_answers {
                 self.work.set_now(wall_clock_ms());
+            }
+            if self.waits_for_answers {
+                let work = &mut self.work;
+                std::future::poll_fn(|cx| {
+                    work.poll_answers(cx);
+                    Poll::Ready(())
+                })
+                .await;
             }
             if !self.step().await? && self.wait().await? {
                 return Ok(());
@@ -267,13 +279,18 @@ impl<S: Source, K: Sink> Worker<S, K> {
             if !self.exchange.room_above(level + 1) {
                 continue;
             }
-            if let Some((from, parcel, at)) = self.unfinished[level].take() {
+            // What is left of rows that found no room waits until answers have made some.
+            let has_room = !self.waits_for_answers || self.work.has_room(level);
+            if has_room && let Some((from, parcel, at)) = self.unfinished[level].take() {
                 self.handle_rows(level, from, parcel, at).await?;
                 return Ok(true);
             }
-            if self.tracks_time && self.work.fire_due(level)? {
+            if (self.tracks_time || self.waits_for_answers) && self.work.fire_due(level)? {
                 self.after_call().await?;
                 return Ok(true);
+            }
+            if !has_room {
+                continue;
             }
             match self.exchange.receive(level) {
                 Some(Received::Item { from, item }) => {
@@ -289,8 +306,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             if stage == Stage::Aligning || !self.exchange.room_above(level + 1) {
                 return Ok(false);
             }
-            self.fire(level).await?;
-            return Ok(true);
+            return self.fire(level).await;
         }
         // Behind the last barrier nothing may be read: its outputs would be written and its positions never committed.
         if self.is_ending || !self.exchange.room_above(0) {
@@ -336,6 +352,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 let arrival = arrival?;
                 self.begin_reading(arrival);
             }
+            () = answered(&mut self.work), if self.waits_for_answers => {}
             () = until(linger), if linger.is_some() => self.send(true).await?,
             () = until(next_time), if next_time.is_some() => {}
         }
@@ -344,10 +361,11 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// Notes which partitions have nothing to read, and when to look again for the sake of time.
     fn next_time(&mut self, may_read: bool) -> Option<Instant> {
-        if !self.tracks_time {
-            return None;
-        }
-        let look = self.look_for_idle(may_read);
+        let look = if self.tracks_time {
+            self.look_for_idle(may_read)
+        } else {
+            None
+        };
         let due = self.work.next_due_ms().map(|at| {
             let ms = u64::try_from(at.saturating_sub(wall_clock_ms())).unwrap_or(0);
             // A distant time is looked at again: what the wall clock says may change.
@@ -600,24 +618,25 @@ impl<S: Source, K: Sink> Worker<S, K> {
         }
     }
 
-    /// One bounded piece of what a level has to do at a barrier.
-    async fn fire(&mut self, level: usize) -> Result<(), Error> {
+    /// One bounded piece of what a level has to do at a barrier. False: it waits for answers.
+    async fn fire(&mut self, level: usize) -> Result<bool, Error> {
         self.clock.turn_to(Activity::Commit);
-        let is_done = self.work.fire(level)?;
+        let fire = self.work.fire(level)?;
         self.after_call().await?;
-        if !is_done {
-            return Ok(());
+        if fire != Fire::Done {
+            return Ok(fire == Fire::More);
         }
         self.send_rows(true);
         let Some(barrier) = &mut self.barrier else {
-            return Ok(());
+            return Ok(true);
         };
         if level + 1 < self.work.levels() {
             (barrier.stage, barrier.level) = (Stage::Aligning, level + 1);
             self.exchange.pass_barrier(level + 1);
-            return Ok(());
+            return Ok(true);
         }
-        self.end_barrier().await
+        self.end_barrier().await?;
+        Ok(true)
     }
 
     /// All of the epoch is in batches: send them. Work goes on while their acknowledgements are awaited.
@@ -767,6 +786,15 @@ async fn flushed(flushing: &mut Option<Flushing>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Waits until something that was awaited has its answer. Dropping it loses nothing.
+async fn answered(work: &mut Work) {
+    std::future::poll_fn(|cx| match work.poll_answers(cx) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 async fn until(at: Option<Instant>) {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    task::{Context, Waker},
 };
 
 use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, Stamp, batches};
@@ -47,13 +48,15 @@ pub struct Driver {
     app: App,
     keys: KeyGroups,
     tasks: Vec<Task>,
-    /// Rows on their way: operator, worker, rows.
-    rows: VecDeque<(usize, u16, Rows)>,
+    /// Rows on their way: operator, worker, rows, and where to go on with them.
+    rows: VecDeque<(usize, u16, Rows, Position)>,
     spare: Vec<Rows>,
     outputs: BTreeMap<String, Vec<OutRecord>>,
     changelog: BTreeMap<(String, u32), Changelog>,
     /// What each operator had acted upon at the last commit.
     watermarks: BTreeMap<String, i64>,
+    /// Rows that went from one worker to another, by operator.
+    exchanged: BTreeMap<usize, u64>,
     next: usize,
     now_ms: i64,
     /// Bytes of results that are given out together.
@@ -106,6 +109,7 @@ impl Driver {
             outputs: BTreeMap::new(),
             changelog: BTreeMap::new(),
             watermarks: BTreeMap::new(),
+            exchanged: BTreeMap::new(),
             next: 0,
             now_ms: 0,
             fire_bytes: limits.rows_bytes.min(64 << 10),
@@ -217,7 +221,7 @@ impl Driver {
         for source in sources {
             self.call(worker, Input::Frame { source, frame })?;
         }
-        self.pass_time()
+        self.advance()
     }
 
     /// Says what time it is, in milliseconds since 1970, and calls whatever waits for it. 0 before it is first said.
@@ -229,7 +233,7 @@ impl Driver {
         for task in &mut self.tasks {
             task.set_now(now_ms);
         }
-        self.pass_time().unwrap_or_else(|e| panic!("{e}"));
+        self.advance().unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Lets the wall clock go on.
@@ -238,6 +242,15 @@ impl Driver {
     /// When the plan fails.
     pub fn advance_clock(&mut self, by: std::time::Duration) {
         self.set_clock(self.now_ms.saturating_add(crate::time::millis(by)));
+    }
+
+    /// Looks after the futures of [`enrich`](crate::flow::Stream::enrich), and gives out the answers that have come. It is done after
+    /// everything that is fed, too; call it when something outside has given an answer since.
+    ///
+    /// # Panics
+    /// When the plan fails.
+    pub fn poll(&mut self) {
+        self.advance().unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Says that a partition of a topic is read, although nothing has come from it: its watermark is low.
@@ -272,7 +285,7 @@ impl Driver {
         for (source, _) in sources {
             f(&mut self.tasks[worker], source, partition);
         }
-        self.pass_time().unwrap_or_else(|e| panic!("{e}"));
+        self.advance().unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// The watermark at an operator, the least over all workers: of a keyed operator, that of the rows that come to it.
@@ -282,13 +295,74 @@ impl Driver {
     #[must_use]
     pub fn watermark(&self, id: &str) -> i64 {
         let operator = self.operator(id);
-        let is_keyed = self.app.graph().nodes()[operator].kind.is_keyed();
+        let is_cut = self.app.graph().nodes()[operator].kind.is_cut();
         let known = self.tasks.iter().map(|t| t.watermark(operator));
-        if is_keyed {
+        if is_cut {
             known.min().unwrap_or(i64::MIN)
         } else {
             // A worker that reads nothing of it knows nothing.
             known.filter(|at| *at != i64::MIN).min().unwrap_or(i64::MIN)
+        }
+    }
+
+    /// Brings everything on its way as far as it goes.
+    fn advance(&mut self) -> Result<(), Error> {
+        self.give_answers()?;
+        self.send_partials()?;
+        self.pass_time()?;
+        self.send_partials()
+    }
+
+    /// Gives out answers, and lets the rows ask that found no room before, until nothing changes any more.
+    fn give_answers(&mut self) -> Result<(), Error> {
+        let graph = std::sync::Arc::clone(self.app.graph());
+        let waiting: Vec<usize> = graph
+            .cuts()
+            .filter(|(_, node)| !node.kind.is_keyed())
+            .map(|(operator, _)| operator)
+            .collect();
+        let mut is_any = !waiting.is_empty();
+        while is_any {
+            is_any = false;
+            for operator in &waiting {
+                for worker in 0..self.tasks.len() {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    self.tasks[worker].poll_answers(&mut cx);
+                    is_any |= self.fire_due(worker, *operator)?;
+                }
+            }
+            is_any |= self.settle(0)?;
+        }
+        Ok(())
+    }
+
+    /// Gives out what is due at an operator of a worker; true when that was something.
+    fn fire_due(&mut self, worker: usize, operator: usize) -> Result<bool, Error> {
+        let mut is_any = false;
+        let mut rows = self.spare.pop().unwrap_or_default();
+        while let Some(port) = self.tasks[worker].due(operator, &mut rows, self.fire_bytes) {
+            is_any = true;
+            self.fire(worker, operator, port, &mut rows)?;
+        }
+        self.spare.push(rows);
+        Ok(is_any)
+    }
+
+    /// Brings partial values to their owners, and the rows that come of that, until there are none.
+    fn send_partials(&mut self) -> Result<(), Error> {
+        loop {
+            let mut is_any = false;
+            for worker in 0..self.tasks.len() {
+                if self.tasks[worker].send_partials() {
+                    is_any = true;
+                    self.take_rows(worker);
+                }
+            }
+            if !is_any {
+                return Ok(());
+            }
+            // Rows come from behind a source, which is the first operator of all.
+            self.settle(0)?;
         }
     }
 
@@ -298,7 +372,7 @@ impl Driver {
         if !graph.needs_time() {
             return Ok(());
         }
-        for (operator, _) in graph.keyed() {
+        for (operator, _) in graph.cuts() {
             self.pass_time_at(operator)?;
         }
         Ok(())
@@ -306,49 +380,61 @@ impl Driver {
 
     fn pass_time_at(&mut self, operator: usize) -> Result<(), Error> {
         let marks: Vec<_> = self.tasks.iter().map(|t| t.mark_to(operator)).collect();
-        let mut rows = self.spare.pop().unwrap_or_default();
         for worker in 0..self.tasks.len() {
+            // Time does not pass rows that have found no room yet.
+            let is_here = |(o, w, ..): &(usize, u16, Rows, Position)| {
+                *o == operator && usize::from(*w) == worker
+            };
+            if self.rows.iter().any(is_here) {
+                continue;
+            }
             for (from, mark) in marks.iter().enumerate() {
                 self.tasks[worker].mark_from(operator, from, *mark);
             }
-            while let Some(port) = self.tasks[worker].due(operator, &mut rows, self.fire_bytes) {
-                self.call(
-                    worker,
-                    Input::Rows {
-                        operator,
-                        port,
-                        rows: &rows,
-                    },
-                )?;
-                rows.clear();
-            }
+            self.fire_due(worker, operator)?;
         }
-        self.spare.push(rows);
         Ok(())
     }
 
     /// Calls a worker's task until the input is done. In between, what came out is brought on its way, so that it does not pile up.
     fn call(&mut self, worker: usize, input: Input<'_>) -> Result<(), Error> {
-        let operator = match input {
-            Input::Frame { source, .. } => source,
-            Input::Rows { operator, .. } => operator,
-            Input::Tick => 0,
+        self.call_from(worker, input, Position::START).map(drop)
+    }
+
+    /// As [`Driver::call`] from a place on. A place comes back when the operator has no room for the rest.
+    fn call_from(
+        &mut self,
+        worker: usize,
+        input: Input<'_>,
+        from: Position,
+    ) -> Result<Option<Position>, Error> {
+        let (operator, is_sent) = match input {
+            Input::Frame { source, .. } => (source, false),
+            Input::Rows { operator, port, .. } => (operator, port == Port::Sent),
+            Input::Tick => (0, false),
         };
-        let mut from = Some(Position::START);
+        let mut from = Some(from);
         while let Some(at) = from {
             from = self.tasks[worker].call(input, at)?;
             self.take_rows(worker);
             self.take_records(worker);
             self.settle(operator)?;
+            if is_sent && !self.tasks[worker].has_room(operator) {
+                return Ok(from);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn take_rows(&mut self, worker: usize) {
         let (rows, spare) = (&mut self.rows, &mut self.spare);
+        let exchanged = &mut self.exchanged;
         self.tasks[worker].outgoing(|operator, to, out| {
+            if usize::from(to) != worker {
+                *exchanged.entry(operator).or_default() += out.len() as u64;
+            }
             let empty = spare.pop().unwrap_or_default();
-            rows.push_back((operator, to, std::mem::replace(out, empty)));
+            rows.push_back((operator, to, std::mem::replace(out, empty), Position::START));
         });
     }
 
@@ -375,21 +461,33 @@ impl Driver {
     }
 
     /// Brings rows to their workers until none are on their way to operators behind `operator`. Only to those: an operator must not
-    /// get other rows while it is in the middle of some.
-    fn settle(&mut self, operator: usize) -> Result<(), Error> {
-        while let Some(at) = self.rows.iter().position(|(o, ..)| *o > operator)
-            && let Some((operator, worker, mut rows)) = self.rows.remove(at)
-        {
+    /// get other rows while it is in the middle of some. True when there were some.
+    fn settle(&mut self, operator: usize) -> Result<bool, Error> {
+        let mut is_any = false;
+        loop {
+            let tasks = &self.tasks;
+            let can_go = |(o, worker, ..): &(usize, u16, Rows, Position)| {
+                *o > operator && tasks[usize::from(*worker)].has_room(*o)
+            };
+            let Some(at) = self.rows.iter().position(can_go) else {
+                return Ok(is_any);
+            };
+            let Some((operator, worker, mut rows, from)) = self.rows.remove(at) else {
+                return Ok(is_any);
+            };
+            is_any = true;
             let input = Input::Rows {
                 operator,
                 port: Port::Sent,
                 rows: &rows,
             };
-            self.call(usize::from(worker), input)?;
-            rows.clear();
-            self.spare.push(rows);
+            if let Some(from) = self.call_from(usize::from(worker), input, from)? {
+                self.rows.push_front((operator, worker, rows, from));
+            } else {
+                rows.clear();
+                self.spare.push(rows);
+            }
         }
-        Ok(())
     }
 
     /// Commits: every keyed operator gives out its changed keys, and they go into the changelog.
@@ -408,11 +506,21 @@ impl Driver {
         let graph = std::sync::Arc::clone(self.app.graph());
         let mut rows = self.spare.pop().unwrap_or_default();
         // Rows flow from an earlier operator to a later one only: each is drained when nothing can reach it any more.
-        for (operator, node) in graph.keyed() {
+        for (operator, node) in graph.cuts() {
+            self.give_answers()?;
+            self.send_partials()?;
             if graph.needs_time() {
                 self.pass_time_at(operator)?;
             }
             let id = graph.id(operator);
+            let parked = self.rows.iter().filter(|(o, ..)| *o == operator);
+            let under_way = self.tasks.iter().map(|t| t.under_way(operator)).sum();
+            if parked.count() > 0 || under_way > 0 {
+                return Err(Error::Awaiting {
+                    operator: id,
+                    rows: under_way,
+                });
+            }
             let waits_for_time = node.kind.waits_for_time();
             let emits_changes = node.emit == Emit::ChangedKeys && !waits_for_time;
             for worker in 0..self.tasks.len() {
@@ -493,7 +601,7 @@ impl Driver {
         for task in &mut self.tasks {
             task.end_all();
         }
-        self.pass_time().unwrap_or_else(|e| panic!("{e}"));
+        self.advance().unwrap_or_else(|e| panic!("{e}"));
         self.commit();
     }
 
@@ -563,6 +671,16 @@ impl Driver {
             sum
         };
         self.tasks.iter().fold(Counters::default(), add)
+    }
+
+    /// Number of rows that went from one worker to another on their way to a keyed operator: as they were, or folded before.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    #[must_use]
+    pub fn rows_exchanged(&self, id: &str) -> u64 {
+        let exchanged = self.exchanged.get(&self.operator(id));
+        exchanged.copied().unwrap_or_default()
     }
 
     /// How much state an operator holds, over all workers.

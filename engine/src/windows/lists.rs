@@ -82,6 +82,13 @@ pub trait ListSpec: Copy + Send + 'static {
     fn needed_until<A>(self, part: &Part<A>) -> i64;
 }
 
+impl Session {
+    /// The last millisecond at which a row still belongs to a session that ends with a row at `last`.
+    fn until(self, last: i64) -> i64 {
+        last + self.gap_ms
+    }
+}
+
 impl ListSpec for Session {
     fn place<'p, A>(
         self,
@@ -91,13 +98,12 @@ impl ListSpec for Session {
         initial: impl FnOnce() -> A,
         merge: &mut dyn FnMut(&mut A, A),
     ) -> Option<&'p mut Part<A>> {
-        let gap = self.gap_ms;
-        // Sessions that the row's own stretch, from itself to the gap behind it, meets.
-        let from = parts.partition_point(|p| p.last + gap <= ts);
-        let to = parts.partition_point(|p| p.first < ts + gap);
+        // Sessions that reach to the row, and those that the gap behind it reaches.
+        let from = parts.partition_point(|p| self.until(p.last) < ts);
+        let to = parts.partition_point(|p| p.first <= self.until(ts));
         if from >= to {
             // Its lateness is that of the session which it would make: here, its own.
-            if is_past(ts + gap - 1) {
+            if is_past(self.until(ts)) {
                 return None;
             }
             let part = Part {
@@ -127,11 +133,11 @@ impl ListSpec for Session {
         mut f: impl FnMut(Window, &[Part<A>]),
     ) {
         for part in parts {
-            let end = part.last + self.gap_ms;
-            if end - 1 > after && end - 1 <= to {
+            let until = self.until(part.last);
+            if until > after && until <= to {
                 let window = Window {
                     start: part.first,
-                    end,
+                    end: until + 1,
                 };
                 f(window, std::slice::from_ref(part));
             }
@@ -139,7 +145,7 @@ impl ListSpec for Session {
     }
 
     fn next<A>(self, parts: &[Part<A>], after: i64) -> Option<i64> {
-        let closes = parts.iter().map(|p| p.last + self.gap_ms - 1);
+        let closes = parts.iter().map(|p| self.until(p.last));
         closes.filter(|at| *at > after).min()
     }
 
@@ -148,7 +154,7 @@ impl ListSpec for Session {
     }
 
     fn needed_until<A>(self, part: &Part<A>) -> i64 {
-        part.last + self.gap_ms - 1
+        self.until(part.last)
     }
 }
 
@@ -289,98 +295,6 @@ impl<A: State, S: ListSpec> Lists<A, S> {
             _ => !self.hints.is_empty(),
         }
     }
-
-    fn fire_closed(
-        &mut self,
-        watermark: i64,
-        merge: &mut dyn FnMut(&mut A, A),
-        out: &mut Rows,
-        limit: usize,
-    ) {
-        let (after, to, rules, spec) = (
-            self.closed,
-            self.rules.closed(watermark),
-            self.rules,
-            self.spec,
-        );
-        while out.size_bytes() < limit
-            && let Some((time, hash)) = self.timers.pop(watermark, &mut self.key)
-        {
-            let Some(entry) = self.table.find_mut(&self.key, hash) else {
-                continue;
-            };
-            if entry.hint != time {
-                continue;
-            }
-            let (key, buffer) = (&self.key, &mut self.buffer);
-            spec.each(&entry.parts, after, to, |window, parts| {
-                emit_parts(hash, key, window, parts, merge, out, buffer);
-            });
-            let before = entry.parts.len();
-            // Sliding windows need their parts in order: only those at the front go.
-            let is_past = |p: &Part<A>| rules.is_past(spec.needed_until(p), watermark);
-            let past = entry.parts.iter().take_while(|p| is_past(p)).count();
-            entry.parts.drain(..past);
-            entry.hint = next_look(spec, rules, &entry.parts, to);
-            let (hint, has_changed) = (entry.hint, entry.parts.len() != before);
-            if hint != i64::MAX {
-                self.timers.push(hint, hash, &self.key);
-            }
-            if has_changed {
-                let packed = Key::short(&self.key);
-                self.table
-                    .update_hashed(&self.key, packed, hash, time, |_| {});
-            }
-        }
-    }
-
-    fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
-        let is_early = self.rules.emit == Emit::ChangedKeys;
-        if !self.is_updating {
-            if is_early {
-                self.hints.clear();
-                let hints = &mut self.hints;
-                self.table.each_changed(|hash, key, entry| {
-                    for part in &entry.parts {
-                        let _ = hints.push(hash, part.first, &[], key);
-                    }
-                });
-            }
-            self.hints.sort();
-            (self.is_updating, self.has_fresh) = (true, false);
-            self.hints_at = 0;
-        }
-        let to = if is_early { TIME_MAX * 2 } else { self.closed };
-        while self.hints_at < self.hints.len() && out.size_bytes() < limit {
-            let at = self.hints_at;
-            let (head, key) = (self.hints.heads()[at], self.hints.key(at));
-            if at == 0
-                || self.hints.heads()[at - 1].hash != head.hash
-                || self.hints.key(at - 1) != key
-            {
-                self.seen.clear();
-            }
-            if let Some(entry) = self.table.find_hashed(key, head.hash) {
-                let (seen, buffer, spec) = (&mut self.seen, &mut self.buffer, self.spec);
-                // Of a window that is past some parts may be gone.
-                let (rules, expired) = (self.rules, self.expired);
-                spec.each(&entry.parts, i64::MIN, to, |window, parts| {
-                    let is_wanted = spec.changes(window, head.timestamp)
-                        && !rules.is_past(window.max_timestamp(), expired);
-                    if is_wanted && !seen.contains(&window) {
-                        seen.push(window);
-                        emit_parts(head.hash, key, window, parts, merge, out, buffer);
-                    }
-                });
-            }
-            self.hints_at += 1;
-        }
-        if self.hints_at >= self.hints.len() {
-            self.hints.clear();
-            self.is_updating = false;
-            self.hints_at = 0;
-        }
-    }
 }
 
 fn emit_parts<A: State>(
@@ -477,18 +391,99 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
         is_ok
     }
 
-    fn fire(
+    fn is_updating(&self) -> bool {
+        self.is_updating
+    }
+
+    fn fire_closed(
         &mut self,
-        for_commit: bool,
         watermark: i64,
         merge: &mut dyn FnMut(&mut A, A),
         out: &mut Rows,
         limit: usize,
     ) {
-        if for_commit || self.is_updating {
-            self.fire_updates(merge, out, limit);
-        } else {
-            self.fire_closed(watermark, merge, out, limit);
+        let (after, to, rules, spec) = (
+            self.closed,
+            self.rules.closed(watermark),
+            self.rules,
+            self.spec,
+        );
+        while out.size_bytes() < limit
+            && let Some((time, hash)) = self.timers.pop(watermark, &mut self.key)
+        {
+            let Some(entry) = self.table.find_mut(&self.key, hash) else {
+                continue;
+            };
+            if entry.hint != time {
+                continue;
+            }
+            let (key, buffer) = (&self.key, &mut self.buffer);
+            spec.each(&entry.parts, after, to, |window, parts| {
+                emit_parts(hash, key, window, parts, merge, out, buffer);
+            });
+            let before = entry.parts.len();
+            // Sliding windows need their parts in order: only those at the front go.
+            let is_past = |p: &Part<A>| rules.is_past(spec.needed_until(p), watermark);
+            let past = entry.parts.iter().take_while(|p| is_past(p)).count();
+            entry.parts.drain(..past);
+            entry.hint = next_look(spec, rules, &entry.parts, to);
+            let (hint, has_changed) = (entry.hint, entry.parts.len() != before);
+            if hint != i64::MAX {
+                self.timers.push(hint, hash, &self.key);
+            }
+            if has_changed {
+                let packed = Key::short(&self.key);
+                self.table
+                    .update_hashed(&self.key, packed, hash, time, |_| {});
+            }
+        }
+    }
+
+    fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
+        let is_early = self.rules.emit == Emit::ChangedKeys;
+        if !self.is_updating {
+            if is_early {
+                self.hints.clear();
+                let hints = &mut self.hints;
+                self.table.each_changed(|hash, key, entry| {
+                    for part in &entry.parts {
+                        let _ = hints.push(hash, part.first, &[], key);
+                    }
+                });
+            }
+            self.hints.sort();
+            (self.is_updating, self.has_fresh) = (true, false);
+            self.hints_at = 0;
+        }
+        let to = if is_early { TIME_MAX * 2 } else { self.closed };
+        while self.hints_at < self.hints.len() && out.size_bytes() < limit {
+            let at = self.hints_at;
+            let (head, key) = (self.hints.heads()[at], self.hints.key(at));
+            if at == 0
+                || self.hints.heads()[at - 1].hash != head.hash
+                || self.hints.key(at - 1) != key
+            {
+                self.seen.clear();
+            }
+            if let Some(entry) = self.table.find_hashed(key, head.hash) {
+                let (seen, buffer, spec) = (&mut self.seen, &mut self.buffer, self.spec);
+                // Of a window that is past some parts may be gone.
+                let (rules, expired) = (self.rules, self.expired);
+                spec.each(&entry.parts, i64::MIN, to, |window, parts| {
+                    let is_wanted = spec.changes(window, head.timestamp)
+                        && !rules.is_past(window.max_timestamp(), expired);
+                    if is_wanted && !seen.contains(&window) {
+                        seen.push(window);
+                        emit_parts(head.hash, key, window, parts, merge, out, buffer);
+                    }
+                });
+            }
+            self.hints_at += 1;
+        }
+        if self.hints_at >= self.hints.len() {
+            self.hints.clear();
+            self.is_updating = false;
+            self.hints_at = 0;
         }
     }
 }

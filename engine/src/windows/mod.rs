@@ -25,7 +25,7 @@
 //! | [`Tumbling`] | one window of its length | `end - 1` |
 //! | [`Hopping`] | every window of its width, one for each slide | `end - 1` |
 //! | [`Sliding`] | every window of its length that ends at a row, or begins right behind one | `end - 1` |
-//! | [`Session`] | the rows of its key that are nearer than the gap | `end - 1`, the end being the last row and the gap |
+//! | [`Session`] | the rows of its key that are no farther than the gap | `end - 1`, the gap behind the last row |
 //!
 //! A window's `end` is exclusive. A row is **late** for a window when `end - 1 + allowed lateness` is not above the watermark. A row
 //! that is late for all of its windows goes to [`with_late`](Results::with_late), and is counted (`late`); it is never simply gone.

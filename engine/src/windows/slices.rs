@@ -222,30 +222,6 @@ impl<A: State> Slices<A> {
         self.firing.is_some() || is_next
     }
 
-    /// Gives out the windows that close, in the order of their ends.
-    fn fire_closed(
-        &mut self,
-        watermark: i64,
-        merge: &mut dyn FnMut(&mut A, A),
-        out: &mut Rows,
-        limit: usize,
-    ) {
-        while self.is_closing(watermark) {
-            let mut firing = self.firing.take().unwrap_or_else(|| Firing {
-                end: self.next_end,
-                joined: 0,
-                slot: 0,
-                is_joining: !self.slicing.is_tumbling(),
-            });
-            if !self.fire_window(&mut firing, merge, out, limit) {
-                self.firing = Some(firing);
-                return;
-            }
-            self.closed = firing.end - 1;
-            self.next_end = self.find_next_end();
-        }
-    }
-
     /// One piece of a window. True when it is given out.
     fn fire_window(
         &mut self,
@@ -321,54 +297,6 @@ impl<A: State> Slices<A> {
         });
         firing.slot = next.unwrap_or(0);
         next.is_none()
-    }
-
-    /// Gives out windows that were changed: after they had closed, or, where that is wanted, before too.
-    fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
-        let is_early = self.rules.emit == Emit::ChangedKeys;
-        if !self.is_updating {
-            if is_early {
-                self.hints.clear();
-                let (slices, hints) = (&self.slices, &mut self.hints);
-                for (start, number) in &self.order {
-                    let table = &slices[*number].as_ref().expect("it is in the order").table;
-                    table.each_changed(|hash, key, _| {
-                        let _ = hints.push(hash, *start, &[], key);
-                    });
-                }
-            }
-            self.hints.sort();
-            (self.is_updating, self.has_fresh) = (true, false);
-            self.hints_at = 0;
-        }
-        let hints = std::mem::take(&mut self.hints);
-        let mut seen = std::mem::take(&mut self.seen);
-        while self.hints_at < hints.len() && out.size_bytes() < limit {
-            let at = self.hints_at;
-            let (head, key) = (hints.heads()[at], hints.key(at));
-            if at == 0 || hints.heads()[at - 1].hash != head.hash || hints.key(at - 1) != key {
-                seen.clear();
-            }
-            let mut after = i64::MIN;
-            while let Some(end) = self.slicing.next_end(head.timestamp, after) {
-                after = end - 1;
-                // Of a window that is past some slices may be gone.
-                let is_wanted = (is_early || end - 1 <= self.closed)
-                    && !self.rules.is_past(end - 1, self.expired);
-                if is_wanted && !seen.contains(&end) {
-                    seen.push(end);
-                    self.emit_key(head.hash, key, self.slicing.window(end), merge, out);
-                }
-            }
-            self.hints_at += 1;
-        }
-        let is_done = self.hints_at >= hints.len();
-        (self.hints, self.seen) = (hints, seen);
-        if is_done {
-            self.hints.clear();
-            self.is_updating = false;
-            self.hints_at = 0;
-        }
     }
 
     /// Gives out one key's value in one window.
@@ -475,18 +403,77 @@ impl<A: State> WindowState<A> for Slices<A> {
         is_ok
     }
 
-    fn fire(
+    fn is_updating(&self) -> bool {
+        self.is_updating
+    }
+
+    fn fire_closed(
         &mut self,
-        for_commit: bool,
         watermark: i64,
         merge: &mut dyn FnMut(&mut A, A),
         out: &mut Rows,
         limit: usize,
     ) {
-        if for_commit || self.is_updating {
-            self.fire_updates(merge, out, limit);
-        } else {
-            self.fire_closed(watermark, merge, out, limit);
+        while self.is_closing(watermark) {
+            let mut firing = self.firing.take().unwrap_or_else(|| Firing {
+                end: self.next_end,
+                joined: 0,
+                slot: 0,
+                is_joining: !self.slicing.is_tumbling(),
+            });
+            if !self.fire_window(&mut firing, merge, out, limit) {
+                self.firing = Some(firing);
+                return;
+            }
+            self.closed = firing.end - 1;
+            self.next_end = self.find_next_end();
+        }
+    }
+
+    fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
+        let is_early = self.rules.emit == Emit::ChangedKeys;
+        if !self.is_updating {
+            if is_early {
+                self.hints.clear();
+                let (slices, hints) = (&self.slices, &mut self.hints);
+                for (start, number) in &self.order {
+                    let table = &slices[*number].as_ref().expect("it is in the order").table;
+                    table.each_changed(|hash, key, _| {
+                        let _ = hints.push(hash, *start, &[], key);
+                    });
+                }
+            }
+            self.hints.sort();
+            (self.is_updating, self.has_fresh) = (true, false);
+            self.hints_at = 0;
+        }
+        let hints = std::mem::take(&mut self.hints);
+        let mut seen = std::mem::take(&mut self.seen);
+        while self.hints_at < hints.len() && out.size_bytes() < limit {
+            let at = self.hints_at;
+            let (head, key) = (hints.heads()[at], hints.key(at));
+            if at == 0 || hints.heads()[at - 1].hash != head.hash || hints.key(at - 1) != key {
+                seen.clear();
+            }
+            let mut after = i64::MIN;
+            while let Some(end) = self.slicing.next_end(head.timestamp, after) {
+                after = end - 1;
+                // Of a window that is past some slices may be gone.
+                let is_wanted = (is_early || end - 1 <= self.closed)
+                    && !self.rules.is_past(end - 1, self.expired);
+                if is_wanted && !seen.contains(&end) {
+                    seen.push(end);
+                    self.emit_key(head.hash, key, self.slicing.window(end), merge, out);
+                }
+            }
+            self.hints_at += 1;
+        }
+        let is_done = self.hints_at >= hints.len();
+        (self.hints, self.seen) = (hints, seen);
+        if is_done {
+            self.hints.clear();
+            self.is_updating = false;
+            self.hints_at = 0;
         }
     }
 }

@@ -116,6 +116,21 @@ pub trait WindowState<A>: KeyedState {
         late: impl FnMut(usize),
     ) -> bool;
 
+    /// Whether it is in the middle of [`WindowState::fire_updates`].
+    fn is_updating(&self) -> bool;
+
+    /// Gives out windows that have closed, in pieces of about `limit` bytes.
+    fn fire_closed(
+        &mut self,
+        watermark: i64,
+        merge: &mut dyn FnMut(&mut A, A),
+        out: &mut Rows,
+        limit: usize,
+    );
+
+    /// Gives out windows that were changed: after they had closed, or, where that is wanted, before too.
+    fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize);
+
     /// Gives out windows that have closed (`for_commit`: what a commit gives out) as rows, until those hold about `limit` bytes.
     fn fire(
         &mut self,
@@ -124,7 +139,13 @@ pub trait WindowState<A>: KeyedState {
         merge: &mut dyn FnMut(&mut A, A),
         out: &mut Rows,
         limit: usize,
-    );
+    ) {
+        if for_commit || self.is_updating() {
+            self.fire_updates(merge, out, limit);
+        } else {
+            self.fire_closed(watermark, merge, out, limit);
+        }
+    }
 }
 
 fn text(f: &mut fmt::Formatter<'_>, ms: i64) -> fmt::Result {
@@ -305,8 +326,13 @@ impl WindowSpec for Sliding {
     }
 }
 
-/// Sessions: rows of a key belong together while less than the gap lies between one and the next. A session ends at its last row and
-/// the gap; a row that comes out of order between two sessions makes them one.
+/// Sessions: rows of a key belong together while no more than the gap lies between one and the next: exactly the gap apart is together,
+/// as in Kafka Streams and Flink. A row that comes out of order between two sessions makes them one.
+///
+/// The gap behind the last row belongs to the session with both of its ends, so `end`, which is exclusive, lies one millisecond behind
+/// it: a row that comes in time finds every session that it belongs to still open, whatever the order. (Flink's `end` is one millisecond
+/// less, and there it depends on the watermark whether a row exactly the gap later finds the session. Kafka Streams calls the last row
+/// the end.)
 ///
 /// Results that were given out for a session before it grew (because of allowed lateness, or at commits) stay: the grown session has
 /// another start or end, and is another result.
@@ -316,7 +342,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Sessions that end when nothing came for this long.
+    /// Sessions that end when nothing came for longer than this.
     #[must_use]
     pub fn gap(gap: Duration) -> Self {
         Self {

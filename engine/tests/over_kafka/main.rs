@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_topics;
 mod broker_lost;
 mod end_of_input;
+mod enrich;
 mod positions;
 mod relay;
 mod state;

@@ -1,0 +1,261 @@
+//! Rows for other workers are folded before they leave, as far as that saves rows: what crosses is one partial value for several rows.
+//!
+//! A small cache that stays near the processor, one place for each key: a key that finds another one in its place sends that one's value
+//! off. So the frequent keys stay and the rare ones pass through. What is held here is sent when there is nothing else to do and at every
+//! barrier: it is never there when an epoch ends.
+
+use std::any::Any;
+
+use super::Placement;
+use crate::{
+    batch::{RowTooLarge, Rows},
+    state::{Key, State},
+};
+
+/// After so many rows it is looked whether folding pays.
+const SAMPLE_ROWS: u64 = 1 << 16;
+/// Rows that are sent as they are before folding is tried again; doubled each time that it does not pay.
+const REST_ROWS: u64 = 1 << 20;
+const REST_DOUBLED_MAX: u32 = 6;
+
+/// Partial values for other workers, of one keyed operator.
+#[derive(Default)]
+pub(crate) struct Partials(Option<Box<dyn Hold>>);
+
+/// What the runtime sees of them.
+trait Hold: Any + Send {
+    fn send(&mut self, placement: &Placement, rows: &mut [Rows]) -> bool;
+    fn take_saved(&mut self) -> i64;
+}
+
+/// Partial values by key; each key of up to 15 bytes has one place, which it shares with others.
+pub(crate) struct Cache<A> {
+    places: Vec<Held<A>>,
+    initial: A,
+    buffer: Vec<u8>,
+    /// Places that are taken.
+    held: u64,
+    /// Rows folded, and values sent.
+    rows: u64,
+    sent: u64,
+    /// The same when it was last looked whether that pays.
+    judged: (u64, u64),
+    /// Rows less values, as last told.
+    told: u64,
+    /// Rows that are still to be sent as they are.
+    rest: u64,
+    /// How often in a row it did not pay.
+    misses: u32,
+}
+
+#[derive(Clone)]
+struct Held<A> {
+    key: Key,
+    /// Of the last row.
+    timestamp: i64,
+    value: A,
+}
+
+impl<A: State> Cache<A> {
+    fn new(places: usize, initial: A) -> Self {
+        let none = Held {
+            key: Key::EMPTY,
+            timestamp: 0,
+            value: initial.clone(),
+        };
+        Self {
+            places: vec![none; places.next_power_of_two()],
+            initial,
+            buffer: Vec::new(),
+            held: 0,
+            rows: 0,
+            sent: 0,
+            judged: (0, 0),
+            told: 0,
+            rest: 0,
+            misses: 0,
+        }
+    }
+
+    /// Whether the next row is to be folded.
+    #[inline]
+    pub(crate) fn takes(&mut self) -> bool {
+        if self.rest == 0 {
+            return true;
+        }
+        self.rest -= 1;
+        false
+    }
+
+    /// Folds a row of another worker's key: `step` is applied to the partial value of its key. If another value had to go for it: the
+    /// size of the rows that it went to, in bytes.
+    ///
+    /// # Errors
+    /// When a value does not fit into the batch of its owner.
+    #[inline]
+    pub(crate) fn fold(
+        &mut self,
+        key: Key,
+        hash: u64,
+        timestamp: i64,
+        (placement, rows): (&Placement, &mut [Rows]),
+        step: impl FnOnce(&mut A),
+    ) -> Result<usize, RowTooLarge> {
+        // Other bits than those that say the group and the slot in a table.
+        let at = (hash >> 16) as usize & (self.places.len() - 1);
+        let mut size_bytes = 0;
+        if self.places[at].key != key {
+            size_bytes = self.replace(at, key, placement, rows)?;
+        }
+        let held = &mut self.places[at];
+        held.timestamp = timestamp;
+        step(&mut held.value);
+        self.rows += 1;
+        Ok(size_bytes)
+    }
+
+    #[inline(never)]
+    fn replace(
+        &mut self,
+        at: usize,
+        key: Key,
+        placement: &Placement,
+        rows: &mut [Rows],
+    ) -> Result<usize, RowTooLarge> {
+        let mut size_bytes = 0;
+        if self.places[at].key.is_empty() {
+            self.held += 1;
+        } else {
+            size_bytes = self.send_one(at, placement, rows)?;
+            if self.rows - self.judged.0 >= SAMPLE_ROWS {
+                self.judge();
+            }
+        }
+        let held = &mut self.places[at];
+        held.key = key;
+        held.value.clone_from(&self.initial);
+        Ok(size_bytes)
+    }
+
+    fn send_one(
+        &mut self,
+        at: usize,
+        placement: &Placement,
+        rows: &mut [Rows],
+    ) -> Result<usize, RowTooLarge> {
+        let held = &self.places[at];
+        let (bytes, len) = held.key.unpack();
+        let hash = placement.keys.hasher.short(held.key);
+        self.buffer.clear();
+        held.value.encode_last(&mut self.buffer);
+        let rows = &mut rows[usize::from(placement.owner(hash))];
+        rows.push(hash, held.timestamp, &self.buffer, &bytes[..len])?;
+        self.sent += 1;
+        Ok(rows.size_bytes())
+    }
+
+    /// Two rows in three at least must be saved, or folding stops for a while: below that a value sent off costs what it saves (measured).
+    fn judge(&mut self) {
+        let (rows, sent) = (self.rows - self.judged.0, self.sent - self.judged.1);
+        self.judged = (self.rows, self.sent);
+        if sent * 3 > rows {
+            self.rest = REST_ROWS << self.misses.min(REST_DOUBLED_MAX);
+            self.misses += 1;
+        } else {
+            self.misses = 0;
+        }
+    }
+}
+
+impl<A: State> Hold for Cache<A> {
+    fn send(&mut self, placement: &Placement, rows: &mut [Rows]) -> bool {
+        if self.held == 0 {
+            return false;
+        }
+        for at in 0..self.places.len() {
+            if !self.places[at].key.is_empty() {
+                // Far below 4 GiB: their number is bounded, and a call ends at a bound of bytes.
+                let sent = self.send_one(at, placement, rows);
+                assert!(sent.is_ok(), "partial values stay below 4 GiB");
+                self.places[at].key = Key::EMPTY;
+            }
+        }
+        self.held = 0;
+        true
+    }
+
+    fn take_saved(&mut self) -> i64 {
+        // The owner counts each value that it gets as a row.
+        let saved = self.rows - self.sent;
+        saved.wrapping_sub(std::mem::replace(&mut self.told, saved)) as i64
+    }
+}
+
+impl Partials {
+    /// The cache of values that begin as `initial`; made when it is first asked for. `None` when there is one of another type.
+    pub(crate) fn cache<A: State>(
+        &mut self,
+        places: usize,
+        initial: impl FnOnce() -> A,
+    ) -> Option<&mut Cache<A>> {
+        let make = || Box::new(Cache::new(places.max(1), initial())) as Box<dyn Hold>;
+        let hold: &mut dyn Any = &mut **self.0.get_or_insert_with(make);
+        hold.downcast_mut()
+    }
+
+    /// Sends what is held; true when that was something.
+    pub(crate) fn send(&mut self, placement: &Placement, rows: &mut [Rows]) -> bool {
+        self.0.as_mut().is_some_and(|h| h.send(placement, rows))
+    }
+
+    /// Rows that were folded since this was last asked, less values that were sent for them: what their owners do not count.
+    pub(crate) fn take_saved(&mut self) -> i64 {
+        self.0.as_mut().map_or(0, |h| h.take_saved())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::KeyGroups;
+
+    #[test]
+    fn folding_stops_for_a_while_when_it_saves_less_than_two_rows_in_three() {
+        let placement = Placement {
+            keys: KeyGroups::new(1, 4),
+            owners: vec![1; 4],
+            me: 0,
+            workers: 2,
+            state_dir: None,
+        };
+        let mut rows = [Rows::new(), Rows::new()];
+        let mut partials = Partials::default();
+        let mut fold = |different: u64| {
+            let cache = partials.cache(64, || 0u64).unwrap();
+            let (mut folded, mut sum) = (0, 0);
+            for n in 0..3 * SAMPLE_ROWS {
+                if cache.takes() {
+                    folded += 1;
+                    let key = Key::short(&(n % different).to_be_bytes()).unwrap();
+                    let hash = placement.keys.hasher.short(key);
+                    let to = (&placement, &mut rows[..]);
+                    cache.fold(key, hash, 0, to, |sum| *sum += 1).unwrap();
+                }
+            }
+            assert_eq!(partials.send(&placement, &mut rows), folded > 0);
+            assert!(rows[0].is_empty());
+            for (_, _, value) in rows[1].iter() {
+                sum += u64::from_be_bytes(value.try_into().unwrap());
+            }
+            let saved = folded as i64 - rows[1].len() as i64;
+            assert_eq!(partials.take_saved(), saved);
+            rows[1].clear();
+            assert_eq!(sum, folded, "every row is in some value");
+            folded
+        };
+        assert_eq!(fold(10), 3 * SAMPLE_ROWS);
+        let folded = fold(100_000);
+        assert!((SAMPLE_ROWS..2 * SAMPLE_ROWS).contains(&folded), "{folded}");
+        assert_eq!(fold(10), 0, "it rests");
+    }
+}
