@@ -224,6 +224,58 @@ fn windows_over_known_keys_allocate_nothing_for_a_row() {
 }
 
 #[test]
+fn sessions_sliding_windows_and_process_functions_on_known_keys_allocate_nothing_for_a_row() {
+    use engine::{
+        operators::Event,
+        windows::{Session, Sliding},
+    };
+    use std::time::Duration;
+    let session = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()))
+            .key_by(|w| w)
+            .window(Session::gap(Duration::from_secs(3600)))
+            .count()
+            .map(|(w, _, n)| (w, n))
+            .sink("counts");
+    };
+    let process = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()))
+            .key_by(|w| w)
+            .process(0u64, |cx, word, event, out| {
+                if let Event::Row(_) = event {
+                    *cx.state += 1;
+                    cx.timer_at(1 << 40);
+                    out.push((word, *cx.state));
+                }
+            })
+            .sink("counts");
+    };
+    // A sliding window keeps a part for each moment: the moments are the same again and again.
+    let sliding = |s: Scope<'_>| {
+        s.source("lines")
+            .utf8()
+            .with_timestamps(|l| l.len() as i64, Duration::from_secs(3600))
+            .flat_map(|line| words(line, s.scratch()))
+            .key_by(|w| w)
+            .window(Sliding::of(Duration::from_secs(3600)))
+            .count()
+            .map(|(w, _, n)| (w, n))
+            .sink("counts");
+    };
+    let (n, twice) = compare_windows(session);
+    assert!(twice <= n + 4, "{n} and {twice}");
+    // A few for each batch, of which there are twice as many: the list of what a function gives out; what clocks hear.
+    for plan in [sliding as fn(Scope<'_>), process] {
+        let (n, twice) = compare_windows(plan);
+        assert!(twice <= 2 * n + 4 && n <= 200 * 16, "{n} and {twice}");
+    }
+}
+
+#[test]
 fn whole_records_are_passed_on_without_an_allocation() {
     let (n, twice) = compare(|s| {
         s.source("in")

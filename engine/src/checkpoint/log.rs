@@ -90,6 +90,10 @@ pub trait Source {
     /// Reads from these positions on, and nothing else any more.
     fn assign(&mut self, positions: &[Position]);
 
+    /// Without an offset: stops reading a place, and lets go of what is here of it. With one: reads it from there on again. The other
+    /// places are not touched. False: this place cannot be held, and goes on.
+    fn hold(&mut self, place: Place, from: Option<i64>) -> bool;
+
     /// The next arrival; waits for it, for ever if need be. Dropping the future loses nothing.
     ///
     /// # Errors

@@ -71,6 +71,25 @@ impl Source for KafkaSource {
         }
     }
 
+    fn hold(&mut self, place: Place, from: Option<i64>) -> bool {
+        let Some(name) = self.topics.name(place) else {
+            return false;
+        };
+        match from {
+            Some(offset) => self
+                .fetcher
+                .assign(name, place.number(), Start::Offset(offset)),
+            None => {
+                self.fetcher.unassign(name, place.number());
+                let is_other =
+                    |p: &FetchedPartition| p.partition() != place.number() || **p.topic() != **name;
+                let ready = std::mem::take(&mut self.ready);
+                self.ready = ready.filter(is_other).collect::<Vec<_>>().into_iter();
+            }
+        }
+        true
+    }
+
     async fn next(&mut self) -> Result<KafkaArrival, Error> {
         loop {
             if let Some(arrival) = self.try_next() {

@@ -417,6 +417,13 @@ impl Source for MemorySource {
         self.positions = positions.to_vec();
     }
 
+    fn hold(&mut self, place: Place, from: Option<i64>) -> bool {
+        self.positions.retain(|p| p.place != place);
+        self.positions
+            .extend(from.map(|offset| Position { place, offset }));
+        true
+    }
+
     async fn next(&mut self) -> Result<MemoryArrival, Error> {
         let shared = Arc::clone(&self.cluster.shared);
         loop {

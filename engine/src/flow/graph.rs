@@ -204,6 +204,8 @@ pub struct Node {
     pub note: Option<String>,
     /// Of a windowed operator: whether somebody reads the rows that came too late.
     pub reads_late: bool,
+    /// Of `with_timestamps`: which partitions wait for each other.
+    pub aligned: Option<crate::time::Aligned>,
     /// Of a sink: the source whose records it writes unchanged, so that whole batches can be relayed without a call of the plan.
     pub relays: Option<usize>,
 }

@@ -70,6 +70,7 @@ impl<'b> Scope<'b> {
                 store: Store::default(),
                 note: None,
                 reads_late: false,
+                aligned: None,
                 relays: None,
             }),
             Mode::Run(graph) => {

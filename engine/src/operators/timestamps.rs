@@ -48,9 +48,20 @@ impl<'b, T, P> Stream<'b, T, P> {
         let Watermarks {
             bound_ms,
             ahead_max_ms,
+            aligned,
         } = watermarks.into();
+        let scope = self.scope;
         let mut stream = self.with_generator(timestamp, move || Bounded::new(bound_ms));
         stream.pipe.ahead_max_ms = ahead_max_ms;
+        scope.learn(stream.node, |n| {
+            n.aligned = aligned;
+            n.note = aligned.map(|a| {
+                format!(
+                    "at most {} ms ahead of others in \"{}\"",
+                    a.drift_max_ms, a.group
+                )
+            });
+        });
         stream
     }
 

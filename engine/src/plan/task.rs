@@ -275,6 +275,15 @@ impl Task {
         }
     }
 
+    /// What an operator's own clock knows of one partition of a source.
+    pub(crate) fn partition_mark(&self, operator: usize, source: usize, partition: i32) -> Mark {
+        let known = self.slots[operator]
+            .borrow()
+            .clock
+            .mark_of(part(source, partition));
+        known.unwrap_or(Mark::START)
+    }
+
     /// What this worker says of the rows that it sends to a keyed operator: goes with them.
     pub(crate) fn mark_to(&self, operator: usize) -> Mark {
         self.times.mark_to(&self.graph, operator)

@@ -29,6 +29,10 @@ pub(crate) struct Job {
     pub(crate) changelogs: Vec<Changelog>,
     /// Operators with a cut before them, in the order of the graph.
     pub(crate) cuts: Vec<Cut>,
+    /// Sources whose partitions wait for others.
+    pub(crate) aligned: Vec<Follower>,
+    /// Names of the groups that wait for each other.
+    pub(crate) alignments: Vec<&'static str>,
     pub(crate) key_groups: u32,
     /// By operator: the level of a cut.
     pub(crate) level_of: Vec<Option<usize>>,
@@ -48,6 +52,17 @@ pub(crate) struct Changelog {
     kind: &'static str,
     /// The operator's identity.
     pub(crate) id: String,
+}
+
+/// A source whose partitions wait for others of a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Follower {
+    pub(crate) topic: usize,
+    pub(crate) source: usize,
+    /// The operator that knows the time of its partitions.
+    pub(crate) operator: usize,
+    pub(crate) group: usize,
+    pub(crate) drift_max_ms: i64,
 }
 
 /// An operator to which rows are sent.
@@ -85,6 +100,8 @@ impl Job {
             inputs: Vec::new(),
             changelogs: Vec::new(),
             cuts: Vec::new(),
+            aligned: Vec::new(),
+            alignments: Vec::new(),
             key_groups: KEY_GROUPS,
             level_of: levels(&graph),
             sources: Vec::new(),
@@ -128,6 +145,31 @@ impl Job {
                 kind: node.kind.name(),
                 id,
             });
+        }
+        for (operator, node) in graph.nodes().iter().enumerate() {
+            let Some(aligned) = node.aligned else {
+                continue;
+            };
+            let known = job
+                .alignments
+                .iter()
+                .position(|name| *name == aligned.group);
+            let group = known.unwrap_or(job.alignments.len());
+            if known.is_none() {
+                job.alignments.push(aligned.group);
+            }
+            let origins = graph.origins(operator);
+            let of = job
+                .sources
+                .iter()
+                .filter(|(source, _)| origins.contains(source));
+            job.aligned.extend(of.map(|&(source, topic)| Follower {
+                topic,
+                source,
+                operator,
+                group,
+                drift_max_ms: aligned.drift_max_ms,
+            }));
         }
         for (operator, node) in graph.cuts() {
             let waits_for_time = node.kind.waits_for_time();

@@ -1,6 +1,8 @@
 //! Threads, exchanges, commits and shutdown. Knows nothing of Kafka (it sees `checkpoint::log`) nor of the types that a plan handles.
 
+mod alignment;
 mod config;
+mod errand;
 mod error;
 mod exchange;
 mod job;

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::alignment::Alignment;
+use super::errand::{Command, Errand, Report};
 use super::job::{Job, Seat};
-use super::worker::{Command, Errand, Report, Worker};
+use super::worker::Worker;
 use super::{Config, exchange};
 use crate::Error;
 use crate::checkpoint::epoch::{Action, Epochs};
@@ -218,6 +220,7 @@ impl Crew {
         }
         .max(1);
         let topics: Arc<[String]> = job.topics.iter().map(|(name, _)| name.clone()).collect();
+        let alignment = Arc::new(Alignment::new(job.alignments.len(), workers));
         let mut errands: Vec<Errand> = (0..workers)
             .map(|_| Errand {
                 linger: config.linger(),
@@ -225,6 +228,7 @@ impl Crew {
                 is_bounded: ends.until_end,
                 topics: Arc::clone(&topics),
                 started: Some(started),
+                alignment: Arc::clone(&alignment),
                 ..Errand::default()
             })
             .collect();

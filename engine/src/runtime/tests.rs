@@ -537,3 +537,75 @@ async fn an_empty_partition_does_not_hold_windows_open_once_kafka_says_that_it_h
         "none is given out twice"
     );
 }
+
+/// Two partitions of hours, one of which has all of its rows at once; what is read of them, in its order.
+#[tokio::test]
+async fn fast_partitions_wait_for_slow_ones_and_everything_is_read() {
+    for (threads, topics) in [
+        (1, ["clicks", "clicks"]),
+        (2, ["clicks", "clicks"]),
+        (2, ["clicks", "views"]),
+    ] {
+        let memory = Memory::new("app");
+        let partitions = if topics[0] == topics[1] { 3 } else { 2 };
+        for topic in topics {
+            memory.create(topic, partitions);
+        }
+        memory.create("counts", 1);
+        // One partition walks in steps of 100 ms, the other in steps of 1 ms: read in turn, they would be hours apart. The last is empty.
+        for n in 0..60 {
+            let fast = (n * 100).to_string();
+            let slow = n.to_string();
+            memory.produce(topics[0], 0, [Some(fast.as_bytes())]);
+            memory.produce(topics[1], 1, [Some(slow.as_bytes())]);
+        }
+        let seen = Arc::new(std::sync::Mutex::new(Vec::<i64>::new()));
+        let log = Arc::clone(&seen);
+        let plan = move |s: Scope<'_>| {
+            let watermarks = || {
+                crate::time::Watermarks::monotonous().aligned("all", Duration::from_millis(1000))
+            };
+            let log = Arc::clone(&log);
+            let rows = |topic: &str| {
+                let times = s.source(topic).utf8().try_map(str::parse::<i64>);
+                times.with_timestamps(|ts| *ts, watermarks())
+            };
+            let other = if topics[0] == topics[1] {
+                None
+            } else {
+                Some(rows(topics[1]))
+            };
+            let first = rows(topics[0]).inspect(|ts| log.lock().unwrap().push(*ts));
+            match other {
+                None => first
+                    .key_by(|_| ())
+                    .count()
+                    .map(|((), n)| ((), n))
+                    .sink("counts"),
+                Some(other) => {
+                    let log = Arc::clone(&log);
+                    let other = other.inspect(move |ts| log.lock().unwrap().push(*ts));
+                    first
+                        .union(other)
+                        .key_by(|_| ())
+                        .count()
+                        .map(|((), n)| ((), n))
+                        .sink("counts");
+                }
+            }
+        };
+        run_plan(&memory, plan, &config(threads), std::future::pending())
+            .await
+            .unwrap();
+        let seen = seen.lock().unwrap();
+        assert_eq!(
+            seen.len(),
+            120,
+            "{threads} threads: all of it is read, also what had to wait"
+        );
+        // While the slow one (below 60) goes on, the fast one is no more than the drift and a batch ahead of it.
+        let last_slow = seen.iter().rposition(|ts| *ts < 60 && *ts > 0).unwrap();
+        let ahead = seen[..last_slow].iter().max().unwrap();
+        assert!(*ahead <= 60 + 1000 + 100, "{threads} threads: {ahead}");
+    }
+}

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::errand::Parcel;
 use super::job::{Cut, Job, Seat};
-use super::worker::Parcel;
 use crate::Error;
 use crate::batch::produce::Target;
 use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
@@ -473,6 +473,26 @@ impl Work {
     /// Whether anything in the plan waits for time.
     pub(crate) fn tracks_time(&self) -> bool {
         self.task.tracks_time()
+    }
+
+    /// Number of groups of partitions that wait for each other.
+    pub(crate) fn alignments(&self) -> usize {
+        self.job.alignments.len()
+    }
+
+    /// What is known of a place's time in each group that it belongs to: group, mark, and how far ahead it may be.
+    pub(crate) fn followed(&self, place: Place) -> impl Iterator<Item = (usize, Mark, i64)> {
+        let of = self
+            .job
+            .aligned
+            .iter()
+            .filter(move |f| f.topic == place.topic);
+        of.map(move |f| {
+            let mark = self
+                .task
+                .partition_mark(f.operator, f.source, place.partition);
+            (f.group, mark, f.drift_max_ms)
+        })
     }
 
     /// Whether anything in the plan waits for answers.

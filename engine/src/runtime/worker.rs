@@ -15,83 +15,19 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::exchange::{Exchange, Received, Weigh};
+use super::alignment::{Alignment, is_ahead};
+use super::errand::{Command, Errand, Parcel, Report};
+use super::exchange::{Exchange, Received};
 use super::quiet::{Look, Quiet};
 use super::work::{At, Fire, Progress, Work};
 use crate::Error;
-use crate::batch::{BatchBuilder, Decompressor, Frame, Rows};
+use crate::batch::{BatchBuilder, Decompressor, Frame};
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::{Ack, Arrival, Place, Position, Sink, Source};
 use crate::inspect::{Activity, Clock, Counters};
 use crate::time::Mark;
-
-/// Rows on their way to a keyed operator of some level.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) operator: usize,
-    pub(crate) rows: Rows,
-    /// What the sender says of time behind these rows.
-    pub(crate) mark: Mark,
-}
-
-impl Weigh for Parcel {
-    fn weight(&self) -> usize {
-        self.rows.size_bytes()
-    }
-}
-
-/// What the coordinator tells a worker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Command {
-    /// Every worker's state is restored: read.
-    Start,
-    /// Pass this barrier; after the last one, end.
-    Barrier { epoch: Epoch, last: bool },
-    /// Every worker has reached its ends: nothing comes any more.
-    Finish,
-}
-
-/// What a worker tells the coordinator.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// State is restored; it waits for the others.
-    Running,
-    /// Every output and changelog entry before the barrier is acknowledged; these were the positions there.
-    Durable {
-        worker: usize,
-        epoch: Epoch,
-        positions: Vec<Position>,
-    },
-    /// The positions have reached the ends that were asked for.
-    Reached,
-    /// The run must end.
-    Failed(Error),
-    /// The thread is done; nothing follows.
-    Ended,
-}
-
-/// What a worker is given to do.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Errand {
-    /// Changelog partitions to read back: from where, and up to which high watermark.
-    pub(crate) restore: Vec<(Position, i64)>,
-    /// Where to read.
-    pub(crate) input: Vec<Position>,
-    /// Where each place of `input` ends; `None`: it goes on.
-    pub(crate) ends: Vec<Option<i64>>,
-    /// The run ends at these offsets: time ends there too.
-    pub(crate) is_bounded: bool,
-    /// How long a batch that is not full waits for more while there is nothing else to do.
-    pub(crate) linger: Duration,
-    /// How long a partition must have had nothing to read before others do not wait for its time.
-    pub(crate) idle_after: Duration,
-    /// Names of the run's topics.
-    pub(crate) topics: Arc<[String]>,
-    /// When the run began.
-    pub(crate) started: Option<Instant>,
-}
 
 /// A barrier on its way through this worker.
 struct Barrier {
@@ -167,6 +103,10 @@ pub(crate) struct Worker<S: Source, K> {
     tracks_time: bool,
     waits_for_answers: bool,
     quiet: Quiet,
+    alignment: Arc<Alignment>,
+    aligned: watch::Receiver<()>,
+    /// Places that wait for others, in the order of `positions`.
+    held: Vec<bool>,
 }
 
 impl<S: Source, K: Sink> Worker<S, K> {
@@ -187,6 +127,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
     ) -> Self {
         let tracks_time = work.tracks_time();
         let waits_for_answers = work.waits_for_answers();
+        let aligned = errand.alignment.changes();
         Self {
             source,
             changelogs,
@@ -198,6 +139,9 @@ impl<S: Source, K: Sink> Worker<S, K> {
             counters,
             decompressor: Decompressor::new(super::DECOMPRESSED_BYTES_MAX),
             positions: errand.input.clone(),
+            held: vec![false; errand.input.len()],
+            alignment: Arc::clone(&errand.alignment),
+            aligned,
             ends_seen: Vec::new(),
             relay_to: (0..errand.topics.len())
                 .map(|topic| work.relay_of(topic))
@@ -237,6 +181,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         }
         self.quiet.begin(self.positions.len());
         self.check_reached();
+        self.align();
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
@@ -352,6 +297,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 let arrival = arrival?;
                 self.begin_reading(arrival);
             }
+            _ = self.aligned.changed(), if self.held.contains(&true) => self.align(),
             () = answered(&mut self.work), if self.waits_for_answers => {}
             () = until(linger), if linger.is_some() => self.send(true).await?,
             () = until(next_time), if next_time.is_some() => {}
@@ -390,8 +336,46 @@ impl<S: Source, K: Sink> Worker<S, K> {
         }
         if self.quiet.take_new() {
             self.send_rows(true);
+            self.align();
         }
         next
+    }
+
+    /// Tells the others how far the slowest partition here is, and holds those that are too far ahead of the slowest of all. One that
+    /// is held has something to read, so it is never taken to be idle; those that are idle or at their end are not waited for.
+    fn align(&mut self) {
+        if self.work.alignments() == 0 {
+            return;
+        }
+        let mut mine = vec![i64::MAX; self.work.alignments()];
+        for position in &self.positions {
+            for (group, mark, _) in self.work.followed(position.place) {
+                if !mark.idle && !mark.is_end() {
+                    mine[group] = mine[group].min(mark.at);
+                }
+            }
+        }
+        let least = self.alignment.publish(self.exchange.me(), &mine);
+        for (at, position) in self.positions.iter().enumerate() {
+            let is_held = self.held[at];
+            let is_ahead = |(group, mark, drift_ms): (usize, Mark, i64)| {
+                !mark.is_end() && is_ahead(mark.at, least[group], drift_ms, is_held)
+            };
+            let hold = self.work.followed(position.place).any(is_ahead);
+            if hold == is_held {
+                continue;
+            }
+            let from = (!hold).then_some(position.offset);
+            if !self.source.hold(position.place, from) {
+                continue;
+            }
+            self.held[at] = hold;
+            let is_this = |r: &Reading<S::Arrival>| r.arrival.place() == position.place;
+            if hold && self.reading.as_ref().is_some_and(is_this) {
+                // Between two batches: the position is where it goes on.
+                self.reading = None;
+            }
+        }
     }
 
     fn begin_reading(&mut self, arrival: S::Arrival) {
@@ -472,6 +456,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             self.positions[at].offset = position;
         }
         self.check_reached();
+        self.align();
         self.after_call().await?;
         match self.due.take() {
             Some((epoch, last)) => self.begin_barrier(epoch, last).await,

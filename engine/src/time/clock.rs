@@ -91,6 +91,16 @@ impl Generator for Bounded {
 pub struct Watermarks {
     pub(crate) bound_ms: i64,
     pub(crate) ahead_max_ms: Option<i64>,
+    pub(crate) aligned: Option<Aligned>,
+}
+
+/// Partitions that wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aligned {
+    /// Those with the same name wait for each other, whatever topics they belong to.
+    pub group: &'static str,
+    /// How far ahead of the slowest one a partition may be, in milliseconds of event time.
+    pub drift_max_ms: i64,
 }
 
 impl Watermarks {
@@ -100,6 +110,7 @@ impl Watermarks {
         Self {
             bound_ms: millis(bound),
             ahead_max_ms: None,
+            aligned: None,
         }
     }
 
@@ -107,6 +118,28 @@ impl Watermarks {
     #[must_use]
     pub fn monotonous() -> Self {
         Self::bounded(Duration::ZERO)
+    }
+
+    /// Partitions whose watermark is more than `drift_max` ahead of the slowest one of the group are not read until the others have come
+    /// nearer: so that windows, joins and their state do not hold what one fast partition has brought. The group may span several
+    /// sources; it is that of one process. Idle partitions and those at their end are not waited for.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::time::Watermarks;
+    ///
+    /// let watermarks = Watermarks::bounded(Duration::from_secs(2)).aligned("clicks", Duration::from_secs(60));
+    /// # let _: Watermarks = watermarks;
+    /// ```
+    #[must_use]
+    pub fn aligned(self, group: &'static str, drift_max: Duration) -> Self {
+        Self {
+            aligned: Some(Aligned {
+                group,
+                drift_max_ms: millis(drift_max),
+            }),
+            ..self
+        }
     }
 
     /// A row with a timestamp of more than this ahead of the wall clock is a bad row (`on_bad`). Without it one wrong clock moves the
@@ -138,6 +171,20 @@ struct Part {
     generator: Option<Box<dyn AnyGenerator>>,
     idle: bool,
     ended: bool,
+}
+
+impl Part {
+    fn mark(&self) -> Mark {
+        if self.ended {
+            return Mark::END;
+        }
+        let watermark = self.generator.as_ref().map_or(i64::MIN, |g| g.watermark());
+        Mark {
+            // The end of time is no watermark of a partition that goes on.
+            at: watermark.min(i64::MAX - 1),
+            idle: self.idle,
+        }
+    }
 }
 
 /// The clock of one operator in one worker: a generator for each partition that the worker reads.
@@ -216,17 +263,12 @@ impl Clock {
         if self.ended {
             return Mark::END;
         }
-        Mark::least(self.parts.iter().map(|part| {
-            if part.ended {
-                return Mark::END;
-            }
-            let watermark = part.generator.as_ref().map_or(i64::MIN, |g| g.watermark());
-            Mark {
-                // The end of time is no watermark of a partition that goes on.
-                at: watermark.min(i64::MAX - 1),
-                idle: part.idle,
-            }
-        }))
+        Mark::least(self.parts.iter().map(Part::mark))
+    }
+
+    /// What is known of one partition.
+    pub(crate) fn mark_of(&self, of: PartOf) -> Option<Mark> {
+        self.parts.iter().find(|p| p.of == of).map(Part::mark)
     }
 }
 

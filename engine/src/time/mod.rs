@@ -5,7 +5,7 @@
 mod clock;
 mod watermark;
 
-pub use clock::{Bounded, Generator, Watermarks};
+pub use clock::{Aligned, Bounded, Generator, Watermarks};
 pub(crate) use clock::{Clock, PartOf};
 pub(crate) use watermark::{Inputs, Mark};
 

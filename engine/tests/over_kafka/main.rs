@@ -6,6 +6,7 @@ mod bad_topics;
 mod broker_lost;
 mod end_of_input;
 mod enrich;
+mod event_time;
 mod positions;
 mod relay;
 mod state;
