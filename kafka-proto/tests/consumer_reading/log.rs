@@ -4,7 +4,8 @@ use kafka_proto::{
         Error,
         consumer::{Fetcher, Start},
     },
-    messages::ApiKey,
+    messages::{ApiKey, ErrorCode, Versions},
+    mock,
     records::{BatchBuilder, Codec, Compression, ControlType, Placement, RecordError, Stamp},
 };
 
@@ -126,23 +127,68 @@ async fn a_decompression_bomb_is_an_error_that_names_the_setting() {
 
 #[tokio::test]
 async fn a_log_that_lost_its_end_is_read_on_from_where_the_logs_part() {
-    let Rig { mock, cluster } = rig(1, &[]).await;
+    // Below version 12 a fetch does not say it (brokers before 2.7), and OffsetForLeaderEpoch does.
+    for last in [18, 11] {
+        let Rig { mock, cluster } = Rig::of(
+            mock::Cluster::builder()
+                .topic("t", 1)
+                .versions(ApiKey::FETCH, Versions::new(4, last)),
+            &[],
+        )
+        .await;
+        append(&mock, 0, 0..20);
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Earliest);
+        read_to(&mut fetcher, 0, 20).await;
+        // An unclean election: the new leader has less, and writes other records at the same offsets.
+        mock.truncate("t", 0, 12).unwrap();
+        append(&mock, 0, 12..30);
+        let mut again = Vec::new();
+        let reading = async {
+            while again.last() != Some(&29) {
+                let fetched = fetcher.poll_batches(LIMIT).await.unwrap();
+                again.extend(offsets(&fetcher, fetched, 0));
+            }
+        };
+        tokio::time::timeout(LIMIT, reading).await.unwrap();
+        assert_eq!(again, (12..30).collect::<Vec<_>>(), "version {last}");
+        let asked = mock.received_count(ApiKey::OFFSET_FOR_LEADER_EPOCH);
+        assert_eq!(asked > 0, last < 12, "version {last}");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_cannot_say_whether_a_position_is_in_its_log_is_asked_again() {
+    let Rig { mock, cluster } = Rig::of(
+        mock::Cluster::builder()
+            .topic("t", 1)
+            .versions(ApiKey::FETCH, Versions::new(4, 11)),
+        &[],
+    )
+    .await;
     append(&mock, 0, 0..20);
+    let fault = mock
+        .faults()
+        .on(ApiKey::OFFSET_FOR_LEADER_EPOCH)
+        .times(2)
+        .error(ErrorCode::NOT_LEADER_OR_FOLLOWER);
     let mut fetcher = Fetcher::new(&cluster);
-    fetcher.assign("t", 0, Start::Earliest);
-    read_to(&mut fetcher, 0, 20).await;
-    // An unclean election: the new leader has less, and writes other records at the same offsets.
-    mock.truncate("t", 0, 12).unwrap();
-    append(&mock, 0, 12..30);
-    let mut again = Vec::new();
-    let reading = async {
-        while again.last() != Some(&29) {
-            let fetched = fetcher.poll_batches(LIMIT).await.unwrap();
-            again.extend(offsets(&fetcher, fetched, 0));
-        }
-    };
-    tokio::time::timeout(LIMIT, reading).await.unwrap();
-    assert_eq!(again, (12..30).collect::<Vec<_>>());
+    fetcher.assign("t", 0, Start::OffsetInEpoch(5, 0));
+    assert_eq!(
+        read_to(&mut fetcher, 0, 20).await,
+        (5..20).collect::<Vec<_>>()
+    );
+    assert_eq!(fault.hits(), 2);
+    // Once is enough, as long as the leader is the same.
+    append(&mock, 0, 20..30);
+    read_to(&mut fetcher, 0, 30).await;
+    assert_eq!(mock.received_count(ApiKey::OFFSET_FOR_LEADER_EPOCH), 3);
+    // An epoch that it does not know proves nothing.
+    fetcher.seek("t", 0, Start::OffsetInEpoch(7, 9)).unwrap();
+    assert_eq!(
+        read_to(&mut fetcher, 0, 30).await,
+        (7..30).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]

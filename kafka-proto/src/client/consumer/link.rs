@@ -14,7 +14,7 @@ use crate::{
         Cluster, Connection, IsolationLevel, Pending, Purpose, cluster::BrokerId, error::Result,
     },
     messages::{
-        ErrorCode, FetchRequest, FetchResponse,
+        ErrorCode, FetchRequest, FetchResponse, OffsetForLeaderEpochRequest,
         fetch::{FetchPartition, FetchTopic, ForgottenTopic},
     },
     wire::{Text, Uuid},
@@ -29,6 +29,9 @@ pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The last version that names topics by name.
 const LAST_BY_NAME: i16 = 12;
+
+/// The first version that says where the logs part (KIP-320).
+const FIRST_DIVERGING: i16 = 12;
 
 /// What every fetch says.
 #[derive(Clone, Debug)]
@@ -167,6 +170,18 @@ impl Link {
     /// Whether topics may be named by id on the open connection.
     pub(super) fn speaks_ids(&self) -> bool {
         matches!(&self.state, State::Open(connection) if connection.version_for::<FetchRequest>() > Some(LAST_BY_NAME))
+    }
+
+    /// The open connection, if fetches on it do not notice that a log was cut off, and there is another way to ask.
+    pub(super) fn must_check(&self) -> Option<&Connection> {
+        let State::Open(connection) = &self.state else {
+            return None;
+        };
+        let is_blind = connection.version_for::<FetchRequest>() < Some(FIRST_DIVERGING);
+        let can_ask = connection
+            .version_for::<OffsetForLeaderEpochRequest>()
+            .is_some();
+        (is_blind && can_ask).then_some(connection)
     }
 
     /// Sends a fetch.

@@ -79,6 +79,15 @@ pub(crate) enum Lost {
     Recreated { position: i64 },
 }
 
+/// A position to be looked up in its leader's log, where fetches do not do that (KIP-320).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) position: i64,
+    /// Of the record before the position.
+    pub(crate) epoch: i32,
+    pub(crate) leader_epoch: i32,
+}
+
 /// One assigned partition.
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionState {
@@ -88,6 +97,8 @@ pub(crate) struct PartitionState {
     position: Option<i64>,
     /// Leader epoch of the batch before the position, −1 if unknown.
     position_epoch: i32,
+    /// The epoch of the leader that has the position in its log.
+    checked: Option<i32>,
     /// Where the position is to be asked for.
     reset: Option<ResetTo>,
     leader: Option<Leader>,
@@ -109,6 +120,7 @@ impl PartitionState {
             partition,
             position: None,
             position_epoch: -1,
+            checked: None,
             reset: None,
             leader: None,
             read_replica: None,
@@ -134,6 +146,7 @@ impl PartitionState {
     pub(crate) fn seek(&mut self, offset: i64, epoch: i32) {
         self.position = Some(offset);
         self.position_epoch = epoch;
+        self.checked = None;
         self.reset = None;
         self.retry_at = None;
     }
@@ -378,6 +391,7 @@ impl PartitionState {
         if data.diverging_epoch.epoch >= 0 {
             return self.diverged(ask, &data.diverging_epoch, now, patience);
         }
+        self.checked = Some(ask.current_leader_epoch);
         self.high_watermark = data.high_watermark;
         self.last_stable_offset = data.last_stable_offset;
         if data.log_start_offset >= 0 {
@@ -388,6 +402,38 @@ impl PartitionState {
             return Outcome::Retry { refresh: false };
         }
         Outcome::Good
+    }
+
+    /// What to ask the leader before the next fetch, if fetches do not notice that its log parted from the one that was read.
+    pub(crate) fn needs_check(&self) -> Option<Check> {
+        let check = Check {
+            position: self.position?,
+            epoch: self.position_epoch,
+            leader_epoch: self.leader?.epoch,
+        };
+        let is_due = check.epoch >= 0 && check.leader_epoch >= 0;
+        (is_due && self.checked != Some(check.leader_epoch)).then_some(check)
+    }
+
+    /// The leader's answer: the largest epoch up to the one asked for, and where it ends in its log.
+    pub(crate) fn check_answered(
+        &mut self,
+        check: &Check,
+        epoch: i32,
+        end_offset: i64,
+    ) -> Option<Lost> {
+        if self.position != Some(check.position) {
+            return None;
+        }
+        self.checked = Some(check.leader_epoch);
+        // Of an epoch that it does not know the leader says −1, which is no proof of loss.
+        (0..check.position)
+            .contains(&end_offset)
+            .then_some(Lost::Truncated {
+                position: check.position,
+                to: end_offset,
+                epoch,
+            })
     }
 
     /// The log that was read up to the position ends before it, or agrees with what was read only up to there (KIP-320).

@@ -32,6 +32,7 @@ impl Fetcher {
             self.settle_faults();
             self.poll_changes(cx, now);
             self.poll_resets(cx, now);
+            self.poll_checks(cx, now);
             self.poll_links(cx, now);
             let survey = self.survey(now);
             // A start that is known at once is one to fetch from.
@@ -345,6 +346,16 @@ impl Fetcher {
         happened
     }
 
+    /// Whether a broker is about to say where partitions start or whether they may go on: a fetch would keep them waiting.
+    fn is_asking(&self, broker: i32, now: Instant) -> bool {
+        let hold = self.settings.patience.retry_backoff;
+        let resets = self.resets.iter().map(|of| (of.broker, of.since));
+        let checks = self.checks.iter().map(|of| (of.broker, of.since));
+        resets
+            .chain(checks)
+            .any(|(of, since)| of == broker && now.duration_since(since) < hold)
+    }
+
     fn send_fetch(
         &mut self,
         broker: i32,
@@ -357,21 +368,34 @@ impl Fetcher {
         if link.is_busy() {
             return Poll::Pending;
         }
-        // A fetch would keep the partitions waiting whose start is about to be known.
-        let hold = self.settings.patience.retry_backoff;
-        if self
-            .resets
-            .iter()
-            .any(|r| r.broker == broker && now.duration_since(r.since) < hold)
-        {
+        if self.is_asking(broker, now) {
             return Poll::Pending;
         }
+        let Some(link) = self.links.get_mut(&broker) else {
+            return Poll::Pending;
+        };
         if link.wanted.is_empty() {
             return Poll::Pending;
         }
         if let Some(event) = std::task::ready!(link.ready(&self.cluster, self.purpose, cx, now)) {
             return Poll::Ready(Some(event));
         }
+        if link.must_check().is_some() {
+            if let Err(error) = self.ask_checks(broker, now) {
+                return Poll::Ready(Some(Event::Failed(error)));
+            }
+            if self.poll_checks(cx, now) {
+                // What came of it may be fetched, or waits for its time.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.is_asking(broker, now) {
+                return Poll::Pending;
+            }
+        }
+        let Some(link) = self.links.get_mut(&broker) else {
+            return Poll::Pending;
+        };
         let (mut by_id, mut most) = (link.speaks_ids(), 0);
         for (key, ask) in &link.wanted {
             by_id &= !self.topics[key.topic as usize].1.is_zero();
@@ -429,7 +453,8 @@ impl Fetcher {
     ) -> Poll<()> {
         let hold = self.settings.patience.retry_backoff;
         let links = self.links.values().filter_map(Link::wakes_at);
-        let resets = self.resets.iter().map(|r| r.since + hold);
+        let resets = self.resets.iter().map(|of| of.since + hold);
+        let resets = resets.chain(self.checks.iter().map(|of| of.since + hold));
         let due = links
             .chain(resets)
             .filter(|at| *at > now)

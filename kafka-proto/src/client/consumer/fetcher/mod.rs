@@ -4,6 +4,7 @@
 //! before the batches are handed out; the connection's task reads its answer meanwhile.
 
 mod answers;
+mod checks;
 mod drive;
 
 use std::{
@@ -26,12 +27,12 @@ use tokio::{
 
 use crate::{
     client::{
-        Cluster, Config, IsolationLevel, OffsetReset, Purpose,
+        Cluster, Config, IsolationLevel, OffsetReset, Pending, Purpose,
         cluster::{Held, ListedOffset, Metadata, OffsetSpec},
         error::{Error, Result},
         metrics::PartitionMetrics,
     },
-    messages::ErrorCode,
+    messages::{ErrorCode, OffsetForLeaderEpochRequest},
     records::Decompressor,
     wire::{Text, Uuid},
 };
@@ -41,7 +42,7 @@ use super::{
     link::{BoxFuture, FetchTerms, Link},
     room::FetchBudget,
     session::Key,
-    state::{PartitionState, Patience, ResetTo},
+    state::{Check, PartitionState, Patience, ResetTo},
 };
 
 /// How long a topic may be missing before a poll says so: it may just have been created.
@@ -100,6 +101,7 @@ pub struct Fetcher {
     partitions: BTreeMap<Key, Assigned>,
     links: BTreeMap<i32, Link>,
     resets: Vec<Reset>,
+    checks: Vec<Checking>,
     /// Judged and not delivered yet.
     ready: Vec<(Key, FetchedPartition)>,
     /// The same of paused partitions: kept for when they go on, given up when its room is needed.
@@ -141,6 +143,7 @@ struct Assigned {
     lost: Option<Error>,
     /// The application knows the watermarks of this assignment or seek.
     told: bool,
+    /// A leader is being asked for its start, or whether its position is in the log.
     resetting: bool,
     answer: u64,
     delivery: u64,
@@ -155,6 +158,14 @@ struct Reset {
     since: Instant,
     asked: Vec<(Key, ResetTo)>,
     answer: BoxFuture<Result<Vec<Result<ListedOffset>>>>,
+}
+
+/// A question to one broker whether positions are in its logs.
+struct Checking {
+    broker: i32,
+    since: Instant,
+    asked: Vec<(Key, Check)>,
+    answer: Pending<OffsetForLeaderEpochRequest>,
 }
 
 /// Tells the fetchers of a process apart: each has connections of its own.
@@ -181,6 +192,7 @@ impl Fetcher {
             partitions: BTreeMap::new(),
             links: BTreeMap::new(),
             resets: Vec::new(),
+            checks: Vec::new(),
             ready: Vec::new(),
             held: Vec::new(),
             errors: VecDeque::new(),
