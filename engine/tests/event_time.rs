@@ -527,3 +527,74 @@ fn explain_says_what_windows_there_are() {
         "{text}"
     );
 }
+
+#[test]
+fn early_results_come_at_most_once_in_their_time_and_the_last_one_on_close() {
+    for session in [false, true] {
+        let mut driver = Driver::new(move |s| {
+            let rows = times(s, "in", 0).key_by(|_| "k");
+            if session {
+                let counts = rows
+                    .window(Session::gap(ms(1000)))
+                    .emit_early(ms(100))
+                    .count();
+                counts.map(|(_, w, n)| (w.start, n)).sink("counts");
+            } else {
+                let counts = rows
+                    .window(Tumbling::of(ms(1000)))
+                    .emit_early(ms(100))
+                    .count();
+                counts.map(|(_, w, n)| (w.start, n)).sink("counts");
+            }
+        });
+        let step = |driver: &mut Driver, clock: i64, time: i64| {
+            driver.set_clock(clock);
+            feed(driver, 0, &[time]);
+            driver.commit();
+            driver.set_clock(clock);
+            read(driver, "counts")
+        };
+        assert_eq!(step(&mut driver, 1000, 0), [(0, 1)]);
+        assert_eq!(step(&mut driver, 1050, 5), [], "not so soon");
+        assert_eq!(step(&mut driver, 1099, 6), []);
+        driver.set_clock(1100);
+        assert_eq!(
+            read(&mut driver, "counts"),
+            [(0, 3)],
+            "also when nothing comes"
+        );
+        driver.set_clock(1500);
+        assert_eq!(
+            read(&mut driver, "counts"),
+            [],
+            "and not what has not changed"
+        );
+        feed(&mut driver, 0, &[7, 5000]);
+        assert_eq!(read(&mut driver, "counts"), [(0, 4)], "closed");
+        driver.finish();
+        driver.set_clock(9000);
+        assert_eq!(read(&mut driver, "counts"), [(5000, 1)]);
+    }
+}
+
+#[test]
+fn what_changes_between_a_commit_and_an_early_result_is_not_forgotten() {
+    let mut driver = Driver::new(|s| {
+        let rows = times(s, "in", 0).key_by(|t| (t % 2) as u64);
+        let windows = rows.window(Tumbling::of(ms(1000))).emit_early(ms(100));
+        windows
+            .count()
+            .map(|(key, _, n)| (key as i64, n))
+            .sink("counts");
+    });
+    driver.set_clock(1000);
+    feed(&mut driver, 0, &[0]);
+    driver.commit();
+    feed(&mut driver, 0, &[1]);
+    driver.set_clock(1001);
+    driver.commit();
+    driver.set_clock(1200);
+    let mut got = read(&mut driver, "counts");
+    got.sort_unstable();
+    assert_eq!(got, [(0, 1), (1, 1)]);
+}

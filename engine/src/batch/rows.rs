@@ -134,6 +134,25 @@ impl Rows {
         self.head.sort_by_key(|h| (h.hash, h.timestamp));
     }
 
+    /// As [`Rows::sort`], and keeps one of rows with the same key and time.
+    pub(crate) fn sort_unique(&mut self) {
+        let data = &self.data;
+        self.head.sort_by(|a, b| {
+            let of = |h: &Head| (h.hash, h.timestamp);
+            of(a)
+                .cmp(&of(b))
+                .then_with(|| a.key_of(data).cmp(b.key_of(data)))
+        });
+        self.head.dedup_by(|a, b| {
+            (a.hash, a.timestamp) == (b.hash, b.timestamp) && a.key_of(data) == b.key_of(data)
+        });
+        let old = std::mem::take(self);
+        for (head, key, value) in old.iter() {
+            // Fewer than there were.
+            let _ = self.push(head.hash, head.timestamp, value, key);
+        }
+    }
+
     /// The heads, in order.
     #[must_use]
     pub fn heads(&self) -> &[Head] {

@@ -172,6 +172,8 @@ pub enum Emit {
     EveryUpdate,
     /// Of windows: when the watermark passes their end, and at commits what late rows have changed; their default.
     OnClose,
+    /// Of windows: from time to time before they close, and when they do.
+    Early,
     /// Of windows: once, when their end and the allowed lateness have passed.
     Final,
 }

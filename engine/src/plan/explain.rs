@@ -28,6 +28,9 @@ impl Graph {
                     Emit::ChangedKeys => "changed keys at each commit",
                     Emit::EveryUpdate => "every update",
                     Emit::OnClose => "results when windows close",
+                    Emit::Early => {
+                        "early results from time to time, and results when windows close"
+                    }
                     Emit::Final => "one result for each window, after the allowed lateness",
                 };
                 notes.push(format!("keyed, state \"{}\"; {emit}", self.id(i)));

@@ -339,11 +339,13 @@ impl Task {
     /// Looks after what is awaited: true when there are answers to give out.
     pub(crate) fn poll_answers(&mut self, cx: &mut std::task::Context<'_>) -> bool {
         let now_ms = self.now_ms;
-        let all = self
-            .slots
-            .iter_mut()
-            .filter_map(|s| s.get_mut().answers.as_mut());
-        all.fold(false, |any, answers| answers.poll(cx, now_ms) || any)
+        let mut is_any = false;
+        for slot in &mut self.slots {
+            if let Some(answers) = &mut slot.get_mut().answers {
+                is_any |= answers.poll(cx, now_ms);
+            }
+        }
+        is_any
     }
 
     /// Rows before an operator that have asked and are not given out.

@@ -252,6 +252,10 @@ pub struct Lists<A, S> {
     /// Keys whose windows were changed after they were given out; the time is the row's.
     hints: Rows,
     hints_at: usize,
+    /// How many there were when they were last made unique.
+    hints_unique: usize,
+    /// When changes may be given out before windows close.
+    early_at_ms: i64,
     is_updating: bool,
     has_fresh: bool,
     seen: Vec<Window>,
@@ -280,12 +284,28 @@ impl<A: State, S: ListSpec> Lists<A, S> {
             expired: i64::MIN,
             hints: Rows::new(),
             hints_at: 0,
+            hints_unique: 0,
+            early_at_ms: i64::MIN,
             is_updating: false,
             has_fresh: false,
             seen: Vec::new(),
             removed: Rows::new(),
             key: Vec::new(),
             buffer: Vec::new(),
+        }
+    }
+
+    /// Notes what has changed since the last commit.
+    fn collect(&mut self) {
+        let hints = &mut self.hints;
+        self.table.each_changed(|hash, key, entry| {
+            for part in &entry.parts {
+                let _ = hints.push(hash, part.first, &[], key);
+            }
+        });
+        if self.hints.len() > 2 * self.hints_unique + 1024 {
+            self.hints.sort_unique();
+            self.hints_unique = self.hints.len();
         }
     }
 
@@ -440,19 +460,16 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
     }
 
     fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
-        let is_early = self.rules.emit == Emit::ChangedKeys;
+        let is_early = matches!(self.rules.emit, Emit::ChangedKeys | Emit::Early);
         if !self.is_updating {
-            if is_early {
+            if self.rules.emit == Emit::ChangedKeys {
                 self.hints.clear();
-                let hints = &mut self.hints;
-                self.table.each_changed(|hash, key, entry| {
-                    for part in &entry.parts {
-                        let _ = hints.push(hash, part.first, &[], key);
-                    }
-                });
+                self.collect();
             }
             self.hints.sort();
-            (self.is_updating, self.has_fresh) = (true, false);
+            self.is_updating = true;
+            // Early ones are those of the commits before: what is fresh is still to be noted.
+            self.has_fresh &= self.rules.emit == Emit::Early;
             self.hints_at = 0;
         }
         let to = if is_early { TIME_MAX * 2 } else { self.closed };
@@ -482,6 +499,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
         }
         if self.hints_at >= self.hints.len() {
             self.hints.clear();
+            self.hints_unique = 0;
             self.is_updating = false;
             self.hints_at = 0;
         }
@@ -501,7 +519,7 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
         self.table.changed()
     }
 
-    fn due(&mut self, watermark: i64, _: i64, rows: &mut Rows, _: usize) {
+    fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, _: usize) {
         let is_due = self.timers.next().is_some_and(|at| at <= watermark);
         if self.is_updating || is_due && self.rules.lateness_ms > 0 && self.has_updates() {
             // What was changed must be given out before it is let go of.
@@ -511,11 +529,27 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
         } else {
             self.closed = self.closed.max(self.rules.closed(watermark));
             self.expired = self.expired.max(watermark);
+            if self.rules.emit == Emit::Early
+                && !self.hints.is_empty()
+                && now_ms >= self.early_at_ms
+            {
+                self.early_at_ms = now_ms.saturating_add(self.rules.early_ms);
+                ask(rows, watermark, true);
+            }
         }
     }
 
+    fn next_due_ms(&self) -> Option<i64> {
+        let is_waiting = self.rules.emit == Emit::Early && !self.hints.is_empty();
+        is_waiting.then_some(self.early_at_ms)
+    }
+
     fn updates(&mut self, rows: &mut Rows, _: usize) {
-        if self.is_updating || self.has_updates() {
+        if self.rules.emit == Emit::Early && !self.is_updating {
+            if std::mem::take(&mut self.has_fresh) {
+                self.collect();
+            }
+        } else if self.is_updating || self.has_updates() {
             ask(rows, self.closed, true);
         }
     }

@@ -59,6 +59,10 @@ pub struct Slices<A> {
     /// Keys of windows that were given out, changed by late rows since; the time is the slice's start.
     hints: Rows,
     hints_at: usize,
+    /// How many there were when they were last made unique.
+    hints_unique: usize,
+    /// When changes may be given out before windows close.
+    early_at_ms: i64,
     /// A commit is giving out hints.
     is_updating: bool,
     /// Rows came since that was done last.
@@ -95,6 +99,8 @@ impl<A: State> Slices<A> {
             firing: None,
             hints: Rows::new(),
             hints_at: 0,
+            hints_unique: 0,
+            early_at_ms: i64::MIN,
             is_updating: false,
             has_fresh: false,
             seen: Vec::new(),
@@ -194,6 +200,21 @@ impl<A: State> Slices<A> {
         if self.spare.len() < SPARE_MAX {
             table.clear();
             self.spare.push(table);
+        }
+    }
+
+    /// Notes what has changed since the last commit.
+    fn collect(&mut self) {
+        let (slices, hints) = (&self.slices, &mut self.hints);
+        for (start, number) in &self.order {
+            let table = &slices[*number].as_ref().expect("it is in the order").table;
+            table.each_changed(|hash, key, _| {
+                let _ = hints.push(hash, *start, &[], key);
+            });
+        }
+        if self.hints.len() > 2 * self.hints_unique + 1024 {
+            self.hints.sort_unique();
+            self.hints_unique = self.hints.len();
         }
     }
 
@@ -431,20 +452,16 @@ impl<A: State> WindowState<A> for Slices<A> {
     }
 
     fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
-        let is_early = self.rules.emit == Emit::ChangedKeys;
+        let is_early = matches!(self.rules.emit, Emit::ChangedKeys | Emit::Early);
         if !self.is_updating {
-            if is_early {
+            if self.rules.emit == Emit::ChangedKeys {
                 self.hints.clear();
-                let (slices, hints) = (&self.slices, &mut self.hints);
-                for (start, number) in &self.order {
-                    let table = &slices[*number].as_ref().expect("it is in the order").table;
-                    table.each_changed(|hash, key, _| {
-                        let _ = hints.push(hash, *start, &[], key);
-                    });
-                }
+                self.collect();
             }
             self.hints.sort();
-            (self.is_updating, self.has_fresh) = (true, false);
+            self.is_updating = true;
+            // Early ones are those of the commits before: what is fresh is still to be noted.
+            self.has_fresh &= self.rules.emit == Emit::Early;
             self.hints_at = 0;
         }
         let hints = std::mem::take(&mut self.hints);
@@ -472,6 +489,7 @@ impl<A: State> WindowState<A> for Slices<A> {
         (self.hints, self.seen) = (hints, seen);
         if is_done {
             self.hints.clear();
+            self.hints_unique = 0;
             self.is_updating = false;
             self.hints_at = 0;
         }
@@ -502,7 +520,7 @@ impl<A: State> KeyedState for Slices<A> {
         numbers.map(|n| self.slice(n).table.changed()).sum()
     }
 
-    fn due(&mut self, watermark: i64, _: i64, rows: &mut Rows, _: usize) {
+    fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, _: usize) {
         if self.is_updating {
             ask(rows, watermark, true);
         } else if self.is_closing(watermark) {
@@ -512,11 +530,27 @@ impl<A: State> KeyedState for Slices<A> {
         } else {
             self.closed = self.closed.max(self.rules.closed(watermark));
             self.expire(watermark);
+            if self.rules.emit == Emit::Early
+                && !self.hints.is_empty()
+                && now_ms >= self.early_at_ms
+            {
+                self.early_at_ms = now_ms.saturating_add(self.rules.early_ms);
+                ask(rows, watermark, true);
+            }
         }
     }
 
+    fn next_due_ms(&self) -> Option<i64> {
+        let is_waiting = self.rules.emit == Emit::Early && !self.hints.is_empty();
+        is_waiting.then_some(self.early_at_ms)
+    }
+
     fn updates(&mut self, rows: &mut Rows, _: usize) {
-        if self.is_updating || self.has_updates() {
+        if self.rules.emit == Emit::Early && !self.is_updating {
+            if std::mem::take(&mut self.has_fresh) {
+                self.collect();
+            }
+        } else if self.is_updating || self.has_updates() {
             ask(rows, self.closed, true);
         }
     }

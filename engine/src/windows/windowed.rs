@@ -34,6 +34,7 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
             rules: Rules {
                 lateness_ms: 0,
                 emit: Emit::OnClose,
+                early_ms: 0,
             },
         }
     }
@@ -50,6 +51,33 @@ impl<'b, T, P, F, K, W: WindowSpec> Windowed<'b, T, P, F, K, W> {
     /// Gives out the results of windows that have changed at each commit too, before they close.
     pub fn emit_each_commit(mut self) -> Self {
         self.rules.emit = Emit::ChangedKeys;
+        self
+    }
+
+    /// Gives out the results of windows that have changed before they close too, each at most once in `every`, by the wall clock. (Changes are
+    /// gathered at commits, so a shorter time than the commit interval gives no more.)
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::{testing::Driver, windows::Tumbling};
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("in").utf8()
+    ///         .key_by(|w| w)
+    ///         .window(Tumbling::of(Duration::from_secs(3600)))
+    ///         .emit_early(Duration::from_secs(10))
+    ///         .count()
+    ///         .map(|(word, _, n)| (word, n))
+    ///         .sink("counts");
+    /// });
+    /// driver.feed("in", ["a", "a"]);
+    /// driver.commit();
+    /// driver.set_clock(10_000);
+    /// assert_eq!(driver.read("counts")[0].value_u64(), Some(2));
+    /// ```
+    pub fn emit_early(mut self, every: Duration) -> Self {
+        self.rules.emit = Emit::Early;
+        self.rules.early_ms = millis(every).max(1);
         self
     }
 
