@@ -7,9 +7,8 @@ use crate::{
     state::State,
 };
 
-impl<'b, T: Encode + Decode<'b>, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>>
-    Keyed<'b, T, P, F, K>
-{
+// Bounds stand at the methods: at the `impl`, rustc would not say what `Encode` has to say.
+impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// Folds the rows of each key into a value that begins as `initial`. The changed keys come out once at each commit, with their
     /// values; after each row with `.emit_every_update()`.
     ///
@@ -37,7 +36,13 @@ impl<'b, T: Encode + Decode<'b>, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decod
         self,
         initial: A,
         step: S,
-    ) -> Results<'b, K, T, Aggregating<A, S>> {
+    ) -> Results<'b, K, T, Aggregating<A, S>>
+    where
+        T: Encode + Decode<'b>,
+        P: Pipe<T>,
+        F: FnMut(T) -> K,
+        K: Encode + Decode<'b>,
+    {
         self.fold(Kind::Aggregate, Aggregating(initial, step))
     }
 
@@ -68,7 +73,13 @@ impl<'b, T: Encode + Decode<'b>, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decod
         initial: A,
         step: S,
         merge: M,
-    ) -> Results<'b, K, T, Merging<A, S, M>> {
+    ) -> Results<'b, K, T, Merging<A, S, M>>
+    where
+        T: Encode + Decode<'b>,
+        P: Pipe<T>,
+        F: FnMut(T) -> K,
+        K: Encode + Decode<'b>,
+    {
         let scope = self.scope;
         // The key's closure may consume the row: what is folded is read back from its bytes, in the batch's arena.
         let mut bytes = Vec::new();

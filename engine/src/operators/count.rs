@@ -6,7 +6,8 @@ use crate::{
     flow::{Count, Counting, Keyed, Kind, Pipe, Placement, Slot, Stream, send, send_keyed},
 };
 
-impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
+// Bounds stand at the method: at the `impl`, rustc would not say what `Encode` has to say.
+impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// Counts the rows of each key. The changed keys come out once at each commit, with their counts; after each row with
     /// `.emit_every_update()`.
     ///
@@ -25,7 +26,12 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
     /// let to = driver.read("counts").into_iter().find(|r| r.key_str() == Some("to")).unwrap();
     /// assert_eq!(to.value_u64(), Some(2));
     /// ```
-    pub fn count(self) -> Stream<'b, (K, u64), Totals<'b, K, (), Counting>> {
+    pub fn count(self) -> Stream<'b, (K, u64), Totals<'b, K, (), Counting>>
+    where
+        P: Pipe<T>,
+        F: FnMut(T) -> K,
+        K: Encode + Decode<'b>,
+    {
         let Self {
             scope,
             pipe,

@@ -106,7 +106,8 @@ pub struct Enriched<'b, O> {
     item: PhantomData<fn() -> O>,
 }
 
-impl<'b, T: State, P: Pipe<T>> Stream<'b, T, P> {
+// Bounds stand at the method: at the `impl`, rustc would only say that there is no such method.
+impl<'b, T, P> Stream<'b, T, P> {
     /// Asks something outside for each row (a service, a database), and gives out the answers. Other rows go on meanwhile, as many as
     /// [`AsyncWait::capacity`] says; the order is kept, or not, as it says.
     ///
@@ -137,6 +138,8 @@ impl<'b, T: State, P: Pipe<T>> Stream<'b, T, P> {
     /// ```
     pub fn enrich<O, E, Fut, F>(self, wait: AsyncWait, f: F) -> Stream<'b, O, Enriched<'b, O>>
     where
+        T: State,
+        P: Pipe<T>,
         O: State,
         E: Display,
         Fut: Future<Output = Result<O, E>> + Send + 'static,

@@ -6,11 +6,16 @@ use crate::{
     formats::ToRecord,
 };
 
-impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
+// Bounds stand at the method: at the `impl`, rustc would not say what `ToRecord` has to say.
+impl<'b, T, P> Stream<'b, T, P> {
     /// Writes each row as a record: a pair as key and value, to the partition that the key chooses (murmur2, as Kafka's producer); a
     /// whole [`Record`](crate::batch::Record) as it is, to the partition with the number of its source. The record's timestamp is the row's.
     /// `to` is the name of a topic, or something else than Kafka ([`Sink`](crate::connectors::Sink)).
-    pub fn sink(self, to: impl IntoDestination) {
+    pub fn sink(self, to: impl IntoDestination)
+    where
+        T: ToRecord,
+        P: Pipe<T>,
+    {
         let scope = self.scope;
         let operator = scope.operator(Kind::Sink, &[self.node], Some(to.name()));
         let relays = self.pipe.relays();
