@@ -77,6 +77,9 @@ impl Hasher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyGroups {
     pub(crate) hasher: Hasher,
+    /// Equal ranges that the hashes are divided into.
+    ranges: u32,
+    /// How many groups these are: as many, or one.
     count: u32,
 }
 
@@ -84,13 +87,16 @@ impl KeyGroups {
     /// `count` groups under the application's seed; 0 is taken as 1.
     #[must_use]
     pub fn new(seed: u64, count: u32) -> Self {
+        let count = count.max(1);
         Self {
             hasher: Hasher::new(seed),
-            count: count.max(1),
+            ranges: count,
+            count,
         }
     }
 
-    /// The same hash, and all keys in one group: for tables that hold one slice of time each.
+    /// The same hash, and all keys in one group: for tables that hold one slice of time each. What is left of a hash is what it is in its
+    /// own group: a worker has the keys of some groups only, and of whole hashes these would fill a part of the table.
     pub(crate) fn single(self) -> Self {
         Self { count: 1, ..self }
     }
@@ -117,14 +123,32 @@ impl KeyGroups {
     /// Group of a hash, and what is left of the hash to find the slot in it: the groups are equal ranges of all hashes.
     #[inline]
     pub(crate) fn of(&self, hash: u64) -> (usize, u64) {
-        let product = u128::from(hash) * u128::from(self.count);
-        ((product >> 64) as usize, product as u64)
+        let product = u128::from(hash) * u128::from(self.ranges);
+        let group = if self.count == 1 { 0 } else { product >> 64 };
+        (group as usize, product as u64)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_keys_of_one_worker_spread_over_all_of_a_table_of_one_group() {
+        let groups = KeyGroups::new(7, 16);
+        let hashes = (0..4000u64).map(|n| groups.hasher.bytes(&n.to_be_bytes()));
+        let own = hashes.filter(|hash| groups.of(*hash).0 < 8);
+        let mut quarters = [0; 4];
+        for hash in own {
+            let (group, rest) = groups.single().of(hash);
+            assert_eq!(group, 0);
+            quarters[(rest >> 62) as usize] += 1;
+        }
+        assert!(
+            quarters.iter().all(|n| (400..600).contains(n)),
+            "{quarters:?}"
+        );
+    }
 
     #[test]
     fn the_hash_is_part_of_the_stored_format() {

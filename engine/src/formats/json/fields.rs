@@ -210,8 +210,8 @@ whole_numbers!(i8 i16 i32 i64 u8 u16 u32 u64);
 
 /// A number that is exact, divided by a power of ten that is exact too: one rounding, the right one.
 #[inline]
-fn fraction(digits: u64, places: u8) -> f64 {
-    digits as f64 / TENS[usize::from(places)] as f64
+fn fraction(digits: u64, places: u32) -> f64 {
+    digits as f64 / TENS[places as usize] as f64
 }
 
 impl<'b> Field<'b> for f64 {

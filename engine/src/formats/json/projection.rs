@@ -356,9 +356,15 @@ fn head(document: Document<'_>, at: usize) -> u128 {
 
 #[inline(never)]
 fn last_head(document: Document<'_>, at: usize) -> u128 {
-    let rest = document.from(at);
+    let bytes = document.0;
+    if let Some(last) = bytes.last_chunk::<HEAD>()
+        && let Some(behind) = (at + HEAD).checked_sub(bytes.len())
+    {
+        let head = u128::from_le_bytes(*last);
+        return head.checked_shr(8 * behind as u32).unwrap_or(0);
+    }
     let mut head = [0; HEAD];
-    for (to, from) in head.iter_mut().zip(rest) {
+    for (to, from) in head.iter_mut().zip(document.from(at)) {
         *to = *from;
     }
     u128::from_le_bytes(head)

@@ -53,6 +53,8 @@ impl Expected {
     }
 }
 
+// As wide as it is in `Token`, which has no padding: it is copied in words then.
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Missing,
@@ -89,7 +91,7 @@ pub(super) struct Token {
     pub(super) digits: u64,
     pub(super) kind: Kind,
     /// How many of them stand behind the point.
-    pub(super) places: u8,
+    pub(super) places: u32,
 }
 
 impl Token {
@@ -104,12 +106,12 @@ impl Token {
     #[inline]
     pub(super) fn new(kind: Kind, start: usize, end: usize) -> Self {
         // `Document::new` has seen to it that documents are not that long.
-        let (start, end) = (start as u32, end as u32);
         Self {
-            start,
-            end,
+            start: start as u32,
+            end: end as u32,
+            digits: 0,
             kind,
-            ..Self::MISSING
+            places: 0,
         }
     }
 }
@@ -233,37 +235,46 @@ impl<'b> Document<'b> {
     /// Takes a number.
     #[inline(always)]
     fn number(self, start: usize) -> Result<(usize, Token), Problem> {
-        let is_negative = self.byte(start) == b'-';
-        let first = start + usize::from(is_negative);
-        let (mut at, mut digits) = self.digits(first, 0)?;
-        if at > first + 1 && self.byte(first) == b'0' {
-            return self.expected(first + 1, Expected::Digit);
+        let first = self.byte(start);
+        let is_negative = first == b'-';
+        let begin = start + usize::from(is_negative);
+        let (mut at, mut digits) = self.digits(begin, 0);
+        let mut count = at - begin;
+        // Nothing, or a zero before others.
+        if count == 0 || (count > 1 && self.byte(begin) == b'0') {
+            return self.expected(begin + usize::from(count > 0), Expected::Digit);
         }
-        let mut count = at - first;
         let mut kind = if is_negative {
             Kind::Negative
         } else {
             Kind::Whole
         };
         let mut places = 0;
-        if self.byte(at) == b'.' {
-            let point = at;
-            (at, digits) = self.digits(point + 1, digits)?;
-            places = at - point - 1;
+        let mut behind = self.byte(at);
+        if behind == b'.' {
+            let point = at + 1;
+            (at, digits) = self.digits(point, digits);
+            places = at - point;
+            if places == 0 {
+                return self.expected(at, Expected::Digit);
+            }
             count += places;
             kind = if is_negative {
                 Kind::NegativeFraction
             } else {
                 Kind::Fraction
             };
+            behind = self.byte(at);
         }
-        if count > 19 || self.byte(at) | 0x20 == b'e' {
+        if count > 19 || behind | 0x20 == b'e' {
             (at, kind) = self.odd_number(at, places > 0)?;
         }
         let token = Token {
+            start: start as u32,
+            end: at as u32,
             digits,
-            places: places as u8,
-            ..Token::new(kind, start, at)
+            kind,
+            places: places as u32,
         };
         Ok((at, token))
     }
@@ -275,7 +286,11 @@ impl<'b> Document<'b> {
             b'e' | b'E' => {
                 at += 1;
                 at += usize::from(matches!(self.byte(at), b'+' | b'-'));
-                (at, _) = self.digits(at, 0)?;
+                let first = at;
+                (at, _) = self.digits(first, 0);
+                if at == first {
+                    return self.expected(at, Expected::Digit);
+                }
                 Kind::Number
             }
             _ if has_fraction => Kind::Number,
@@ -284,10 +299,9 @@ impl<'b> Document<'b> {
         Ok((at, kind))
     }
 
-    /// Takes digits, and appends them to a number. What is made of more than 19 is of no use.
+    /// Takes digits, none it may be, and appends them to a number. What is made of more than 19 is of no use.
     #[inline(always)]
-    fn digits(self, first: usize, mut number: u64) -> Result<(usize, u64), Problem> {
-        let mut at = first;
+    fn digits(self, mut at: usize, mut number: u64) -> (usize, u64) {
         while let Some(eight) = self.eight(at) {
             let eight = eight ^ (ONES * b'0' as u64);
             let others = (eight.wrapping_add(ONES * 0x76) | eight) & HIGHS;
@@ -296,15 +310,12 @@ impl<'b> Document<'b> {
                 at += 8;
                 continue;
             }
-            // The high bit of the first byte that is no digit: without the lower three it is where that byte begins.
+            // The high bit of the first byte that is no digit: without the lower three it is where that byte begins. The digits move to
+            // the end, and what comes in before them are zeros; by two shifts, for one of 64 is none.
             let bits = others.trailing_zeros() & !7;
-            if bits > 0 {
-                // The digits move to the end; what comes in before them are zeros.
-                let count = (bits / 8) as usize;
-                number = append(number, count, eight << (64 - bits));
-                at += count;
-            }
-            return self.some_digits(first, at, number);
+            let count = (bits / 8) as usize;
+            number = append(number, count, eight << 8 << (56 - bits));
+            return (at + count, number);
         }
         while let digit @ b'0'..=b'9' = self.byte(at) {
             number = number
@@ -312,15 +323,7 @@ impl<'b> Document<'b> {
                 .wrapping_add(u64::from(digit - b'0'));
             at += 1;
         }
-        self.some_digits(first, at, number)
-    }
-
-    #[inline(always)]
-    fn some_digits(self, first: usize, at: usize, number: u64) -> Result<(usize, u64), Problem> {
-        if at == first {
-            return self.expected(at, Expected::Digit);
-        }
-        Ok((at, number))
+        (at, number)
     }
 
     /// Takes any value.
