@@ -2,6 +2,7 @@
 //!
 //! The only place beside `formats` that names `kafka_proto::records`. It knows no operator and no plan.
 
+pub(crate) mod by_topic;
 pub mod frame;
 mod out_record;
 pub mod produce;

@@ -57,6 +57,8 @@ pub struct Outbox {
     /// Partition of records without a key.
     sticky: i32,
     records: u64,
+    /// Of a topic whose number of partitions is not known yet: its records, and where they are to go.
+    unopened: Option<(BatchBuilder, Vec<Target>)>,
 }
 
 impl Outbox {
@@ -75,7 +77,45 @@ impl Outbox {
             full_bytes: 0,
             sticky: 0,
             records: 0,
+            unopened: None,
         }
+    }
+
+    /// One for a topic of which nothing is known yet: it keeps what it is given until [`Outbox::opened`].
+    pub(crate) fn unopened(config: OutboxConfig) -> Self {
+        Self {
+            open: Vec::new(),
+            unopened: Some((BatchBuilder::new(Compression::NONE, 0), Vec::new())),
+            ..Self::new(OutboxConfig {
+                partitions: 1,
+                ..config
+            })
+        }
+    }
+
+    /// Whether it still waits to be opened.
+    pub(crate) fn is_unopened(&self) -> bool {
+        self.unopened.is_some()
+    }
+
+    /// The number of partitions is known: what was kept goes where it belongs.
+    pub(crate) fn opened(&mut self, partitions: i32) -> Result<(), SinkError> {
+        let Some((mut kept, targets)) = self.unopened.take() else {
+            return Ok(());
+        };
+        *self = Self::new(OutboxConfig {
+            partitions,
+            ..self.config
+        });
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let batch = records::Batch::new(kept.finish(records::Stamp::NONE)?);
+        let batch = batch.map_err(|_| SinkError::Kept)?;
+        for (record, target) in batch.records(batch.body()).zip(targets) {
+            self.append_record(target, &record.map_err(|_| SinkError::Kept)?)?;
+        }
+        Ok(())
     }
 
     /// How the batches are built.
@@ -136,17 +176,17 @@ impl Outbox {
         self.write(target, key, |b| b.append(timestamp, key, value, &[]))
     }
 
-    /// Writes a record of key, value and headers, to the partition that the key chooses.
+    /// Writes a record of key, value and headers.
+    #[inline]
     pub(crate) fn append_with_headers(
         &mut self,
+        target: Target,
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), SinkError> {
-        self.write(Target::Key, key, |b| {
-            b.append(timestamp, key, value, headers)
-        })
+        self.write(target, key, |b| b.append(timestamp, key, value, headers))
     }
 
     /// Writes a whole record: its headers as they stand, its offset not.
@@ -176,6 +216,12 @@ impl Outbox {
             .ok()
             .and_then(|p| self.open.get_mut(p))
         else {
+            if let Some((kept, targets)) = &mut self.unopened {
+                append(kept)?;
+                targets.push(target);
+                self.records += 1;
+                return Ok(());
+            }
             return Err(SinkError::NoSuchPartition {
                 partition,
                 partitions: self.config.partitions,
@@ -223,6 +269,17 @@ pub enum SinkError {
         "serde cannot write the row as JSON: are the keys of all its maps text, and does its own `Serialize` not fail?"
     )]
     NoJson,
+    /// Records name more topics than one sink writes to.
+    #[error(
+        "records name more than {max} topics: a topic is not the place for a key; choose the topic by something with fewer values"
+    )]
+    TooManyTopics {
+        /// How many a sink writes to at most.
+        max: usize,
+    },
+    /// Records kept for a topic that was being opened cannot be read back: an error of the engine.
+    #[error("records that waited for their topic cannot be read back")]
+    Kept,
     /// The batch cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),

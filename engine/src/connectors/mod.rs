@@ -4,6 +4,7 @@ pub use crate::batch::sink::{Destination, IntoDestination, Sink, Writer};
 pub use crate::batch::source::{BoxError, IntoOrigin, Open, Origin, Read, Reader, Records, Source};
 pub use crate::batch::topics::{OffsetSpec, Topics};
 
+mod file;
 mod memory;
 #[cfg(test)]
 pub(crate) mod memory_cluster;
@@ -12,6 +13,9 @@ mod own_sinks;
 mod own_sources;
 mod positions;
 
+pub use file::{
+    Lines, LinesReader, LinesTo, LinesWriter, Stdin, StdinReader, Stdout, stdin, stdout,
+};
 pub use memory::{Collected, Elements, Generated, elements, generated};
 
 pub(crate) mod kafka;

@@ -263,6 +263,13 @@ impl Graph {
         })
     }
 
+    /// Sinks whose records name their topics.
+    pub fn sinks_by_topic(&self) -> impl Iterator<Item = usize> {
+        self.of_kind(|k| k == Kind::Sink)
+            .filter(|(_, n)| n.topic.is_none())
+            .map(|(i, _)| i)
+    }
+
     /// Keyed operators, in an order in which rows can flow from an earlier one to a later one only.
     pub fn keyed(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.of_kind(Kind::is_keyed)

@@ -5,7 +5,7 @@ use std::cell::RefMut;
 use bumpalo::Bump;
 
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
-use crate::batch::{Frame, Rows};
+use crate::batch::{Frame, Rows, produce::Target};
 use crate::state::Store;
 
 /// What a plan is given: its sources, its arena, and what it makes once.
@@ -294,7 +294,7 @@ impl<'b> Scope<'b> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
             .collect();
-        match outbox.append_with_headers(timestamp, key, value, &headers) {
+        match outbox.append_with_headers(Target::Key, timestamp, key, value, &headers) {
             Ok(()) => Flow::Continue(()),
             Err(source) => {
                 let topic = graph.node(operator).and_then(|n| n.dead_letters.clone());

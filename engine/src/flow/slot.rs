@@ -2,7 +2,7 @@
 
 use super::{Answers, Partials, Port};
 use crate::{
-    batch::{Outbox, Rows, Scratch},
+    batch::{Outbox, Rows, Scratch, by_topic::ByTopic},
     state::{KeyedState, Pending},
     time::Clock,
 };
@@ -43,6 +43,8 @@ pub(crate) struct Slot {
     pub(crate) answers: Option<Box<dyn Answers>>,
     /// Of a sink: the batches it fills.
     pub(crate) outbox: Option<Outbox>,
+    /// Of a sink whose records name their topics: the batches of each.
+    pub(crate) by_topic: Option<ByTopic>,
     pub(crate) counters: Counters,
     /// Of a source and of `with_timestamps`: how far its partitions have come.
     pub(crate) clock: Clock,

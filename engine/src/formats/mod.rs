@@ -3,6 +3,8 @@
 pub mod csv;
 pub mod json;
 mod payload;
+mod producer_record;
 pub mod text;
 
 pub use payload::{Json, Payload, ToRecord};
+pub use producer_record::{HeaderSlice, ProducerRecord};

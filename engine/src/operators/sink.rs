@@ -1,7 +1,7 @@
 //! `sink`: writes a stream to a topic, straight into the batches that go on the wire.
 
 use crate::{
-    batch::{Outbox, Scratch, sink::IntoDestination},
+    batch::{Outbox, Scratch, by_topic::ByTopic, sink::IntoDestination},
     flow::{Error, Flow, Kind, Meta, Pipe, Resume, Scope, Stream},
     formats::ToRecord,
 };
@@ -36,6 +36,76 @@ impl<'b, T, P> Stream<'b, T, P> {
         let _ = self
             .pipe
             .drive(step(scope, topic, resume, outbox, &mut slot.scratch));
+    }
+}
+
+impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
+    /// Writes each row to the Kafka topic that `topic` names for it; otherwise as [`Stream::sink`]. A topic is looked up, or created where
+    /// the cluster allows it, when the first row names it. At most 10,000 of them.
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("orders").utf8()
+    ///         .map(|order| (&order[..2], order))
+    ///         .sink_by(|(country, _)| &*s.scratch().alloc_str(&format!("orders-{country}")));
+    /// });
+    /// driver.feed("orders", ["de 12", "fr 7", "de 9"]);
+    /// assert_eq!(driver.read("orders-de").len(), 2);
+    /// assert_eq!(driver.read("orders-fr").len(), 1);
+    /// ```
+    pub fn sink_by<N: AsRef<str>>(self, topic: impl FnMut(&T) -> N) {
+        let scope = self.scope;
+        let operator = scope.operator(Kind::Sink, &[self.node], None);
+        if scope.running().is_none() {
+            scope.learn(operator, |n| {
+                n.note = Some("to the topic that each row names".to_owned());
+            });
+            return;
+        }
+        let mut slot = scope.slot(operator);
+        let slot = &mut *slot;
+        let Some(by_topic) = &mut slot.by_topic else {
+            return;
+        };
+        let resume = Resume::new::<T, P>(scope);
+        let step = step_by(scope, topic, resume, by_topic, &mut slot.scratch);
+        let _ = self.pipe.drive(step);
+    }
+}
+
+#[inline]
+fn step_by<'s, T: ToRecord, N: AsRef<str>>(
+    scope: Scope<'s>,
+    mut topic: impl FnMut(&T) -> N + 's,
+    mut resume: Resume,
+    by_topic: &'s mut ByTopic,
+    scratch: &'s mut Scratch,
+) -> impl FnMut(Meta, T) -> Flow + 's
+where
+    T: 's,
+    N: 's,
+{
+    let limit = scope.call.limits.sink_bytes;
+    move |meta, item| {
+        if !resume.is_new(scope, meta) {
+            return Flow::Continue(());
+        }
+        let name = topic(&item);
+        let written = by_topic.outbox(name.as_ref()).and_then(|outbox| {
+            item.write(meta.timestamp, scratch, outbox)?;
+            // A topic that waits to be opened is like one that is full.
+            Ok(outbox.is_unopened() || outbox.full_bytes() >= limit)
+        });
+        match written {
+            Ok(false) => Flow::Continue(()),
+            Ok(true) => resume.full(scope),
+            Err(source) => {
+                let topic = name.as_ref().to_owned();
+                scope.broken(Error::Sink { topic, source })
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 
 use super::{App, Plan, times::Times};
 use crate::{
-    batch::{Outbox, OutboxConfig, Rows},
+    batch::{Outbox, OutboxConfig, Rows, by_topic::ByTopic},
     flow::{
         Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Port, Position,
         Progress, Scope, Slot,
@@ -106,7 +106,9 @@ impl Task {
             if node.kind.is_cut() {
                 slot.rows.resize_with(usize::from(workers), Rows::new);
             }
-            if node.kind == crate::flow::Kind::Sink || node.dead_letters.is_some() {
+            if node.kind == crate::flow::Kind::Sink && node.topic.is_none() {
+                slot.by_topic = Some(ByTopic::default());
+            } else if node.kind == crate::flow::Kind::Sink || node.dead_letters.is_some() {
                 slot.outbox = Some(Outbox::new(OutboxConfig::default()));
             }
             RefCell::new(slot)
@@ -458,6 +460,11 @@ impl Task {
     pub fn outbox(&mut self, sink: usize) -> &mut Outbox {
         let outbox = self.slot(sink).outbox.as_mut();
         outbox.expect("only sinks have an outbox")
+    }
+
+    /// The batches of a sink whose records name their topics; `None` for every other operator.
+    pub(crate) fn by_topic(&mut self, sink: usize) -> Option<&mut ByTopic> {
+        self.slot(sink).by_topic.as_mut()
     }
 
     /// Says how a sink's batches are built; what it holds is dropped.

@@ -227,11 +227,13 @@ impl Job {
 
     /// Whether there is anything in it that only Kafka can do.
     pub(crate) fn needs_kafka(&self) -> bool {
-        self.topics.iter().any(|(_, need)| match need {
-            Need::Input(origin) => origin.own().is_none(),
-            Need::Output(to) => to.own().is_none(),
-            Need::Changelog { .. } => false,
-        })
+        let names_topics = self.app.graph().sinks_by_topic().next().is_some();
+        names_topics
+            || self.topics.iter().any(|(_, need)| match need {
+                Need::Input(origin) => origin.own().is_none(),
+                Need::Output(to) => to.own().is_none(),
+                Need::Changelog { .. } => false,
+            })
     }
 
     fn topic(&mut self, name: &str, need: Need) -> Result<usize, Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::errand::Parcel;
 use super::job::{Cut, Job, Seat};
 use crate::Error;
+use crate::batch::by_topic::ByTopic;
 use crate::batch::produce::Target;
 use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
 use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
@@ -76,6 +77,8 @@ pub(crate) struct Work {
     keys: KeyGroups,
     /// Operators that write, with their topics.
     sinks: Vec<(usize, usize)>,
+    /// Operators whose rows name their topics.
+    by_topic: Vec<usize>,
     /// One for each changelog of the job.
     changelogs: Vec<Outbox>,
     /// By level.
@@ -132,6 +135,12 @@ impl Work {
         for &(operator, topic) in &sinks {
             task.configure_sink(operator, of(topic));
         }
+        let by_topic: Vec<usize> = job.app.graph().sinks_by_topic().collect();
+        for sink in &by_topic {
+            if let Some(sink) = task.by_topic(*sink) {
+                sink.configure(outbox);
+            }
+        }
         let changelogs = job
             .changelogs
             .iter()
@@ -142,6 +151,7 @@ impl Work {
             seat,
             keys,
             sinks,
+            by_topic,
             changelogs,
             fired: (0..job.levels()).map(|_| None).collect(),
             fire_next: FireNext::default(),
@@ -519,6 +529,64 @@ impl Work {
     /// When the wall clock next makes something due.
     pub(crate) fn next_due_ms(&self) -> Option<i64> {
         self.task.next_due_ms()
+    }
+
+    /// Calls `f` with each topic that rows have named and that is open.
+    pub(crate) fn each_named(&mut self, mut f: impl FnMut(usize, &mut Outbox)) {
+        for sink in &self.by_topic {
+            for named in self
+                .task
+                .by_topic(*sink)
+                .map_or(&mut [][..], ByTopic::topics)
+            {
+                if let Some(index) = named.index {
+                    f(index, &mut named.outbox);
+                }
+            }
+        }
+    }
+
+    /// A topic that a row has named and that is not open yet: the operator, and its name.
+    ///
+    /// # Errors
+    /// When the application reads that topic.
+    pub(crate) fn unopened(&mut self) -> Result<Option<(usize, String)>, Error> {
+        for sink in &self.by_topic {
+            let Some(name) = self.task.by_topic(*sink).and_then(|of| of.unopened()) else {
+                continue;
+            };
+            let reads = |need: &Need| match need {
+                Need::Input(origin) => origin
+                    .topics()
+                    .is_some_and(|topics| topics.list_of().iter().any(|of| of == name)),
+                _ => false,
+            };
+            if self.job.topics.iter().any(|(_, need)| reads(need)) {
+                return Err(Error::Settings(format!(
+                    "a row is to be written to topic {name}, which this application reads, so that it would never end"
+                )));
+            }
+            return Ok(Some((*sink, name.to_owned())));
+        }
+        Ok(None)
+    }
+
+    /// That topic is open.
+    pub(crate) fn opened(
+        &mut self,
+        sink: usize,
+        name: &str,
+        index: usize,
+        partitions: i32,
+    ) -> Result<(), Error> {
+        let Some(of) = self.task.by_topic(sink) else {
+            return Ok(());
+        };
+        let opened = of.opened(name, index, partitions);
+        opened.map_err(|source| {
+            let topic = name.to_owned();
+            Error::Plan(crate::flow::Error::Sink { topic, source })
+        })
     }
 
     /// Number of sinks and changelogs.

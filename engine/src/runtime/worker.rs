@@ -9,6 +9,8 @@
 //! when every inbox has room. At a barrier the sources stand still until all that was before it is through, so that the state written
 //! is that of the positions committed.
 
+mod send;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,7 +96,7 @@ pub(crate) struct Worker<S: Source, K> {
     is_ending: bool,
     acks: VecDeque<Ack>,
     /// Batches on their way from an outbox to the producer.
-    full: Vec<(i32, BatchBuilder)>,
+    full: Vec<(Place, BatchBuilder)>,
     flushing: Option<Flushing>,
     /// Since when a batch that is not full waits.
     waiting_since: Option<Instant>,
@@ -509,46 +511,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 };
                 exchange.send(worker, level, parcel);
             });
-    }
-
-    /// Sends full batches, or with `all` every batch that holds a record.
-    async fn send(&mut self, all: bool) -> Result<(), Error> {
-        let mut waiting = false;
-        for i in 0..self.work.outboxes() {
-            let (topic, outbox, is_changelog) = self.work.outbox(i);
-            if outbox.full_bytes() == 0 && (!all || outbox.is_empty()) {
-                waiting |= !outbox.is_empty();
-                continue;
-            }
-            if all {
-                self.full.extend(outbox.take_all())
-            } else {
-                self.full.extend(outbox.take_full())
-            }
-            waiting |= !outbox.is_empty();
-            let before = self.clock.turn_to(Activity::Send);
-            for (partition, batch) in std::mem::take(&mut self.full) {
-                let (records, bytes) = (u64::from(batch.record_count()), batch.size_bytes() as u64);
-                self.acks
-                    .push_back(self.sink.append(Place { topic, partition }, batch).await?);
-                if is_changelog {
-                    Counters::add(&self.counters.changelog_records, records);
-                } else {
-                    Counters::add(&self.counters.records_out, records);
-                    Counters::add(&self.counters.bytes_out, bytes);
-                }
-            }
-            while let Some(builder) = self.sink.spare() {
-                self.work.outbox(i).1.lend(builder);
-            }
-            self.clock.turn_to(before);
-        }
-        self.waiting_since = match (waiting, self.waiting_since) {
-            (false, _) => None,
-            (true, None) => Some(Instant::now()),
-            (true, since) => since,
-        };
-        Ok(())
     }
 
     async fn begin_barrier(&mut self, epoch: Epoch, last: bool) -> Result<(), Error> {

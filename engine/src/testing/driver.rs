@@ -9,7 +9,7 @@ use std::{
 use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, Stamp, batches};
 
 use crate::{
-    batch::{Frame, OutRecord, OutboxConfig, Record, Rows},
+    batch::{Frame, OutRecord, Outbox, OutboxConfig, Record, Rows},
     flow::{Counters, Emit, Error, Input, Limits, Port, Position, Scope},
     plan::{App, StateSize, Task, TaskConfig},
     state::KeyGroups,
@@ -439,23 +439,21 @@ impl Driver {
     }
 
     fn take_records(&mut self, worker: usize) {
-        let graph = self.app.graph();
+        let graph = std::sync::Arc::clone(self.app.graph());
         for (sink, topic) in graph.sinks() {
             let outbox = self.tasks[worker].outbox(sink);
-            let mut built = Vec::new();
-            for (partition, mut builder) in outbox.take_all() {
-                let bytes = builder
-                    .finish(Stamp::NONE)
-                    .expect("a batch without compression can be built");
-                built.push((partition, bytes, builder));
+            take_out(topic, outbox, &mut self.outputs);
+        }
+        for sink in graph.sinks_by_topic() {
+            let Some(by_topic) = self.tasks[worker].by_topic(sink) else {
+                continue;
+            };
+            while let Some(name) = by_topic.unopened().map(str::to_owned) {
+                let opened = by_topic.opened(&name, 0, 1);
+                opened.unwrap_or_else(|e| panic!("cannot write to {name}: {e}"));
             }
-            for (partition, bytes, builder) in built {
-                outbox.lend(builder);
-                let out = self.outputs.entry(topic.to_owned()).or_default();
-                for batch in batches(bytes).flatten() {
-                    let records = batch.records(batch.body()).flatten();
-                    out.extend(records.map(|r| OutRecord::of(&Record::of(r, topic, partition))));
-                }
+            for named in by_topic.topics() {
+                take_out(&named.name, &mut named.outbox, &mut self.outputs);
             }
         }
     }
@@ -698,6 +696,25 @@ impl Driver {
             }
         };
         self.tasks.iter().fold(StateSize::default(), add)
+    }
+}
+
+/// Takes all records out of an outbox; its buffers go round.
+fn take_out(topic: &str, outbox: &mut Outbox, outputs: &mut BTreeMap<String, Vec<OutRecord>>) {
+    let mut built = Vec::new();
+    for (partition, mut builder) in outbox.take_all() {
+        let bytes = builder
+            .finish(Stamp::NONE)
+            .expect("a batch without compression can be built");
+        built.push((partition, bytes, builder));
+    }
+    for (partition, bytes, builder) in built {
+        outbox.lend(builder);
+        let out = outputs.entry(topic.to_owned()).or_default();
+        for batch in batches(bytes).flatten() {
+            let records = batch.records(batch.body()).flatten();
+            out.extend(records.map(|r| OutRecord::of(&Record::of(r, topic, partition))));
+        }
     }
 }
 

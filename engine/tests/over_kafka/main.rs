@@ -9,6 +9,7 @@ mod enrich;
 mod event_time;
 mod positions;
 mod relay;
+mod sinks;
 mod state;
 mod take_over;
 mod truth;

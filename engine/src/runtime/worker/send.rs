@@ -1,0 +1,85 @@
+//! How batches leave a worker: from the outboxes of its plan to the sink.
+
+use std::time::Instant;
+
+use super::Worker;
+use crate::Error;
+use crate::batch::{BatchBuilder, Outbox};
+use crate::checkpoint::log::{Place, Sink, Source};
+use crate::inspect::{Activity, Counters};
+
+impl<S: Source, K: Sink> Worker<S, K> {
+    /// Opens topics that rows have named.
+    async fn open_topics(&mut self) -> Result<(), Error> {
+        while let Some((sink, name)) = self.work.unopened()? {
+            let (index, partitions) = self.sink.open(&name).await?;
+            self.work.opened(sink, &name, index, partitions)?;
+        }
+        Ok(())
+    }
+
+    /// Sends full batches, or with `all` every batch that holds a record.
+    pub(super) async fn send(&mut self, all: bool) -> Result<(), Error> {
+        self.open_topics().await?;
+        let mut waiting = false;
+        for i in 0..self.work.outboxes() {
+            let (topic, outbox, is_changelog) = self.work.outbox(i);
+            waiting |= take_batches(outbox, topic, all, &mut self.full);
+            self.append(is_changelog).await?;
+            while let Some(builder) = self.sink.spare() {
+                self.work.outbox(i).1.lend(builder);
+            }
+        }
+        let full = &mut self.full;
+        self.work
+            .each_named(|topic, outbox| waiting |= take_batches(outbox, topic, all, full));
+        self.append(false).await?;
+        self.waiting_since = match (waiting, self.waiting_since) {
+            (false, _) => None,
+            (true, None) => Some(Instant::now()),
+            (true, since) => since,
+        };
+        Ok(())
+    }
+
+    /// Hands what was taken from outboxes to the sink.
+    async fn append(&mut self, is_changelog: bool) -> Result<(), Error> {
+        if self.full.is_empty() {
+            return Ok(());
+        }
+        let before = self.clock.turn_to(Activity::Send);
+        let mut full = std::mem::take(&mut self.full);
+        for (place, batch) in full.drain(..) {
+            let (records, bytes) = (u64::from(batch.record_count()), batch.size_bytes() as u64);
+            self.acks.push_back(self.sink.append(place, batch).await?);
+            if is_changelog {
+                Counters::add(&self.counters.changelog_records, records);
+            } else {
+                Counters::add(&self.counters.records_out, records);
+                Counters::add(&self.counters.bytes_out, bytes);
+            }
+        }
+        self.full = full;
+        self.clock.turn_to(before);
+        Ok(())
+    }
+}
+
+/// Takes the full batches of an outbox, or with `all` every batch that holds a record; whether some record stays there.
+fn take_batches(
+    outbox: &mut Outbox,
+    topic: usize,
+    all: bool,
+    full: &mut Vec<(Place, BatchBuilder)>,
+) -> bool {
+    if outbox.full_bytes() == 0 && (!all || outbox.is_empty()) {
+        return !outbox.is_empty();
+    }
+    let place = |(partition, batch)| (Place { topic, partition }, batch);
+    if all {
+        full.extend(outbox.take_all().map(place));
+    } else {
+        full.extend(outbox.take_full().map(place));
+    }
+    !outbox.is_empty()
+}

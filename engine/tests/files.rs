@@ -1,0 +1,237 @@
+//! Files of lines as sources and sinks: bounded, followed through rotation, gone on with after a restart.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::connectors::{Collected, Lines, LinesTo};
+use engine::inspect::{Inspector, Snapshot};
+use engine::plan::{App, Scope};
+use engine::{Config, Error};
+
+/// Everything here ends within this time, however busy the machine is: only a guard against hanging.
+const GUARD: Duration = Duration::from_secs(120);
+
+/// A folder of the test's own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("engine-files-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.path(name))
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn config(folder: &Folder) -> Config {
+    let mut config =
+        Config::from_properties([("commit.interval.ms", "5"), ("num.stream.threads", "2")])
+            .unwrap();
+    config.state_dir = Some(folder.path("state"));
+    config
+}
+
+async fn run_until(
+    plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
+    config: &Config,
+    stop: impl Future<Output = ()>,
+) -> Result<Snapshot, Error> {
+    let inspector = Inspector::new();
+    let app = App::new("app", plan)?;
+    let outcome = tokio::time::timeout(GUARD, app.run_until(config, stop, &inspector)).await;
+    outcome.expect("the run hangs")?;
+    Ok(inspector.snapshot())
+}
+
+/// A plan that collects lines with their offsets.
+fn collect(lines: &Lines, out: &Collected) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    let (lines, out) = (lines.clone(), out.clone());
+    move |s| {
+        s.source(lines.clone())
+            .record()
+            .map(|r| (r.offset.to_string(), r.value))
+            .sink(&out);
+    }
+}
+
+fn taken(out: &Collected) -> Vec<String> {
+    let of = |r: engine::testing::OutRecord| {
+        format!("{} {}", r.key_str().unwrap(), r.value_str().unwrap())
+    };
+    out.take().into_iter().map(of).collect()
+}
+
+async fn read(lines: &Lines, config: &Config) -> Result<Vec<String>, Error> {
+    let out = Collected::new();
+    run_until(collect(lines, &out), config, std::future::pending()).await?;
+    Ok(taken(&out))
+}
+
+#[tokio::test]
+async fn lines_are_read_to_the_end_whatever_ends_them_and_counted_in_bytes() {
+    let folder = Folder::new("ends");
+    folder.append("a.csv", "h,h\none\r\n\nthree\nlast");
+    let mut config = config(&folder);
+    config.state_dir = None;
+    let lines = Lines::of(folder.path("a.csv"));
+    let all = read(&lines, &config).await.unwrap();
+    assert_eq!(all, ["0 h,h", "4 one", "9 ", "10 three", "16 last"]);
+    let without = read(&lines.skip_header(), &config).await.unwrap();
+    assert_eq!(without, ["4 one", "9 ", "10 three", "16 last"]);
+    folder.append("empty", "");
+    let empty = Lines::of(folder.path("empty"));
+    assert!(read(&empty, &config).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn large_files_come_in_bounded_reads_and_are_whole() {
+    let folder = Folder::new("large");
+    let text: String = (0..100_000).map(|n| format!("line {n}\n")).collect();
+    folder.append("large", &text);
+    let lines = Lines::of(folder.path("large"));
+    let to = LinesTo::file(folder.path("copy"));
+    let plan = move |s: Scope<'_>| s.source(lines.clone()).record().sink(to.clone());
+    let snapshot = run_until(plan, &config(&folder), std::future::pending()).await;
+    assert_eq!(snapshot.unwrap().records_in, 100_000);
+    assert!(fs::read_to_string(folder.path("copy")).unwrap() == text);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_behind_what_was_committed() {
+    let folder = Folder::new("restart");
+    folder.append("a", "one\n\ntwo\n");
+    let lines = Lines::of(folder.path("a")).follow();
+    let config = config(&folder).until_end(true);
+    assert_eq!(
+        read(&lines, &config).await.unwrap(),
+        ["0 one", "4 ", "5 two"]
+    );
+    assert!(read(&lines, &config).await.unwrap().is_empty());
+    folder.append("a", "three\n");
+    assert_eq!(read(&lines, &config).await.unwrap(), ["9 three"]);
+    // Rotated while nobody was looking: the rest of the old file comes first, where it is still there.
+    folder.append("a", "four\n");
+    fs::rename(folder.path("a"), folder.path("a.1")).unwrap();
+    folder.append("a", "five\n");
+    assert_eq!(read(&lines, &config).await.unwrap(), ["15 four", "20 five"]);
+    assert!(read(&lines, &config).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_followed_is_read_on_through_renaming_and_truncation() {
+    let folder = Folder::new("follow");
+    let config = config(&folder);
+    let lines = Lines::of(folder.path("log"))
+        .follow()
+        .look_every(Duration::from_millis(1));
+    let out = Collected::new();
+    let seen = |n: usize| {
+        let out = out.clone();
+        async move {
+            while out.len() < n {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    let script = async {
+        // It is not there yet.
+        folder.append("log", "one\ntw");
+        seen(1).await;
+        folder.append("log", "o\n");
+        seen(2).await;
+        folder.append("log", "three\n");
+        fs::rename(folder.path("log"), folder.path("log.1")).unwrap();
+        folder.append("log", "four\n");
+        seen(4).await;
+        fs::File::create(folder.path("log")).unwrap();
+        // Emptied is seen as such only while it is shorter.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        folder.append("log", "5\n");
+        seen(5).await;
+    };
+    run_until(collect(&lines, &out), &config, script)
+        .await
+        .unwrap();
+    let all = ["0 one", "4 two", "8 three", "14 four", "19 5"];
+    assert_eq!(taken(&out), all);
+    // And the restart knows in which file its position lies.
+    folder.append("log", "six\n");
+    let again = read(&lines, &config.until_end(true)).await.unwrap();
+    assert_eq!(again, ["21 six"]);
+}
+
+#[tokio::test]
+async fn a_position_in_a_file_that_is_gone_or_shorter_is_lost_data() {
+    let folder = Folder::new("gone");
+    let config = config(&folder);
+    let lines = Lines::of(folder.path("a"));
+    folder.append("a", "one\ntwo\n");
+    read(&lines, &config).await.unwrap();
+    fs::File::create(folder.path("a")).unwrap();
+    let error = read(&lines, &config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("is shorter now") && error.contains("state.dir"),
+        "{error}"
+    );
+    fs::remove_file(folder.path("a")).unwrap();
+    folder.append("b", "another\n");
+    fs::rename(folder.path("b"), folder.path("a")).unwrap();
+    let error = read(&lines, &config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("is gone") && error.contains("position 8"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_written_is_named() {
+    let folder = Folder::new("cannot");
+    let config = config(&folder);
+    let missing = folder.path("missing");
+    let error = read(&Lines::of(&missing), &config)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with(&format!("opening {}: ", missing.display())),
+        "{error}"
+    );
+    let error = read(&Lines::of(&folder.0), &config)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("this is a folder"), "{error}");
+    folder.append("a", "one\n");
+    let lines = Lines::of(folder.path("a"));
+    let to = LinesTo::file(folder.path("no/such/folder"));
+    let plan = move |s: Scope<'_>| s.source(lines.clone()).record().sink(to.clone());
+    let error = run_until(plan, &config, std::future::pending())
+        .await
+        .unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.starts_with("opening ") && error.contains("no/such/folder"),
+        "{error}"
+    );
+}
