@@ -136,6 +136,11 @@ impl<A> Segment<A> {
         self.slots.len() >= slots_max && self.depth < 40
     }
 
+    /// Bytes of long keys.
+    pub(super) fn long_bytes(&self) -> usize {
+        self.arena.len() - self.arena_dead
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot<A>>()
             + self.arena.capacity()
@@ -278,7 +283,8 @@ impl<A: Clone> Segment<A> {
         } else if !self.changed.is_empty() {
             self.relist_changed();
         }
-        if self.arena_dead >= ARENA_DEAD_MIN && self.arena_dead * 2 >= self.arena.len() {
+        let is_half_dead = self.arena_dead * 2 >= self.arena.len();
+        if self.len == 0 || self.arena_dead >= ARENA_DEAD_MIN && is_half_dead {
             self.compact(keys);
         }
     }

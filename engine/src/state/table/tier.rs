@@ -24,6 +24,7 @@ pub(super) struct Tier {
     pub(super) keys: usize,
     /// The segment that is looked at next for keys to move out.
     hand: usize,
+    samples: usize,
     /// What a value is when it is encoded, on average, in sixteenths of a byte.
     value_bytes: usize,
     /// The first error; the job ends with it.
@@ -51,6 +52,7 @@ impl Tier {
             limit_bytes: limit_bytes.max(1 << 16),
             keys: 0,
             hand: 0,
+            samples: 0,
             value_bytes: 0,
             error: None,
             missing: Missing::default(),
@@ -104,16 +106,35 @@ impl Tier {
 
     /// Moves keys out until the table is small enough. Between batches only: what a batch needs stays until it is done.
     fn trim<A: State>(&mut self, table: &mut Table<A>) -> Result<(), StoreError> {
+        self.sample(table);
         loop {
             // A slot is in use for between 5/16 and 5/8 of the time.
             let each = size_of::<Slot<A>>() * 16 / 5 + self.value_bytes / 16;
-            let long: usize = table.segments.iter().map(|s| s.arena.len()).sum();
+            let long: usize = table.segments.iter().map(Segment::long_bytes).sum();
             if table.in_memory() * each + long <= self.limit_bytes {
                 return Ok(());
             }
             self.hand = (self.hand + 1) % table.segments.len();
             self.evict(table, self.hand)?;
         }
+    }
+
+    /// Looks how large a value is when it is encoded: values may grow long before the first one is moved out.
+    fn sample<A: State>(&mut self, table: &Table<A>) {
+        self.samples = self.samples.wrapping_add(1);
+        let segment = &table.segments[self.samples % table.segments.len()];
+        let from = self.samples.wrapping_mul(7919) % segment.slots.len();
+        let near = segment.slots[from..].iter().chain(&segment.slots).take(64);
+        if let Some(slot) = near.into_iter().find(|s| !s.key.is_empty()) {
+            self.value.clear();
+            slot.value.encode_last(&mut self.value);
+            self.saw_value();
+        }
+    }
+
+    /// Takes the encoded value at hand into the average.
+    fn saw_value(&mut self) {
+        self.value_bytes = self.value_bytes - self.value_bytes / 16 + self.value.len();
     }
 
     /// Moves about half of a segment's keys out: first those that were not changed lately, last those whose change is not drained.
@@ -133,7 +154,7 @@ impl Tier {
             let hash = segment.key_hash(slot.key, &table.keys);
             self.value.clear();
             slot.value.encode_last(&mut self.value);
-            self.value_bytes = self.value_bytes - self.value_bytes / 16 + self.value.len();
+            self.saw_value();
             self.key.clear();
             self.key
                 .extend_from_slice(&table.keys.group_of_hash(hash).to_be_bytes());
