@@ -110,7 +110,7 @@ fn same(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn results_on_disk_are_those_in_memory(
@@ -293,7 +293,7 @@ fn firsts(store: Store) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(5))]
 
     #[test]
     fn process_functions_on_disk_do_what_they_do_in_memory(
