@@ -19,9 +19,7 @@ fn feed(driver: &mut Driver, times: &[i64]) {
 }
 
 /// Counts in windows, and those that come too late; the last result of each window.
-fn counts(
-    spec: impl WindowSpec + Copy + Send + Sync + 'static,
-) -> impl Fn(Scope<'_>) + Send + Sync {
+fn counts(spec: impl WindowSpec + Sync + 'static) -> impl Fn(Scope<'_>) + Send + Sync {
     move |s| {
         let (counts, late) = s
             .source("in")

@@ -1,4 +1,5 @@
 //! JSON: the projection decoder against serde_json, and what happens to documents that are none.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::collections::BTreeMap;
 

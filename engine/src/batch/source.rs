@@ -148,7 +148,7 @@ pub enum Read {
 pub struct Records {
     builder: BatchBuilder,
     /// Position before the first of them.
-    position: i64,
+    start: i64,
     /// Offset that the batch counts from.
     base: i64,
     /// Position behind the last of them.
@@ -162,7 +162,7 @@ impl Records {
     pub(crate) fn new(position: i64) -> Self {
         Self {
             builder: BatchBuilder::new(Compression::NONE, 0),
-            position,
+            start: position,
             base: position,
             next: position,
             segments: Vec::new(),
@@ -266,7 +266,7 @@ impl Records {
 
     /// Takes what was added, if it is anything: the position before it, and the batch. Then it is empty, and goes on behind.
     pub(crate) fn take(&mut self) -> Result<(i64, Option<Batch>), BoxError> {
-        let position = std::mem::replace(&mut self.position, self.next);
+        let position = std::mem::replace(&mut self.start, self.next);
         if let Some(made) = self.made.take() {
             return Ok((position, Some(made)));
         }

@@ -76,17 +76,13 @@ impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
 }
 
 #[inline]
-fn step_by<'s, T: ToRecord, N: AsRef<str>>(
+fn step_by<'s, T: ToRecord + 's, N: AsRef<str> + 's>(
     scope: Scope<'s>,
     mut topic: impl FnMut(&T) -> N + 's,
     mut resume: Resume,
     by_topic: &'s mut ByTopic,
     scratch: &'s mut Scratch,
-) -> impl FnMut(Meta, T) -> Flow + 's
-where
-    T: 's,
-    N: 's,
-{
+) -> impl FnMut(Meta, T) -> Flow + 's {
     let limit = scope.call.limits.sink_bytes;
     move |meta, item| {
         if !resume.is_new(scope, meta) {

@@ -12,6 +12,7 @@ mod relay;
 mod sinks;
 mod state;
 mod take_over;
+mod time;
 mod truth;
 
 use std::collections::BTreeMap;
