@@ -161,7 +161,8 @@ pub(crate) fn drawn() -> u64 {
     hasher.finish()
 }
 
-fn disk(doing: &'static str, path: &Path, source: std::io::Error) -> Error {
+/// What went wrong with a file or folder of the state directory.
+pub(crate) fn disk(doing: &'static str, path: &Path, source: std::io::Error) -> Error {
     Error::Disk {
         doing,
         path: PathBuf::from(path),

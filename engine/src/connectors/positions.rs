@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::checkpoint::home::disk;
 
 /// Version of the file's form.
 const VERSION: u32 = 1;
@@ -136,14 +137,6 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, BTreeMap<i32, Kep
         )));
     }
     Ok(form.positions)
-}
-
-fn disk(doing: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::Disk {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 #[cfg(test)]

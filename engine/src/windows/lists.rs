@@ -1,5 +1,6 @@
 //! State of sessions and sliding windows: for each key a list of what came when, and a queue of the keys whose windows close next.
 
+use super::changes::{AtCommit, Changes};
 use super::{
     slices::{ask, emit},
     spec::{Rules, Session, Sliding, TIME_MAX, Window, WindowState},
@@ -249,15 +250,8 @@ pub struct Lists<A, S> {
     closed: i64,
     /// What was past at this watermark is gone.
     expired: i64,
-    /// Keys whose windows were changed after they were given out; the time is the row's.
-    hints: Rows,
-    hints_at: usize,
-    /// How many there were when they were last made unique.
-    hints_unique: usize,
-    /// When changes may be given out before windows close.
-    early_at_ms: i64,
-    is_updating: bool,
-    has_fresh: bool,
+    /// The time is a row's.
+    changes: Changes,
     seen: Vec<Window>,
     removed: Rows,
     key: Vec<u8>,
@@ -282,12 +276,7 @@ impl<A: State, S: ListSpec> Lists<A, S> {
             timers: Timers::default(),
             closed: i64::MIN,
             expired: i64::MIN,
-            hints: Rows::new(),
-            hints_at: 0,
-            hints_unique: 0,
-            early_at_ms: i64::MIN,
-            is_updating: false,
-            has_fresh: false,
+            changes: Changes::new(rules),
             seen: Vec::new(),
             removed: Rows::new(),
             key: Vec::new(),
@@ -297,23 +286,13 @@ impl<A: State, S: ListSpec> Lists<A, S> {
 
     /// Notes what has changed since the last commit.
     fn collect(&mut self) {
-        let hints = &mut self.hints;
+        let changes = &mut self.changes;
         self.table.each_changed(|hash, key, entry| {
             for part in &entry.parts {
-                let _ = hints.push(hash, part.first, &[], key);
+                changes.note(hash, part.first, key);
             }
         });
-        if self.hints.len() > 2 * self.hints_unique + 1024 {
-            self.hints.sort_unique();
-            self.hints_unique = self.hints.len();
-        }
-    }
-
-    fn has_updates(&self) -> bool {
-        match self.rules.emit {
-            Emit::ChangedKeys => self.has_fresh,
-            _ => !self.hints.is_empty(),
-        }
+        self.changes.compact();
     }
 }
 
@@ -364,8 +343,8 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
     ) -> bool {
         let data = rows.data();
         let (mut is_ok, mut index) = (true, 0);
-        let keeps_hints = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
-        self.has_fresh = true;
+        let notes_late = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
+        self.changes.touch();
         let (rules, spec, closed) = (self.rules, self.spec, self.closed);
         for chunk in rows.heads().chunks(CHUNK) {
             self.table.touch(chunk.iter().map(|h| h.hash));
@@ -391,7 +370,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
                             entry.hint = next;
                             look = Some(next);
                         }
-                        is_changed_after = keeps_hints
+                        is_changed_after = notes_late
                             && spec
                                 .next(&entry.parts, i64::MIN)
                                 .is_some_and(|at| at <= closed);
@@ -403,7 +382,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
                     self.timers.push(at, head.hash, key);
                 }
                 if is_changed_after {
-                    let _ = self.hints.push(head.hash, ts, &[], key);
+                    self.changes.note(head.hash, ts, key);
                 }
                 index += 1;
             }
@@ -412,7 +391,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
     }
 
     fn is_updating(&self) -> bool {
-        self.is_updating
+        self.changes.is_giving_out()
     }
 
     fn fire_closed(
@@ -460,26 +439,16 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
     }
 
     fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
-        let is_early = matches!(self.rules.emit, Emit::ChangedKeys | Emit::Early);
-        if !self.is_updating {
-            if self.rules.emit == Emit::ChangedKeys {
-                self.hints.clear();
-                self.collect();
-            }
-            self.hints.sort();
-            self.is_updating = true;
-            // Early ones are those of the commits before: what is fresh is still to be noted.
-            self.has_fresh &= self.rules.emit == Emit::Early;
-            self.hints_at = 0;
+        if self.changes.collects_now() {
+            self.collect();
         }
+        self.changes.begin();
+        let is_early = self.changes.are_early();
         let to = if is_early { TIME_MAX * 2 } else { self.closed };
-        while self.hints_at < self.hints.len() && out.size_bytes() < limit {
-            let at = self.hints_at;
-            let (head, key) = (self.hints.heads()[at], self.hints.key(at));
-            if at == 0
-                || self.hints.heads()[at - 1].hash != head.hash
-                || self.hints.key(at - 1) != key
-            {
+        while out.size_bytes() < limit
+            && let Some((head, key, is_other)) = self.changes.next()
+        {
+            if is_other {
                 self.seen.clear();
             }
             if let Some(entry) = self.table.find_hashed(key, head.hash) {
@@ -495,14 +464,8 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
                     }
                 });
             }
-            self.hints_at += 1;
         }
-        if self.hints_at >= self.hints.len() {
-            self.hints.clear();
-            self.hints_unique = 0;
-            self.is_updating = false;
-            self.hints_at = 0;
-        }
+        self.changes.end_if_done();
     }
 }
 
@@ -512,7 +475,7 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.timers.memory_bytes() + self.hints.size_bytes()
+        self.table.memory_bytes() + self.timers.memory_bytes() + self.changes.size_bytes()
     }
 
     fn changed(&self) -> usize {
@@ -521,7 +484,9 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
 
     fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, _: usize) {
         let is_due = self.timers.next().is_some_and(|at| at <= watermark);
-        if self.is_updating || is_due && self.rules.lateness_ms > 0 && self.has_updates() {
+        if self.changes.is_giving_out()
+            || is_due && self.rules.lateness_ms > 0 && self.changes.any()
+        {
             // What was changed must be given out before it is let go of.
             ask(rows, watermark, true);
         } else if is_due {
@@ -529,28 +494,21 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
         } else {
             self.closed = self.closed.max(self.rules.closed(watermark));
             self.expired = self.expired.max(watermark);
-            if self.rules.emit == Emit::Early
-                && !self.hints.is_empty()
-                && now_ms >= self.early_at_ms
-            {
-                self.early_at_ms = now_ms.saturating_add(self.rules.early_ms);
+            if self.changes.is_early_due(now_ms) {
                 ask(rows, watermark, true);
             }
         }
     }
 
     fn next_due_ms(&self) -> Option<i64> {
-        let is_waiting = self.rules.emit == Emit::Early && !self.hints.is_empty();
-        is_waiting.then_some(self.early_at_ms)
+        self.changes.next_due_ms()
     }
 
     fn updates(&mut self, rows: &mut Rows, _: usize) {
-        if self.rules.emit == Emit::Early && !self.is_updating {
-            if std::mem::take(&mut self.has_fresh) {
-                self.collect();
-            }
-        } else if self.is_updating || self.has_updates() {
-            ask(rows, self.closed, true);
+        match self.changes.at_commit() {
+            AtCommit::Collect => self.collect(),
+            AtCommit::GiveOut => ask(rows, self.closed, true),
+            AtCommit::Nothing => {}
         }
     }
 

@@ -30,6 +30,7 @@
 //! A window's `end` is exclusive. A row is **late** for a window when `end - 1 + allowed lateness` is not above the watermark. A row
 //! that is late for all of its windows goes to [`with_late`](Results::with_late), and is counted (`late`); it is never simply gone.
 
+mod changes;
 mod lists;
 mod operator;
 mod slices;

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::changes::{AtCommit, Changes};
 use super::spec::{Rules, Slicing, Window, WindowState};
 use crate::{
     batch::{Encode, Rows},
@@ -56,18 +57,9 @@ pub struct Slices<A> {
     firing: Option<Firing>,
     /// Where slices of one window are joined.
     joined: Table<Option<A>>,
-    /// Keys of windows that were given out, changed by late rows since; the time is the slice's start.
-    hints: Rows,
-    hints_at: usize,
-    /// How many there were when they were last made unique.
-    hints_unique: usize,
-    /// When changes may be given out before windows close.
-    early_at_ms: i64,
-    /// A commit is giving out hints.
-    is_updating: bool,
-    /// Rows came since that was done last.
-    has_fresh: bool,
-    /// What `hints` have given out for the key at hand.
+    /// The time is the slice's start.
+    changes: Changes,
+    /// Ends of the windows that `changes` have given out for the key at hand.
     seen: Vec<i64>,
     /// Slices that are gone, and stand in the changelog still: start, table, slot to go on with.
     dead: Vec<(i64, Table<A>, usize)>,
@@ -97,12 +89,7 @@ impl<A: State> Slices<A> {
             expired: i64::MIN,
             next_end: i64::MAX,
             firing: None,
-            hints: Rows::new(),
-            hints_at: 0,
-            hints_unique: 0,
-            early_at_ms: i64::MIN,
-            is_updating: false,
-            has_fresh: false,
+            changes: Changes::new(rules),
             seen: Vec::new(),
             dead: Vec::new(),
             spare: Vec::new(),
@@ -205,24 +192,14 @@ impl<A: State> Slices<A> {
 
     /// Notes what has changed since the last commit.
     fn collect(&mut self) {
-        let (slices, hints) = (&self.slices, &mut self.hints);
+        let (slices, changes) = (&self.slices, &mut self.changes);
         for (start, number) in &self.order {
             let table = &slices[*number].as_ref().expect("it is in the order").table;
             table.each_changed(|hash, key, _| {
-                let _ = hints.push(hash, *start, &[], key);
+                changes.note(hash, *start, key);
             });
         }
-        if self.hints.len() > 2 * self.hints_unique + 1024 {
-            self.hints.sort_unique();
-            self.hints_unique = self.hints.len();
-        }
-    }
-
-    fn has_updates(&self) -> bool {
-        match self.rules.emit {
-            Emit::ChangedKeys => self.has_fresh,
-            _ => !self.hints.is_empty(),
-        }
+        self.changes.compact();
     }
 
     /// Whether a slice would be let go of whose changes were not given out.
@@ -233,7 +210,7 @@ impl<A: State> Slices<A> {
         };
         self.rules.lateness_ms > 0
             && self.order.front().is_some_and(|(_, n)| is_past(*n))
-            && self.has_updates()
+            && self.changes.any()
     }
 
     fn is_closing(&self, watermark: i64) -> bool {
@@ -376,8 +353,8 @@ impl<A: State> WindowState<A> for Slices<A> {
     ) -> bool {
         let data = rows.data();
         let (mut is_ok, mut index) = (true, 0);
-        self.has_fresh = true;
-        let keeps_hints = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
+        self.changes.touch();
+        let notes_late = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
         for chunk in rows.heads().chunks(CHUNK) {
             let mut numbers = std::mem::take(&mut self.chunk);
             numbers.clear();
@@ -414,9 +391,9 @@ impl<A: State> WindowState<A> for Slices<A> {
                     .update_hashed(key, packed, head.hash, head.timestamp, |value| {
                         is_ok &= step(value, head.value_of(data));
                     });
-                if keeps_hints && slice.first_end - 1 <= closed {
+                if notes_late && slice.first_end - 1 <= closed {
                     let start = slice.start;
-                    let _ = self.hints.push(head.hash, start, &[], key);
+                    self.changes.note(head.hash, start, key);
                 }
             }
             self.chunk = numbers;
@@ -425,7 +402,7 @@ impl<A: State> WindowState<A> for Slices<A> {
     }
 
     fn is_updating(&self) -> bool {
-        self.is_updating
+        self.changes.is_giving_out()
     }
 
     fn fire_closed(
@@ -452,24 +429,17 @@ impl<A: State> WindowState<A> for Slices<A> {
     }
 
     fn fire_updates(&mut self, merge: &mut dyn FnMut(&mut A, A), out: &mut Rows, limit: usize) {
-        let is_early = matches!(self.rules.emit, Emit::ChangedKeys | Emit::Early);
-        if !self.is_updating {
-            if self.rules.emit == Emit::ChangedKeys {
-                self.hints.clear();
-                self.collect();
-            }
-            self.hints.sort();
-            self.is_updating = true;
-            // Early ones are those of the commits before: what is fresh is still to be noted.
-            self.has_fresh &= self.rules.emit == Emit::Early;
-            self.hints_at = 0;
+        if self.changes.collects_now() {
+            self.collect();
         }
-        let hints = std::mem::take(&mut self.hints);
+        self.changes.begin();
+        let is_early = self.changes.are_early();
+        let mut changes = std::mem::replace(&mut self.changes, Changes::new(self.rules));
         let mut seen = std::mem::take(&mut self.seen);
-        while self.hints_at < hints.len() && out.size_bytes() < limit {
-            let at = self.hints_at;
-            let (head, key) = (hints.heads()[at], hints.key(at));
-            if at == 0 || hints.heads()[at - 1].hash != head.hash || hints.key(at - 1) != key {
+        while out.size_bytes() < limit
+            && let Some((head, key, is_other)) = changes.next()
+        {
+            if is_other {
                 seen.clear();
             }
             let mut after = i64::MIN;
@@ -483,16 +453,9 @@ impl<A: State> WindowState<A> for Slices<A> {
                     self.emit_key(head.hash, key, self.slicing.window(end), merge, out);
                 }
             }
-            self.hints_at += 1;
         }
-        let is_done = self.hints_at >= hints.len();
-        (self.hints, self.seen) = (hints, seen);
-        if is_done {
-            self.hints.clear();
-            self.hints_unique = 0;
-            self.is_updating = false;
-            self.hints_at = 0;
-        }
+        changes.end_if_done();
+        (self.changes, self.seen) = (changes, seen);
     }
 }
 
@@ -512,7 +475,7 @@ impl<A: State> KeyedState for Slices<A> {
         let live: usize = numbers.map(|n| self.slice(n).table.memory_bytes()).sum();
         let spare: usize = self.spare.iter().map(Table::memory_bytes).sum();
         let dead: usize = self.dead.iter().map(|(_, t, _)| t.memory_bytes()).sum();
-        live + spare + dead + self.joined.memory_bytes() + self.hints.size_bytes()
+        live + spare + dead + self.joined.memory_bytes() + self.changes.size_bytes()
     }
 
     fn changed(&self) -> usize {
@@ -521,7 +484,7 @@ impl<A: State> KeyedState for Slices<A> {
     }
 
     fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, _: usize) {
-        if self.is_updating {
+        if self.changes.is_giving_out() {
             ask(rows, watermark, true);
         } else if self.is_closing(watermark) {
             ask(rows, watermark, false);
@@ -530,28 +493,21 @@ impl<A: State> KeyedState for Slices<A> {
         } else {
             self.closed = self.closed.max(self.rules.closed(watermark));
             self.expire(watermark);
-            if self.rules.emit == Emit::Early
-                && !self.hints.is_empty()
-                && now_ms >= self.early_at_ms
-            {
-                self.early_at_ms = now_ms.saturating_add(self.rules.early_ms);
+            if self.changes.is_early_due(now_ms) {
                 ask(rows, watermark, true);
             }
         }
     }
 
     fn next_due_ms(&self) -> Option<i64> {
-        let is_waiting = self.rules.emit == Emit::Early && !self.hints.is_empty();
-        is_waiting.then_some(self.early_at_ms)
+        self.changes.next_due_ms()
     }
 
     fn updates(&mut self, rows: &mut Rows, _: usize) {
-        if self.rules.emit == Emit::Early && !self.is_updating {
-            if std::mem::take(&mut self.has_fresh) {
-                self.collect();
-            }
-        } else if self.is_updating || self.has_updates() {
-            ask(rows, self.closed, true);
+        match self.changes.at_commit() {
+            AtCommit::Collect => self.collect(),
+            AtCommit::GiveOut => ask(rows, self.closed, true),
+            AtCommit::Nothing => {}
         }
     }
 
