@@ -109,7 +109,7 @@ pub fn summary(snapshot: &Snapshot, wall: Duration, threads: usize) -> String {
     );
     if snapshot.records_skipped > 0 {
         text.push_str(&format!(
-            "\n{} records were skipped because they are null or not what the program reads.",
+            "\n{} records or rows were bad: left out, or sent to the program's topic for dead letters.",
             numbers::count(snapshot.records_skipped)
         ));
     }
