@@ -93,6 +93,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 log.segment.delete.delay.ms=1000
+log.retention.ms=-1
 """)
         java = ["java", "-Xms1g", "-Xmx1g", "-cp", f"{libs}/*"]
         log = open(os.path.join(self.home, "server.log"), "w")
