@@ -1,6 +1,7 @@
 //! A cluster in a few vectors, for tests of the runtime: topics, committed positions, acknowledgements that a test may hold back.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, Semaphore};
@@ -22,6 +23,8 @@ pub(crate) struct Memory {
     names: Vec<String>,
     inputs: Vec<Place>,
     changes: Arc<Mutex<VecDeque<Change>>>,
+    /// The group has taken the work away, and waits for [`Log::release`] before it says anything else.
+    is_revoked: Arc<AtomicBool>,
     group: String,
 }
 
@@ -55,6 +58,7 @@ impl Memory {
             names: Vec::new(),
             inputs: Vec::new(),
             changes: Arc::default(),
+            is_revoked: Arc::default(),
             group: group.to_owned(),
         }
     }
@@ -229,14 +233,21 @@ impl Log for Memory {
 
     async fn change(&self) -> Result<Change, Error> {
         loop {
-            if let Some(change) = self.changes.lock().unwrap().pop_front() {
+            if !self.is_revoked.load(Ordering::SeqCst)
+                && let Some(change) = self.changes.lock().unwrap().pop_front()
+            {
+                let is_revoked = change == Change::Revoked;
+                self.is_revoked.store(is_revoked, Ordering::SeqCst);
                 return Ok(change);
             }
             self.shared.changed.notified().await;
         }
     }
 
-    fn release(&self) {}
+    fn release(&self) {
+        self.is_revoked.store(false, Ordering::SeqCst);
+        self.shared.changed.notify_one();
+    }
 
     async fn positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
         let at = |&place: &Place| Position {
