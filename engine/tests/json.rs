@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use bumpalo::Bump;
-use engine::formats::Json;
+use engine::connectors::generated;
 use engine::formats::json::{JsonError, Projection, Value};
+use engine::formats::{Json, ProducerRecord};
+use engine::plan::App;
 use engine::testing::{Driver, InRecord};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -397,23 +399,48 @@ fn a_document_that_is_none_is_a_bad_record_with_offset_and_reason() {
     );
 }
 
+/// A map whose keys are no text: serde_json refuses it.
+fn no_json() -> Json<BTreeMap<[u64; 1], u64>> {
+    Json(BTreeMap::from([([1], 1)]))
+}
+
 #[test]
 fn what_serde_cannot_write_ends_the_job_and_is_no_tombstone() {
-    let mut driver = Driver::new(|s| {
-        s.source("in")
-            .utf8()
-            .map(|v| (v, Json(BTreeMap::from([([v.len()], 1)]))))
-            .sink("out");
-    });
-    let record = InRecord {
-        value: Some(b"x"),
-        ..InRecord::default()
+    let refused = |mut driver: Driver| {
+        let record = InRecord {
+            value: Some(b"x"),
+            ..InRecord::default()
+        };
+        let error = driver.try_feed_records("in", 0, &[record]).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("serde cannot write the row as JSON"),
+            "{error}"
+        );
     };
-    let error = driver.try_feed_records("in", 0, &[record]).unwrap_err();
+    refused(Driver::new(|s| {
+        s.source("in").utf8().map(|v| (v, no_json())).sink("out");
+    }));
+    refused(Driver::new(|s| {
+        let records = s
+            .source("in")
+            .utf8()
+            .map(|v| ProducerRecord::new(v, Some(no_json())));
+        records.sink("out");
+    }));
+}
+
+#[tokio::test]
+async fn what_serde_cannot_write_is_no_null_in_a_source_of_memory_either() {
+    let app = App::new("generated", |s| {
+        s.source(generated(1, |_| std::iter::once(((), no_json()))))
+            .bytes()
+            .for_each(drop);
+    });
+    let ended = app.unwrap().run(&engine::Config::default()).await;
+    let error = ended.unwrap_err().to_string();
     assert!(
-        error
-            .to_string()
-            .contains("serde cannot write the row as JSON"),
+        error.contains("serde cannot write the row as JSON"),
         "{error}"
     );
 }

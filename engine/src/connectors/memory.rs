@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::batch::sink::{Destination, IntoDestination, Sink, Writer};
 use crate::batch::source::{BoxError, IntoOrigin, Open, Origin, Read, Reader, Records, Source};
-use crate::batch::{Batch, OutRecord, Record};
+use crate::batch::{Batch, OutRecord, Record, Scratch};
 use crate::formats::Payload;
 
 /// These values, in their order, and then the end: a bounded source of one partition, whose records have no key and the time at which the plan was learned.
@@ -50,11 +50,13 @@ where
     fn into_origin(self) -> Origin {
         let mut batches = Vec::new();
         let mut records = Records::new(0);
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         let now = now_ms();
         for item in self.items {
-            scratch.clear();
-            let pushed = records.push(now, None, item.payload(&mut scratch));
+            let pushed = scratch
+                .pair(&(), &item)
+                .map_err(BoxError::from)
+                .and_then(|(key, value)| Ok(records.push(now, key, value)?));
             pushed.unwrap_or_else(|e| panic!("an element cannot be a record: {e}"));
             if records.is_full() {
                 batches.extend(records.take().ok().and_then(|(_, batch)| batch));
@@ -150,8 +152,7 @@ pub struct Generated<F> {
 #[derive(Debug)]
 pub struct GeneratedReader<I> {
     items: I,
-    key: Vec<u8>,
-    value: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl<F, I, K, V> Source for Generated<F>
@@ -181,8 +182,7 @@ where
         }
         Ok(GeneratedReader {
             items,
-            key: Vec::new(),
-            value: Vec::new(),
+            scratch: Scratch::default(),
         })
     }
 
@@ -203,13 +203,8 @@ where
             let Some((key, value)) = self.items.next() else {
                 return Ok(Read::End);
             };
-            self.key.clear();
-            self.value.clear();
-            records.push(
-                now,
-                key.payload(&mut self.key),
-                value.payload(&mut self.value),
-            )?;
+            let (key, value) = self.scratch.pair(&key, &value)?;
+            records.push(now, key, value)?;
         }
         Ok(Read::More)
     }

@@ -23,15 +23,26 @@ use crate::batch::{
 )]
 pub trait Payload {
     /// The bytes, `None` for null. `scratch` is empty; what must be made anew is written there.
-    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]>;
-
-    /// As [`Payload::payload`], for values that may have no bytes at all.
     ///
     /// # Errors
     /// When the value cannot be written: the sink then fails, for null would mean something else.
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError>;
+}
+
+impl Scratch {
+    /// The bytes of key and value; buffers that were used before are cleared first.
+    ///
+    /// # Errors
+    /// When one of them cannot be written.
     #[inline]
-    fn try_payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
-        Ok(self.payload(scratch))
+    pub(crate) fn pair<'s>(
+        &'s mut self,
+        key: &'s impl Payload,
+        value: &'s impl Payload,
+    ) -> Result<(Option<&'s [u8]>, Option<&'s [u8]>), SinkError> {
+        self.key.clear();
+        self.value.clear();
+        Ok((key.payload(&mut self.key)?, value.payload(&mut self.value)?))
     }
 }
 
@@ -39,8 +50,8 @@ macro_rules! as_they_are {
     ($($t:ty),*) => {$(
         impl Payload for $t {
             #[inline]
-            fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-                Some(self.as_ref())
+            fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+                Ok(Some(self.as_ref()))
             }
         }
     )*};
@@ -49,8 +60,8 @@ as_they_are!(&str, String, &[u8], Vec<u8>, &String, &Vec<u8>);
 
 impl<const N: usize> Payload for [u8; N] {
     #[inline]
-    fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-        Some(self)
+    fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+        Ok(Some(self))
     }
 }
 
@@ -58,9 +69,9 @@ macro_rules! big_endian {
     ($($t:ty),*) => {$(
         impl Payload for $t {
             #[inline]
-            fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+            fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
                 scratch.extend_from_slice(&self.to_be_bytes());
-                Some(scratch)
+                Ok(Some(scratch))
             }
         }
     )*};
@@ -68,28 +79,24 @@ macro_rules! big_endian {
 big_endian!(i16, i32, i64, u16, u32, u64, f32, f64);
 
 impl Payload for bool {
-    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
         scratch.push(u8::from(*self));
-        Some(scratch)
+        Ok(Some(scratch))
     }
 }
 
 impl Payload for () {
     #[inline]
-    fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-        None
+    fn payload<'s>(&'s self, _: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+        Ok(None)
     }
 }
 
 impl<T: Payload> Payload for Option<T> {
     #[inline]
-    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-        self.as_ref().and_then(|value| value.payload(scratch))
-    }
-    #[inline]
-    fn try_payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
         match self {
-            Some(value) => value.try_payload(scratch),
+            Some(value) => value.payload(scratch),
             None => Ok(None),
         }
     }
@@ -117,12 +124,10 @@ impl<T: Payload> Payload for Option<T> {
 pub struct Json<T>(pub T);
 
 impl<T: serde::Serialize> Payload for Json<T> {
-    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-        serde_json::to_writer(&mut *scratch, &self.0).ok()?;
-        Some(scratch)
-    }
-    fn try_payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
-        self.payload(scratch).map(Some).ok_or(SinkError::NoJson)
+    fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
+        let written = serde_json::to_writer(&mut *scratch, &self.0);
+        written.map_err(|_| SinkError::NoJson)?;
+        Ok(Some(scratch))
     }
 }
 
@@ -152,15 +157,8 @@ impl<K: Payload, V: Payload> ToRecord for (K, V) {
         scratch: &mut Scratch,
         outbox: &mut Outbox,
     ) -> Result<(), SinkError> {
-        let Scratch { key, value } = scratch;
-        key.clear();
-        value.clear();
-        outbox.append(
-            Target::Key,
-            timestamp,
-            self.0.try_payload(key)?,
-            self.1.try_payload(value)?,
-        )
+        let (key, value) = scratch.pair(&self.0, &self.1)?;
+        outbox.append(Target::Key, timestamp, key, value)
     }
 }
 

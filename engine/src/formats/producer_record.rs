@@ -87,14 +87,12 @@ impl<K: Payload, V: Payload> ToRecord for ProducerRecord<'_, K, V> {
         scratch: &mut Scratch,
         outbox: &mut Outbox,
     ) -> Result<(), SinkError> {
-        let Scratch { key, value } = scratch;
-        key.clear();
-        value.clear();
+        let (key, value) = scratch.pair(&self.key, &self.value)?;
         outbox.append_with_headers(
             self.partition.map_or(Target::Key, Target::Partition),
             self.timestamp.unwrap_or(timestamp),
-            self.key.payload(key),
-            self.value.payload(value),
+            key,
+            value,
             self.headers,
         )
     }
