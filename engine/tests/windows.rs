@@ -36,7 +36,8 @@ fn rows<'b>(s: Scope<'b>, bound: Duration) -> Stream<'b, Row, impl Pipe<Row>> {
         .with_timestamps(|r| r.1, bound)
 }
 
-fn plan_of<W: WindowSpec + Sync>(spec: W, mode: Mode, bound: Duration) -> App {
+/// `side`: late rows are on the side; without them, rows are folded before they cross to another worker.
+fn plan_of<W: WindowSpec + Sync>(spec: W, mode: Mode, bound: Duration, side: bool) -> App {
     let plan = move |s: Scope<'_>| {
         let windows = rows(s, bound).key_by(|r| u64::from(r.0)).window(spec);
         let windows = match mode {
@@ -48,25 +49,27 @@ fn plan_of<W: WindowSpec + Sync>(spec: W, mode: Mode, bound: Duration) -> App {
                 .allowed_lateness(Duration::from_millis(ms))
                 .emit_final(),
         };
-        let (results, late) = windows
-            .aggregate_merging(
-                (0i64, 0u64),
-                |(sum, n), row| {
-                    *sum += row.2;
-                    *n += 1;
-                },
-                |(sum, n), (other, m)| {
-                    *sum += other;
-                    *n += m;
-                },
-            )
-            .with_late();
+        let mut results = windows.aggregate_merging(
+            (0i64, 0u64),
+            |(sum, n), row| {
+                *sum += row.2;
+                *n += 1;
+            },
+            |(sum, n), (other, m)| {
+                *sum += other;
+                *n += m;
+            },
+        );
+        if side {
+            let (all, late) = results.with_late();
+            late.map(|(key, row)| (key, row.2 as u64)).sink("late");
+            results = all;
+        }
         results
             .map(|(key, w, (sum, n))| {
                 (format!("{key} {} {}", w.start, w.end), format!("{sum} {n}"))
             })
             .sink("results");
-        late.map(|(key, row)| (key, row.2 as u64)).sink("late");
     };
     App::new("test", plan).unwrap()
 }
@@ -88,18 +91,18 @@ enum Kind {
     Session(u64),
 }
 
-fn app(kind: Kind, mode: Mode, bound: Duration) -> App {
+fn app(kind: Kind, mode: Mode, bound: Duration, side: bool) -> App {
     match kind {
         Kind::Tumbling(size, offset) => {
-            plan_of(Tumbling::of(ms(size)).offset_ms(offset), mode, bound)
+            let spec = Tumbling::of(ms(size)).offset_ms(offset);
+            plan_of(spec, mode, bound, side)
         }
-        Kind::Hopping(width, slide, offset) => plan_of(
-            Hopping::of(ms(width), ms(slide)).offset_ms(offset),
-            mode,
-            bound,
-        ),
-        Kind::Sliding(length) => plan_of(Sliding::of(ms(length)), mode, bound),
-        Kind::Session(gap) => plan_of(Session::gap(ms(gap)), mode, bound),
+        Kind::Hopping(width, slide, offset) => {
+            let spec = Hopping::of(ms(width), ms(slide)).offset_ms(offset);
+            plan_of(spec, mode, bound, side)
+        }
+        Kind::Sliding(length) => plan_of(Sliding::of(ms(length)), mode, bound, side),
+        Kind::Session(gap) => plan_of(Session::gap(ms(gap)), mode, bound, side),
     }
 }
 
@@ -219,7 +222,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
 fn cuts() -> impl Strategy<Value = Vec<(usize, i32, bool, bool)>> {
     prop::collection::vec(
         (
-            1usize..30,
+            1usize..60,
             0i32..3,
             any::<bool>(),
             prop::bool::weighted(0.1),
@@ -247,17 +250,32 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-/// Feeds rows in their order, cut as told; partition `p` gets the batches that say so.
+/// Rows that came too late since this was last asked: those on the side, or, where there is no such side, those that were counted.
+fn late(driver: &mut Driver, counted: &mut u64, side: bool) -> u64 {
+    let all = driver.counters("window-1").late;
+    let new = all - std::mem::replace(counted, all);
+    let rows = driver.read("late").len() as u64;
+    if side {
+        assert_eq!(rows, new, "what is counted goes to the side");
+        rows
+    } else {
+        assert_eq!(rows, 0);
+        new
+    }
+}
+
+/// Feeds rows in their order, cut as told; a partition gets the batches that say so.
 fn run(
     driver: Driver,
     rows: &[Row],
     cuts: &[(usize, i32, bool, bool)],
     workers: u16,
+    (side, partitions): (bool, i32),
 ) -> (Driver, Results, usize, u64) {
     let mut driver = driver;
-    let (mut all, mut count, mut late) = (Results::new(), 0, 0);
+    let (mut all, mut count, mut too_late, mut counted) = (Results::new(), 0, 0, 0);
     let mut at = 0;
-    for partition in 0..3 {
+    for partition in 0..partitions {
         driver.assign("rows", partition);
     }
     for (len, partition, commit, restart) in cuts.iter().cycle() {
@@ -265,7 +283,7 @@ fn run(
             break;
         }
         let end = (at + len).min(rows.len());
-        feed(&mut driver, *partition, &rows[at..end]);
+        feed(&mut driver, *partition % partitions, &rows[at..end]);
         at = end;
         driver.advance_clock(ms(7));
         if *commit || *restart {
@@ -274,10 +292,11 @@ fn run(
         let (new, n) = results(&mut driver);
         all.extend(new);
         count += n;
-        late += driver.read("late").len() as u64;
+        too_late += late(&mut driver, &mut counted, side);
         if *restart {
             driver = driver.restarted(workers);
-            for partition in 0..3 {
+            counted = 0;
+            for partition in 0..partitions {
                 driver.assign("rows", partition);
             }
         }
@@ -285,8 +304,8 @@ fn run(
     driver.finish();
     let (new, n) = results(&mut driver);
     all.extend(new);
-    late += driver.read("late").len() as u64;
-    (driver, all, count + n, late)
+    too_late += late(&mut driver, &mut counted, side);
+    (driver, all, count + n, too_late)
 }
 
 proptest! {
@@ -302,14 +321,17 @@ proptest! {
         workers in 1u16..4,
         workers_after in 1u16..4,
         limits in limits(),
+        side in any::<bool>(),
+        partitions in 1i32..4,
     ) {
         let mut now = start;
         let rows: Vec<Row> = steps
             .iter()
             .map(|(key, step, back, n)| { now += step; (*key, now - back, *n) })
             .collect();
-        let driver = Driver::of(app(kind, mode, ms(BOUND as u64)), workers, limits).unwrap();
-        let (driver, got, count, late) = run(driver, &rows, &cuts, workers_after);
+        let app = app(kind, mode, ms(BOUND as u64), side);
+        let driver = Driver::of(app, workers, limits).unwrap();
+        let (driver, got, count, late) = run(driver, &rows, &cuts, workers_after, (side, partitions));
         let mut want = reference(kind, &rows);
         if matches!((kind, mode), (Kind::Session(_), Mode::EachCommit | Mode::Early(_))) {
             // Early results of sessions that grew later stay; those of the reference are among them.
@@ -335,6 +357,8 @@ proptest! {
         cuts in cuts(),
         workers in 1u16..4,
         limits in limits(),
+        side in any::<bool>(),
+        partitions in 1i32..4,
     ) {
         let kind = if tumbling { Kind::Tumbling(gap, 3) } else { Kind::Session(gap) };
         // With allowed lateness the last result of a window counts; sessions that grow leave their former results behind.
@@ -343,11 +367,10 @@ proptest! {
             (ms, true) => Mode::Final(ms),
             (ms, false) => Mode::Lateness(ms),
         };
-        let driver = Driver::of(app(kind, mode, ms(10)), workers, limits).unwrap();
-        let (driver, got, _, late) = run(driver, &rows, &cuts, workers);
+        let driver = Driver::of(app(kind, mode, ms(10), side), workers, limits).unwrap();
+        let (_, got, _, late) = run(driver, &rows, &cuts, workers, (side, partitions));
         let on_time: u64 = got.values().map(|(_, n)| n).sum();
         prop_assert_eq!(on_time + late, rows.len() as u64);
-        prop_assert!(late >= driver.counters("window-1").late, "all that is counted goes to the side output");
         // What is on time lies in windows of its own key.
         for ((key, start, end), (_, n)) in got {
             let window = Window { start, end };
@@ -355,4 +378,46 @@ proptest! {
             prop_assert!(n <= inside);
         }
     }
+}
+
+/// `count` rows of four keys in turn, one for each millisecond.
+fn rows_of_four_keys(count: i64) -> Vec<Row> {
+    (0..count).map(|n| ((n % 4) as u8, n, 1)).collect()
+}
+
+#[test]
+fn rows_for_another_worker_cross_as_one_value_for_each_key_and_slice() {
+    let crossed = |kind, side| {
+        let app = app(kind, Mode::OnClose, ms(0), side);
+        let mut driver = Driver::of(app, 2, Limits::default()).unwrap();
+        feed(&mut driver, 0, &rows_of_four_keys(1000));
+        driver.finish();
+        let (got, _) = results(&mut driver);
+        assert_eq!(got, reference(kind, &rows_of_four_keys(1000)));
+        assert_eq!(driver.counters("window-1").records, 1000);
+        driver.rows_exchanged("window-1")
+    };
+    let kind = Kind::Hopping(500, 200, 0);
+    let rows = crossed(kind, true);
+    assert!(rows >= 250, "{rows}: late rows are wanted one by one");
+    let values = crossed(kind, false);
+    assert_eq!(values, rows / 250 * 10, "ten slices of 100 ms");
+    assert_eq!(crossed(Kind::Session(10), false), rows);
+}
+
+#[test]
+fn late_rows_that_have_crossed_as_one_value_are_counted_one_by_one() {
+    let app = app(Kind::Tumbling(100, 0), Mode::OnClose, ms(0), false);
+    let mut driver = Driver::of(app, 2, Limits::default()).unwrap();
+    feed(&mut driver, 0, &rows_of_four_keys(1000));
+    feed(&mut driver, 1, &rows_of_four_keys(1000));
+    driver.commit();
+    // After a restart the sender does not know how far time has come.
+    let mut driver = driver.restarted(2);
+    driver.assign("rows", 0);
+    driver.assign("rows", 1);
+    feed(&mut driver, 0, &rows_of_four_keys(400));
+    assert!(driver.rows_exchanged("window-1") < 20);
+    assert_eq!(driver.counters("window-1").late, 400);
+    assert_eq!(driver.counters("window-1").records, 400);
 }

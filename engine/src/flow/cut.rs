@@ -3,7 +3,7 @@
 //! Rows of keys that this worker owns need not be written at all where nothing but the key is wanted: they are gathered as packed
 //! keys and applied to the table, a chunk at a time ([`Count`]).
 
-use super::{Cache, Error, Flow, Fold, Meta, Pipe, Resume, Scope, Slot};
+use super::{Cache, Error, Flow, Fold, Meta, Pipe, Resume, Scope, Slot, Span};
 use crate::{
     batch::{Encode, RowTooLarge, Rows, Scratch},
     state::{Key, KeyGroups, Pending, State, Table},
@@ -25,7 +25,7 @@ pub(crate) struct Placement {
 
 impl Placement {
     #[inline]
-    pub(super) fn owner(&self, hash: u64) -> u16 {
+    pub(crate) fn owner(&self, hash: u64) -> u16 {
         if self.workers == 1 {
             0
         } else {
@@ -172,7 +172,7 @@ impl<T, K: Encode, F: FnMut(T) -> K, V: FnMut(&T, &mut Vec<u8>)> Ship<T> for Shi
 }
 
 #[cold]
-fn row_error(operator: usize, source: RowTooLarge) -> Error {
+pub(crate) fn row_error(operator: usize, source: RowTooLarge) -> Error {
     Error::Row {
         operator: format!("operator {operator}"),
         source,
@@ -211,10 +211,11 @@ impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Cou
             let owner = self.placement.owner(hash);
             if owner != self.placement.me {
                 if let (Some(packed), Some(cache)) = (packed, &mut self.partials)
-                    && cache.takes()
+                    && cache.takes(&Span::ALL)
                 {
                     let to = (self.placement, &mut *self.rows);
-                    return match cache.fold(packed, hash, timestamp, to, &mut self.step) {
+                    let when = (timestamp, &Span::ALL);
+                    return match cache.fold(packed, hash, when, to, &mut self.step) {
                         Ok(size_bytes) => Ok(size_bytes >= self.limit),
                         Err(source) => Err(row_error(self.operator, source)),
                     };
@@ -283,10 +284,10 @@ impl<T, V, N: Encode, K: FnMut(T) -> N, I: FnMut(&T) -> V, G: Fold<V>> Ship<T>
             let owner = placement.owner(hash);
             if owner != placement.me
                 && let (Some(packed), Some(cache)) = (packed, cache)
-                && cache.takes()
+                && cache.takes(&Span::ALL)
             {
-                let to = (placement, &mut *rows);
-                return match cache.fold(packed, hash, timestamp, to, |a| fold.step(a, item)) {
+                let (to, when) = ((placement, &mut *rows), (timestamp, &Span::ALL));
+                return match cache.fold(packed, hash, when, to, |a| fold.step(a, item)) {
                     Ok(size_bytes) => Ok(size_bytes >= limit),
                     Err(source) => Err(row_error(operator, source)),
                 };

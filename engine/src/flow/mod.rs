@@ -18,7 +18,9 @@ mod stream;
 pub(crate) use answers::{ANSWERED, Answers, Ask, Waited, Waiting};
 pub(crate) use call::{Call, Mode, Progress};
 pub use call::{Input, Limits, Port, Position};
-pub(crate) use cut::{Count, Folded, Placement, receive, send, send_keyed, send_own, undecodable};
+pub(crate) use cut::{
+    Count, Folded, Placement, Ship, receive, row_error, send, send_keyed, send_own, undecodable,
+};
 pub use error::Error;
 pub use fold::{
     Aggregating, Averaging, Counting, Extreme, Fold, Merge, Merging, Number, Reducing, Summing,
@@ -26,7 +28,7 @@ pub use fold::{
 };
 pub use graph::{Emit, Graph, Kind, Node, OnBad};
 pub(crate) use once::Onces;
-pub(crate) use partial::{Cache, Partials};
+pub(crate) use partial::{Cache, Partials, Span};
 pub(crate) use pipe::Resume;
 pub use pipe::{Flow, Meta, Pipe};
 pub use scope::Scope;

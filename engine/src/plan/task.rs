@@ -286,9 +286,20 @@ impl Task {
         known.unwrap_or(Mark::START)
     }
 
-    /// What this worker says of the rows that it sends to a keyed operator: goes with them.
-    pub(crate) fn mark_to(&self, operator: usize) -> Mark {
-        self.times.mark_to(&self.graph, operator)
+    /// What this worker says of the rows that it sends to a keyed operator: goes with them. Partial values that it would make late go
+    /// to those rows now: take them when it has been asked for, not before.
+    pub(crate) fn mark_to(&mut self, operator: usize) -> Mark {
+        let mark = self.times.mark_to(&self.graph, operator);
+        let Slot {
+            partials,
+            rows,
+            counters,
+            ..
+        } = self.slots[operator].get_mut();
+        if partials.before(mark, &self.placement, rows) {
+            counters.fold(partials.take_saved());
+        }
+        mark
     }
 
     /// What worker `from` said of rows, all of which were handled here.

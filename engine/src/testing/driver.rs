@@ -308,7 +308,7 @@ impl Driver {
     /// Brings everything on its way as far as it goes.
     fn advance(&mut self) -> Result<(), Error> {
         self.give_answers()?;
-        self.send_partials()?;
+        // Time first: partial values that must leave before it do so by themselves.
         self.pass_time()?;
         self.send_partials()
     }
@@ -379,7 +379,11 @@ impl Driver {
     }
 
     fn pass_time_at(&mut self, operator: usize) -> Result<(), Error> {
-        let marks: Vec<_> = self.tasks.iter().map(|t| t.mark_to(operator)).collect();
+        let tasks = self.tasks.iter_mut();
+        let marks: Vec<_> = tasks.map(|t| t.mark_to(operator)).collect();
+        // Partial values go before the marks that would make them late.
+        (0..marks.len()).for_each(|worker| self.take_rows(worker));
+        self.settle(0)?;
         for worker in 0..self.tasks.len() {
             // Time does not pass rows that have found no room yet.
             let is_here = |(o, w, ..): &(usize, u16, Rows, Position)| {

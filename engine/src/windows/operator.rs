@@ -2,11 +2,14 @@
 
 use std::{any::Any, marker::PhantomData};
 
-use super::spec::{Rules, Window, WindowSpec, WindowState};
+use super::{
+    folding::{self, Folding, Of, Part, Spans},
+    spec::{Rules, Slicing, Window, WindowSpec, WindowState},
+};
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream,
+        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream, send,
         send_keyed, undecodable,
     },
 };
@@ -71,12 +74,13 @@ impl<'b, K, V, O, G> Stream<'b, (K, Window, O), Fired<'b, K, V, G>> {
     }
 }
 
-/// What a keyed stream, a kind of windows and a fold are together.
+/// What a keyed stream, a kind of windows and a fold are together. `merges`: values of the fold can be joined.
 pub(super) fn windowed<'b, T, P, F, K, W, V, G>(
     keyed: Keyed<'b, T, P, F, K>,
     spec: W,
     rules: Rules,
     mut fold: G,
+    merges: bool,
     part: impl FnMut(&T, &mut Vec<u8>),
 ) -> Results<'b, K, V, G>
 where
@@ -105,8 +109,13 @@ where
         scope.fail(Error::Window { problem });
     }
     if let Some(graph) = scope.running() {
-        take_in(scope, graph, operator, spec, rules, &mut fold);
-        send_keyed(scope, pipe, operator, key, part);
+        let slicing = folded_by(scope, graph, operator, &spec, merges);
+        let is_folded = slicing.is_some();
+        take_in(scope, graph, operator, spec, rules, &mut fold, is_folded);
+        match slicing {
+            Some(slicing) => send_folded(scope, pipe, operator, key, part, slicing, &mut fold),
+            None => send_keyed(scope, pipe, operator, key, part),
+        }
     }
     let pipe = Fired {
         scope,
@@ -114,6 +123,61 @@ where
         item: PhantomData,
     };
     Stream::new(scope, operator, pipe)
+}
+
+/// How time is cut where rows are folded before they cross to another worker: slices, whose values can be joined, and of which nobody
+/// wants to see the single rows that come too late.
+fn folded_by(
+    scope: Scope<'_>,
+    graph: &Graph,
+    operator: usize,
+    spec: &impl WindowSpec,
+    merges: bool,
+) -> Option<Slicing> {
+    let reads_late = graph.node(operator).is_some_and(|n| n.reads_late);
+    let slicing = spec.slicing()?;
+    (scope.folds_before() && merges && !reads_late).then_some(slicing)
+}
+
+/// Sends the rows of `pipe` to the owners of their keys, those of other workers' keys folded by slice.
+fn send_folded<'b, T, V: Decode<'b>, K: Encode, G: Merge<V>>(
+    scope: Scope<'b>,
+    pipe: impl Pipe<T>,
+    operator: usize,
+    key: impl FnMut(T) -> K,
+    part: impl FnMut(&T, &mut Vec<u8>),
+    slicing: Slicing,
+    fold: &mut G,
+) {
+    let mut slot = scope.slot(operator);
+    let Slot {
+        rows,
+        scratch,
+        counters,
+        partials,
+        ..
+    } = &mut *slot;
+    let initial = || Part::none(fold.initial());
+    // Its type is that of the operator's state, which was looked at before.
+    let Some(cache) = partials.cache(scope.call.limits.partials, initial) else {
+        return;
+    };
+    let folding = Folding {
+        key,
+        part,
+        fold,
+        spans: Spans::new(slicing),
+        cache,
+        bump: scope.scratch(),
+        placement: scope.call.placement,
+        rows,
+        scratch,
+        limit: scope.call.limits.rows_bytes,
+        operator,
+        null_keys: &mut counters.null_keys,
+    };
+    send(scope, pipe, &mut Of(folding, PhantomData::<fn() -> V>));
+    counters.fold(partials.take_saved());
 }
 
 fn note(spec: &impl WindowSpec, rules: Rules) -> String {
@@ -132,6 +196,7 @@ fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
     spec: W,
     rules: Rules,
     fold: &mut G,
+    is_folded: bool,
 ) {
     let mut slot = scope.slot(operator);
     let Slot {
@@ -160,15 +225,19 @@ fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
             rows,
             watermark,
             &mut |state, other| fold.borrow_mut().merge(state, other),
-            |state, value| match decode_all(value) {
-                Some(item) => {
-                    fold.borrow_mut().step(state, item);
-                    true
+            |state, value| {
+                let mut fold = fold.borrow_mut();
+                if is_folded {
+                    return folding::step(&mut **fold, state, value);
                 }
-                None => false,
+                let item = decode_all(value);
+                item.map(|item| fold.step(state, item)).is_some()
             },
             |index| {
-                too_late += 1;
+                too_late += match is_folded {
+                    true => folding::rows_of(rows.value(index)),
+                    false => 1,
+                };
                 if reads_late {
                     let head = &rows.heads()[index];
                     let (value, key) = (rows.value(index), rows.key(index));

@@ -131,7 +131,7 @@ impl<A: State> Slices<A> {
         let slice = Slice {
             table,
             start,
-            first_end: self.slicing.next_end(start, i64::MIN).unwrap_or(last_end),
+            first_end: self.slicing.first_end(start),
             last_end,
             is_logged: false,
         };

@@ -98,6 +98,12 @@ pub trait WindowSpec: Copy + fmt::Display + Send + 'static {
     /// Why there can be no such windows.
     #[doc(hidden)]
     fn problem(&self) -> Option<String>;
+
+    /// How time is cut, where windows are made of slices, so that a row belongs to a slice whatever other rows there are.
+    #[doc(hidden)]
+    fn slicing(&self) -> Option<Slicing> {
+        None
+    }
 }
 
 /// What the operator needs of a state of windows.
@@ -197,6 +203,10 @@ impl Tumbling {
         let offset_ms = offset_ms.rem_euclid(self.size_ms.max(1));
         Self { offset_ms, ..self }
     }
+
+    fn cut(self) -> Slicing {
+        Slicing::new(self.size_ms, self.size_ms, self.offset_ms)
+    }
 }
 
 impl fmt::Display for Tumbling {
@@ -219,8 +229,11 @@ impl WindowSpec for Tumbling {
     type State<A: State> = Slices<A>;
 
     fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Slices<A> {
-        let slicing = Slicing::new(self.size_ms, self.size_ms, self.offset_ms);
-        Slices::new(slicing, keys, initial, rules)
+        Slices::new(self.cut(), keys, initial, rules)
+    }
+
+    fn slicing(&self) -> Option<Slicing> {
+        Some(self.cut())
     }
 
     fn problem(&self) -> Option<String> {
@@ -257,6 +270,12 @@ impl Hopping {
     }
 }
 
+impl Hopping {
+    fn cut(self) -> Slicing {
+        Slicing::new(self.width_ms, self.slide_ms, self.offset_ms)
+    }
+}
+
 impl fmt::Display for Hopping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("hopping ")?;
@@ -271,8 +290,11 @@ impl WindowSpec for Hopping {
     type State<A: State> = Slices<A>;
 
     fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Slices<A> {
-        let slicing = Slicing::new(self.width_ms, self.slide_ms, self.offset_ms);
-        Slices::new(slicing, keys, initial, rules)
+        Slices::new(self.cut(), keys, initial, rules)
+    }
+
+    fn slicing(&self) -> Option<Slicing> {
+        Some(self.cut())
     }
 
     fn problem(&self) -> Option<String> {
@@ -374,7 +396,7 @@ impl WindowSpec for Session {
 
 /// How time is cut into slices, and which windows a slice belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slicing {
+pub struct Slicing {
     width: i64,
     slide: i64,
     offset: i64,
@@ -408,6 +430,16 @@ impl Slicing {
     /// Whether each window is one slice.
     pub(super) fn is_tumbling(&self) -> bool {
         self.size == self.width
+    }
+
+    /// End of the first window that a slice belongs to.
+    pub(super) fn first_end(&self, slice: i64) -> i64 {
+        let last = self.last_end(slice);
+        if self.is_tumbling() {
+            last
+        } else {
+            self.next_end(slice, i64::MIN).unwrap_or(last)
+        }
     }
 
     /// End of the last window that a slice belongs to.

@@ -96,7 +96,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
         fold: G,
         part: impl FnMut(&T, &mut Vec<u8>),
     ) -> Results<'b, K, V, G> {
-        windowed(self.keyed, self.spec, self.rules, fold, part)
+        windowed(self.keyed, self.spec, self.rules, fold, true, part)
     }
 
     /// Folds rows in a way of your own, whose parts can be joined: see [`Merge`].
@@ -205,7 +205,9 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>>
     where
         T: Encode + Decode<'b>,
     {
-        self.part(Whole(Aggregating(initial, step)), T::encode_last)
+        let fold = Whole(Aggregating(initial, step));
+        let Self { keyed, spec, rules } = self;
+        windowed(keyed, spec, rules, fold, false, T::encode_last)
     }
 }
 
