@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    flow::{Error, Limits, OnBad, Scope},
+    flow::{Error, Limits, OnBad, Pipe, Scope, Stream},
     operators::AsyncWait,
     plan::App,
     testing::Driver,
@@ -49,6 +49,11 @@ impl Service {
     }
 }
 
+/// The input: numbers.
+fn numbers<'b>(s: Scope<'b>) -> Stream<'b, i64, impl Pipe<i64>> {
+    s.source("in").utf8().try_map(str::parse::<i64>)
+}
+
 fn plan(
     service: &Service,
     wait: AsyncWait,
@@ -57,9 +62,7 @@ fn plan(
     let service = service.clone();
     move |s| {
         let service = service.clone();
-        s.source("in")
-            .utf8()
-            .try_map(str::parse::<i64>)
+        numbers(s)
             .enrich(wait, move |n| service.ask(n))
             .on_bad(on_bad)
             .map(|answer| ((), answer))
@@ -192,9 +195,7 @@ fn windowed(service: &Service, wait: AsyncWait) -> impl Fn(Scope<'_>) + Send + S
     let service = service.clone();
     move |s| {
         let service = service.clone();
-        s.source("in")
-            .utf8()
-            .try_map(str::parse::<i64>)
+        numbers(s)
             .with_timestamps(|n| *n, Duration::from_millis(5))
             .enrich(wait, move |n| service.ask(n))
             .key_by(|_| "all")

@@ -1,48 +1,17 @@
 //! Files of lines as sources and sinks: bounded, followed through rotation, gone on with after a restart.
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
+#[path = "support/running.rs"]
+mod running;
+
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::connectors::{Collected, Lines, LinesTo};
-use engine::inspect::{Inspector, Snapshot};
-use engine::plan::{App, Scope};
+use engine::plan::Scope;
 use engine::{Config, Error};
-
-/// Everything here ends within this time, however busy the machine is: only a guard against hanging.
-const GUARD: Duration = Duration::from_secs(120);
-
-/// A folder of the test's own.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("engine-files-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn append(&self, name: &str, text: &str) {
-        let mut file = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(self.path(name))
-            .unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use running::{Folder, run, run_until, until};
 
 fn config(folder: &Folder) -> Config {
     let mut config =
@@ -52,16 +21,14 @@ fn config(folder: &Folder) -> Config {
     config
 }
 
-async fn run_until(
-    plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
-    config: &Config,
-    stop: impl Future<Output = ()>,
-) -> Result<Snapshot, Error> {
-    let inspector = Inspector::new();
-    let app = App::new("app", plan)?;
-    let outcome = tokio::time::timeout(GUARD, app.run_until(config, stop, &inspector)).await;
-    outcome.expect("the run hangs")?;
-    Ok(inspector.snapshot())
+/// Adds text to a file, which is made if it is not there.
+fn append(folder: &Folder, name: &str, text: &str) {
+    let mut file = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(folder.path(name))
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 /// A plan that collects lines with their offsets.
@@ -84,14 +51,14 @@ fn taken(out: &Collected) -> Vec<String> {
 
 async fn read(lines: &Lines, config: &Config) -> Result<Vec<String>, Error> {
     let out = Collected::new();
-    run_until(collect(lines, &out), config, std::future::pending()).await?;
+    run(collect(lines, &out), config).await?;
     Ok(taken(&out))
 }
 
 #[tokio::test]
 async fn lines_are_read_to_the_end_whatever_ends_them_and_counted_in_bytes() {
     let folder = Folder::new("ends");
-    folder.append("a.csv", "h,h\none\r\n\nthree\nlast");
+    append(&folder, "a.csv", "h,h\none\r\n\nthree\nlast");
     let mut config = config(&folder);
     config.state_dir = None;
     let lines = Lines::of(folder.path("a.csv"));
@@ -99,7 +66,7 @@ async fn lines_are_read_to_the_end_whatever_ends_them_and_counted_in_bytes() {
     assert_eq!(all, ["0 h,h", "4 one", "9 ", "10 three", "16 last"]);
     let without = read(&lines.skip_header(), &config).await.unwrap();
     assert_eq!(without, ["4 one", "9 ", "10 three", "16 last"]);
-    folder.append("empty", "");
+    append(&folder, "empty", "");
     let empty = Lines::of(folder.path("empty"));
     assert!(read(&empty, &config).await.unwrap().is_empty());
 }
@@ -108,11 +75,11 @@ async fn lines_are_read_to_the_end_whatever_ends_them_and_counted_in_bytes() {
 async fn large_files_come_in_bounded_reads_and_are_whole() {
     let folder = Folder::new("large");
     let text: String = (0..100_000).map(|n| format!("line {n}\n")).collect();
-    folder.append("large", &text);
+    append(&folder, "large", &text);
     let lines = Lines::of(folder.path("large"));
     let to = LinesTo::file(folder.path("copy"));
     let plan = move |s: Scope<'_>| s.source(lines.clone()).record().sink(to.clone());
-    let snapshot = run_until(plan, &config(&folder), std::future::pending()).await;
+    let snapshot = run(plan, &config(&folder)).await;
     assert_eq!(snapshot.unwrap().records_in, 100_000);
     assert!(fs::read_to_string(folder.path("copy")).unwrap() == text);
 }
@@ -120,7 +87,7 @@ async fn large_files_come_in_bounded_reads_and_are_whole() {
 #[tokio::test]
 async fn a_restart_goes_on_behind_what_was_committed() {
     let folder = Folder::new("restart");
-    folder.append("a", "one\n\ntwo\n");
+    append(&folder, "a", "one\n\ntwo\n");
     let lines = Lines::of(folder.path("a")).follow();
     let config = config(&folder).until_end(true);
     assert_eq!(
@@ -128,12 +95,12 @@ async fn a_restart_goes_on_behind_what_was_committed() {
         ["0 one", "4 ", "5 two"]
     );
     assert!(read(&lines, &config).await.unwrap().is_empty());
-    folder.append("a", "three\n");
+    append(&folder, "a", "three\n");
     assert_eq!(read(&lines, &config).await.unwrap(), ["9 three"]);
     // Rotated while nobody was looking: the rest of the old file comes first, where it is still there.
-    folder.append("a", "four\n");
+    append(&folder, "a", "four\n");
     fs::rename(folder.path("a"), folder.path("a.1")).unwrap();
-    folder.append("a", "five\n");
+    append(&folder, "a", "five\n");
     assert_eq!(read(&lines, &config).await.unwrap(), ["15 four", "20 five"]);
     assert!(read(&lines, &config).await.unwrap().is_empty());
 }
@@ -148,26 +115,21 @@ async fn a_file_that_is_followed_is_read_on_through_renaming_and_truncation() {
     let out = Collected::new();
     let seen = |n: usize| {
         let out = out.clone();
-        async move {
-            while out.len() < n {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
+        until(move || out.len() >= n)
     };
     let script = async {
         // It is not there yet.
-        folder.append("log", "one\ntw");
+        append(&folder, "log", "one\ntw");
         seen(1).await;
-        folder.append("log", "o\n");
+        append(&folder, "log", "o\n");
         seen(2).await;
-        folder.append("log", "three\n");
+        append(&folder, "log", "three\n");
         fs::rename(folder.path("log"), folder.path("log.1")).unwrap();
-        folder.append("log", "four\n");
+        append(&folder, "log", "four\n");
         seen(4).await;
+        // Emptied is seen as such only while it is shorter: what it holds now, with what is added, is less than was read of it.
         fs::File::create(folder.path("log")).unwrap();
-        // Emptied is seen as such only while it is shorter.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        folder.append("log", "5\n");
+        append(&folder, "log", "5\n");
         seen(5).await;
     };
     run_until(collect(&lines, &out), &config, script)
@@ -176,7 +138,7 @@ async fn a_file_that_is_followed_is_read_on_through_renaming_and_truncation() {
     let all = ["0 one", "4 two", "8 three", "14 four", "19 5"];
     assert_eq!(taken(&out), all);
     // And the restart knows in which file its position lies.
-    folder.append("log", "six\n");
+    append(&folder, "log", "six\n");
     let again = read(&lines, &config.until_end(true)).await.unwrap();
     assert_eq!(again, ["21 six"]);
 }
@@ -186,7 +148,7 @@ async fn a_position_in_a_file_that_is_gone_or_shorter_is_lost_data() {
     let folder = Folder::new("gone");
     let config = config(&folder);
     let lines = Lines::of(folder.path("a"));
-    folder.append("a", "one\ntwo\n");
+    append(&folder, "a", "one\ntwo\n");
     read(&lines, &config).await.unwrap();
     fs::File::create(folder.path("a")).unwrap();
     let error = read(&lines, &config).await.unwrap_err().to_string();
@@ -195,7 +157,7 @@ async fn a_position_in_a_file_that_is_gone_or_shorter_is_lost_data() {
         "{error}"
     );
     fs::remove_file(folder.path("a")).unwrap();
-    folder.append("b", "another\n");
+    append(&folder, "b", "another\n");
     fs::rename(folder.path("b"), folder.path("a")).unwrap();
     let error = read(&lines, &config).await.unwrap_err().to_string();
     assert!(
@@ -222,14 +184,11 @@ async fn what_cannot_be_read_or_written_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("this is a folder"), "{error}");
-    folder.append("a", "one\n");
+    append(&folder, "a", "one\n");
     let lines = Lines::of(folder.path("a"));
     let to = LinesTo::file(folder.path("no/such/folder"));
     let plan = move |s: Scope<'_>| s.source(lines.clone()).record().sink(to.clone());
-    let error = run_until(plan, &config, std::future::pending())
-        .await
-        .unwrap_err();
-    let error = error.to_string();
+    let error = run(plan, &config).await.unwrap_err().to_string();
     assert!(
         error.starts_with("opening ") && error.contains("no/such/folder"),
         "{error}"

@@ -131,17 +131,17 @@ async fn a_port_that_does_not_speak_kafka_is_named() {
 #[tokio::test]
 async fn a_state_directory_that_cannot_be_made_is_named() {
     let (cluster, _) = filled(8).await;
-    let file = Folder::new("file");
-    std::fs::write(&file.0, "").unwrap();
+    let folder = Folder::new("file");
+    let file = folder.path("state");
+    std::fs::write(&file, "").unwrap();
     let mut config = config(&cluster);
     config
-        .set("state.dir", &file.0.display().to_string())
+        .set("state.dir", &file.display().to_string())
         .unwrap();
     let error = run(wordcount, &config).await.unwrap_err();
-    std::fs::remove_file(&file.0).unwrap();
     assert!(matches!(error, Error::Disk { .. }), "{error}");
     assert!(
-        error.to_string().contains(&*file.0.display().to_string()),
+        error.to_string().contains(&*file.display().to_string()),
         "{error}"
     );
 }

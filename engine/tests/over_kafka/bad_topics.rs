@@ -104,9 +104,7 @@ async fn an_input_that_is_deleted_while_running_ends_the_run_with_its_name() {
     let (cluster, _) = filled(400).await;
     let running = config(&cluster).until_end(false);
     let script = async {
-        while committed(&cluster).iter().any(Option::is_none) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| !committed(&cluster).iter().any(Option::is_none)).await;
         cluster.delete_topic("lines").unwrap();
         std::future::pending::<()>().await;
     };
@@ -122,9 +120,7 @@ async fn an_input_that_is_made_anew_while_running_ends_the_run_and_is_not_read_f
     let (cluster, _) = filled(400).await;
     let running = config(&cluster).until_end(false);
     let script = async {
-        while committed(&cluster).iter().any(|at| *at != Some(100)) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| !committed(&cluster).iter().any(|at| *at != Some(100))).await;
         cluster.delete_topic("lines").unwrap();
         cluster.create_topic("lines", 4).unwrap();
         std::future::pending::<()>().await;

@@ -7,16 +7,12 @@ async fn a_broker_that_comes_back_is_waited_for() {
     let (cluster, mut truth) = filled(400).await;
     let running = config(&cluster).until_end(false);
     let script = async {
-        while committed(&cluster).iter().any(Option::is_none) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| !committed(&cluster).iter().any(Option::is_none)).await;
         let broker = cluster.broker_ids()[0];
         cluster.stop_broker(broker).await.unwrap();
         add_lines(&cluster, 400, &mut truth);
         cluster.start_broker(broker).await.unwrap();
-        while committed(&cluster).iter().any(|at| *at != Some(200)) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| committed(&cluster).iter().all(|at| *at == Some(200))).await;
     };
     run_until(wordcount, &running, script).await.unwrap();
     let counts = counts(&cluster);

@@ -87,11 +87,7 @@ fn truth(rows: i64) -> BTreeMap<String, u64> {
 async fn windows_sessions_and_timers_go_on_after_a_restart_in_the_middle() {
     let (cluster, _) = filled(0).await;
     add_rows(&cluster, 0..900);
-    let half = async {
-        while committed(&cluster).iter().flatten().sum::<i64>() < 900 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
+    let half = until(|| committed(&cluster).iter().flatten().sum::<i64>() == 900);
     let running = config(&cluster).until_end(false);
     let first = run_until(plan, &running, half).await.unwrap();
     assert_eq!(first.records_in, 900);

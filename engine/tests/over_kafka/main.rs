@@ -9,6 +9,8 @@ mod enrich;
 mod event_time;
 mod positions;
 mod relay;
+#[path = "../support/running.rs"]
+mod running;
 mod sinks;
 mod state;
 mod take_over;
@@ -16,17 +18,14 @@ mod time;
 mod truth;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::time::Duration;
 
 use engine::formats::text::words;
-use engine::inspect::{Inspector, Snapshot};
+use engine::inspect::Inspector;
 use engine::plan::{App, Scope};
 use engine::{Config, Error};
 use kafka_proto::mock::Cluster;
-
-/// Everything here ends within this time, however busy the machine is: only a guard against hanging.
-const GUARD: Duration = Duration::from_secs(120);
+use running::{Folder, GUARD, run, run_until, until};
 
 fn wordcount(s: Scope<'_>) {
     s.source("lines")
@@ -54,25 +53,6 @@ fn config_at(bootstrap_servers: &str) -> Config {
         ("num.stream.threads", "2"),
     ];
     Config::from_properties(properties).unwrap().until_end(true)
-}
-
-async fn run(
-    plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
-    config: &Config,
-) -> Result<Snapshot, Error> {
-    run_until(plan, config, std::future::pending()).await
-}
-
-async fn run_until(
-    plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
-    config: &Config,
-    stop: impl Future<Output = ()>,
-) -> Result<Snapshot, Error> {
-    let inspector = Inspector::new();
-    let app = App::new("app", plan)?;
-    let outcome = tokio::time::timeout(GUARD, app.run_until(config, stop, &inspector)).await;
-    outcome.expect("the run hangs")?;
-    Ok(inspector.snapshot())
 }
 
 /// A cluster with `lines` lines over 4 partitions of the topic `lines`, and the truth about their words.
@@ -125,19 +105,4 @@ fn committed(cluster: &Cluster) -> Vec<Option<i64>> {
     (0..cluster.partition_count("lines"))
         .map(|partition| cluster.committed_offset("app", "lines", partition))
         .collect()
-}
-
-/// A folder of the test's own.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("engine-test-{name}-{}", std::process::id())))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -239,10 +239,9 @@ async fn a_pattern_reads_what_matches_and_finds_topics_that_are_made_later() {
             .for_each(|r| to.lock().unwrap().push(format!("{}@{}", r.topic, r.offset)));
     };
     let script = async {
-        let wait_for = async |n: usize| {
-            while seen.lock().unwrap().len() < n {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+        let wait_for = |n: usize| {
+            let seen = Arc::clone(&seen);
+            until(move || seen.lock().unwrap().len() >= n)
         };
         wait_for(1).await;
         cluster.create_topic("sensor-2", 1).unwrap();
@@ -284,14 +283,10 @@ async fn a_topic_that_is_found_while_latest_was_asked_for_is_read_from_its_first
             .for_each(|r| to.lock().unwrap().push(format!("{}@{}", r.topic, r.offset)));
     };
     let script = async {
-        while cluster.committed_offset("app", "sensor-1", 0).is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| cluster.committed_offset("app", "sensor-1", 0).is_some()).await;
         cluster.create_topic("sensor-2", 1).unwrap();
         append_at(&cluster, "sensor-2", 0, &[1000]);
-        while seen.lock().unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| !seen.lock().unwrap().is_empty()).await;
     };
     run_until(plan, &config, script).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), ["sensor-2@0"]);

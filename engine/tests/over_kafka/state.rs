@@ -119,9 +119,7 @@ async fn a_window_longer_than_the_inputs_retention_keeps_what_is_not_in_the_inpu
     let (cluster, mut truth) = filled(400).await;
     let running = config(&cluster).until_end(false);
     let all_committed = async {
-        while committed(&cluster).iter().any(|at| *at != Some(100)) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| !committed(&cluster).iter().any(|at| *at != Some(100))).await;
     };
     run_until(decades, &running, all_committed).await.unwrap();
     assert_eq!(counts(&cluster), BTreeMap::new(), "the window is open");

@@ -1,14 +1,6 @@
 //! One process has all of a keyed plan; the others stand by and take over.
 
-use std::time::Duration;
-
 use super::*;
-
-async fn look(mut condition: impl FnMut() -> bool) {
-    while !condition() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 #[tokio::test]
 async fn the_second_process_stands_by_and_takes_over_when_the_first_ends() {
@@ -19,8 +11,8 @@ async fn the_second_process_stands_by_and_takes_over_when_the_first_ends() {
     let (stop_one, stopped_one) = tokio::sync::oneshot::channel::<()>();
     let (stop_two, stopped_two) = tokio::sync::oneshot::channel::<()>();
     let script = async {
-        look(|| one.snapshot().records_in == 400 || two.snapshot().records_in == 400).await;
-        look(|| one.snapshot().standby != two.snapshot().standby).await;
+        until(|| one.snapshot().records_in == 400 || two.snapshot().records_in == 400).await;
+        until(|| one.snapshot().standby != two.snapshot().standby).await;
         let (first, stop_first, second, stop_second) = if two.snapshot().standby {
             (&one, stop_one, &two, stop_two)
         } else {
@@ -28,9 +20,9 @@ async fn the_second_process_stands_by_and_takes_over_when_the_first_ends() {
         };
         let had = first.snapshot().records_in;
         stop_first.send(()).unwrap();
-        look(|| !second.snapshot().standby).await;
+        until(|| !second.snapshot().standby).await;
         add_lines(&cluster, 100, &mut truth);
-        look(|| committed(&cluster).iter().all(|at| *at == Some(125))).await;
+        until(|| committed(&cluster).iter().all(|at| *at == Some(125))).await;
         assert_eq!(first.snapshot().records_in, had);
         stop_second.send(()).unwrap();
     };

@@ -45,12 +45,6 @@ fn values(out: &Collected) -> Vec<String> {
     out.take().into_iter().map(of).collect()
 }
 
-async fn until(is: impl Fn() -> bool) {
-    while !is() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 /// Behaviour 44.
 #[tokio::test]
 async fn a_partition_held_up_by_an_open_transaction_is_not_idle() {
@@ -83,7 +77,8 @@ async fn a_partition_held_up_by_an_open_transaction_is_not_idle() {
             }
             assert!(second < 20_000, "idle, and the window stays open");
             at(&cluster, 0, second, Stamp::NONE);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let before = cluster.received_count(ApiKey::FETCH);
+            until(|| cluster.received_count(ApiKey::FETCH) > before).await;
         }
     };
     run_until(counting(&out), &config, script).await.unwrap();

@@ -1,7 +1,5 @@
 //! What comes out is the truth: at once, after a stop in the middle, after a crash, with more input.
 
-use std::time::Duration;
-
 use super::*;
 
 #[tokio::test]
@@ -38,11 +36,7 @@ async fn counts_go_on_where_the_run_before_ended() {
 async fn a_stop_in_the_middle_is_committed_and_nothing_is_counted_twice() {
     let (cluster, truth) = filled(8000).await;
     let running = config(&cluster).until_end(false);
-    let some_commits = async {
-        while committed(&cluster).iter().all(Option::is_none) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
+    let some_commits = until(|| committed(&cluster).iter().any(Option::is_some));
     let first = run_until(wordcount, &running, some_commits).await.unwrap();
     let second = run(wordcount, &config(&cluster)).await.unwrap();
     assert_eq!(first.records_in + second.records_in, 8000);
@@ -57,7 +51,7 @@ async fn after_a_crash_nothing_is_lost_and_only_what_was_replayed_is_counted_twi
     let crashed = tokio::time::timeout(GUARD, async {
         tokio::select! {
             _ = run(wordcount, &running) => panic!("it runs until it is dropped"),
-            () = async { while counts(&cluster).is_empty() { tokio::time::sleep(Duration::from_millis(1)).await } } => {}
+            () = until(|| !counts(&cluster).is_empty()) => {}
         }
     });
     crashed.await.unwrap();

@@ -141,10 +141,17 @@ impl Producer {
             let most = Duration::from_millis(self.shared.config.max_block_ms);
             *waiting.get_or_insert_with(|| Instant::now() + most)
         };
-        let topic = match self.shared.buffers(record.topic) {
+        let mut topic = match self.shared.buffers(record.topic) {
             Some(topic) => topic,
             None => self.shared.load_buffers(record.topic, wait()).await?,
         };
+        let count = topic.partitions.len();
+        let is_unknown = |partition| usize::try_from(partition).is_ok_and(|p: usize| p >= count);
+        if record.partition.is_some_and(is_unknown) {
+            // It may have been added since the topic was last looked at.
+            self.shared.cluster.refresh(&[record.topic]).await?;
+            topic = self.shared.load_buffers(record.topic, wait()).await?;
+        }
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
         let mut reserved: Option<Share> = None;
         let (mut accumulator, is_sticky) = self.shared.choose(&topic, &record)?;
