@@ -276,6 +276,37 @@ fn sessions_sliding_windows_and_process_functions_on_known_keys_allocate_nothing
 }
 
 #[test]
+fn rows_held_until_their_time_allocate_nothing_for_a_row() {
+    use engine::testing::Driver;
+    // The watermark is one less than the last record's time: each batch lets the rows of 100 records go, some 370.
+    let mut driver = Driver::new(|s| {
+        s.source("lines")
+            .utf8()
+            .flat_map(|line| words(line, s.scratch()).map(|w| (w, w.len() as u64)))
+            .key_by(|(w, _)| w)
+            .in_order()
+            .aggregate(0u64, |sum, (_, len)| *sum += len)
+            .sink("sums");
+    });
+    let batches = batches(70_000);
+    let mut feed = |batches: &[Batch]| {
+        let feed = || {
+            for batch in batches {
+                driver.feed_batch("lines", 0, batch).unwrap();
+            }
+        };
+        count_thread(feed).1.count
+    };
+    feed(&batches[..100]);
+    let (n, twice) = (feed(&batches[100..300]), feed(&batches[300..]));
+    assert!(driver.counters("aggregate-1").records > 250_000);
+    assert!(
+        twice <= 2 * n + 4 && n <= 200 * 32,
+        "{n} and {twice}: a few for each batch of some 370 rows"
+    );
+}
+
+#[test]
 fn whole_records_are_passed_on_without_an_allocation() {
     let (n, twice) = compare(|s| {
         s.source("in")

@@ -48,9 +48,11 @@ pub enum Kind {
     Average,
     /// The greatest rows of each key.
     TopN,
+    /// Holds rows until time has passed them, and gives them out in the order of their times.
+    InOrder,
     /// Folds rows by key and window.
     Window,
-    /// The rows that came too late for a window.
+    /// The rows that came too late for a window, or to be brought into order.
     Late,
     /// Calls a user's function for the rows and timers of each key.
     Process,
@@ -89,6 +91,7 @@ impl Kind {
             Self::Max => "max",
             Self::Average => "average",
             Self::TopN => "top_n",
+            Self::InOrder => "in_order",
             Self::Window => "window",
             Self::Late => "late",
             Self::Process => "process",
@@ -113,6 +116,7 @@ impl Kind {
                 | Self::Max
                 | Self::Average
                 | Self::TopN
+                | Self::InOrder
                 | Self::Window
                 | Self::Process
                 | Self::Deduplicate
@@ -131,7 +135,7 @@ impl Kind {
     pub const fn waits_for_time(self) -> bool {
         matches!(
             self,
-            Self::Window | Self::Process | Self::Deduplicate | Self::Distinct
+            Self::InOrder | Self::Window | Self::Process | Self::Deduplicate | Self::Distinct
         )
     }
 
@@ -204,7 +208,7 @@ pub struct Node {
     pub store: Store,
     /// What `explain` says of it beside this: the extent of windows.
     pub note: Option<String>,
-    /// Of a windowed operator: whether somebody reads the rows that came too late.
+    /// Of an operator of windows, or of one that brings rows into order: whether somebody reads the rows that came too late.
     pub reads_late: bool,
     /// Of `with_timestamps`: which partitions wait for each other.
     pub aligned: Option<crate::time::Aligned>,

@@ -17,7 +17,8 @@ pub struct Counters {
     pub bad: u64,
     /// Of a keyed operator: rows left out because their key is null (`None`).
     pub null_keys: u64,
-    /// Of a windowed operator: rows that came after all of their windows, and the allowed lateness, had passed.
+    /// Of a windowed operator: rows that came after all of their windows, and the allowed lateness, had passed. Of `in_order`: rows that
+    /// came after their time had.
     pub late: u64,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct Slot {
     pub(crate) clock: Clock,
     /// Of a keyed operator: the watermark that it has acted upon; rows are late against this one.
     pub(crate) watermark: Option<i64>,
-    /// Of a windowed operator: rows that came too late, on their way to `late`.
+    /// Of a windowed operator, and of `in_order`: rows that came too late, on their way to `late`.
     pub(crate) late: Rows,
     /// Of a windowed operator: results on their way to its other half.
     pub(crate) fired: Rows,

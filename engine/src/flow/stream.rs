@@ -82,6 +82,7 @@ impl<'b, T, P> Stream<'b, T, P> {
             key,
             ttl_ms: None,
             store: Store::default(),
+            is_in_order: false,
             item: PhantomData,
         }
     }
@@ -104,10 +105,31 @@ pub struct Keyed<'b, T, P, F, K> {
     pub(crate) ttl_ms: Option<i64>,
     /// Where state is kept.
     pub(crate) store: Store,
+    /// The rows of each key come in the order of their times.
+    pub(crate) is_in_order: bool,
     item: PhantomData<fn() -> (T, K)>,
 }
 
-impl<T, P, F, K> Keyed<'_, T, P, F, K> {
+impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
+    /// Rows that come by time: what is known of the keyed stream beside them, from that stream.
+    pub(crate) fn of_ordered(
+        scope: Scope<'b>,
+        node: usize,
+        pipe: P,
+        (key, ttl_ms, store): (F, Option<i64>, Store),
+    ) -> Self {
+        Self {
+            scope,
+            pipe,
+            node,
+            key,
+            ttl_ms,
+            store,
+            is_in_order: true,
+            item: PhantomData,
+        }
+    }
+
     /// Where the operator keeps its state: in memory, unless this says something else. With the feature `fjall` that may be the disk, for
     /// more keys than memory holds; for all operators but windows. The results are the same. (What waits for time, timers and expiry, is in
     /// memory all the same: some 50 bytes each.) The folder is under `state.dir`, and is scratch space: after a restart it is filled from the changelog.

@@ -14,6 +14,9 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     ///
     /// The rows themselves cross to the worker that owns the key: project them first to what the step needs.
     ///
+    /// They are folded in the order in which they were read, which over several partitions is another one on each run. If the result
+    /// depends on it (a list, the last value), put [`Keyed::in_order`] before it.
+    ///
     /// ```
     /// use engine::testing::Driver;
     ///

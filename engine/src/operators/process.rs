@@ -46,7 +46,9 @@ impl<S> Context<'_, S> {
         self.timestamp
     }
 
-    /// The watermark: nothing more is expected with this timestamp or an earlier one. `i64::MIN` while nothing is known.
+    /// The watermark: nothing more is expected with this timestamp or an earlier one. `i64::MIN` while nothing is known. How far it is
+    /// when a row comes depends on how batches were cut; behind [`Keyed::in_order`] it is the last millisecond before the row, or the
+    /// time of the timer.
     #[must_use]
     pub fn watermark(&self) -> i64 {
         self.watermark
@@ -125,6 +127,8 @@ pub struct Processed<'b, K, T, S, O, G> {
     scope: Scope<'b>,
     operator: usize,
     f: G,
+    /// Rows come by time, and timers between them.
+    is_in_order: bool,
     item: PhantomData<fn() -> (K, T, S, O)>,
 }
 
@@ -140,6 +144,9 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
     /// Calls a function of your own for each row of a key, and for each timer that it has set: with the key's state, which begins as
     /// `initial`, and a place for what it gives out. State and timers survive restarts.
+    ///
+    /// Rows come in the order in which they were read, which over several partitions is another one on each run, and timers when the
+    /// watermark is found to have passed them. If results depend on that, put [`Keyed::in_order`] before it: then rows and timers come by time.
     ///
     /// Side outputs: give out `Result`s and [`split`](Stream::split) them.
     ///
@@ -178,6 +185,8 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
     }
 
     /// Lets the first row of each key pass, and leaves out the others. Without [`Keyed::state_ttl`] every key is remembered for ever.
+    ///
+    /// The first row is the one that comes first; behind [`Keyed::in_order`], the one with the earliest event time, on every run the same.
     ///
     /// ```
     /// use std::time::Duration;
@@ -240,6 +249,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             key,
             ttl_ms,
             store,
+            is_in_order,
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
@@ -268,6 +278,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             scope,
             operator,
             f,
+            is_in_order,
             item: PhantomData,
         };
         Stream::new(scope, operator, pipe)
@@ -327,10 +338,7 @@ where
             if (index - first).is_multiple_of(CHUNK) {
                 entries.touch(data, &heads[index..heads.len().min(index + CHUNK)]);
             }
-            let Some(key) = decode_all::<K>(head.key_of(data)) else {
-                return undecodable(scope, operator);
-            };
-            let event = if is_due {
+            let mut event = Some(if is_due {
                 if head.value_of(data) == [WALL_TIMER] {
                     Event::WallTimer(head.timestamp)
                 } else {
@@ -342,41 +350,57 @@ where
                     Some(row) => Event::Row(row),
                     None => return undecodable(scope, operator),
                 }
-            };
-            out.timestamp = head.timestamp;
-            let f = &mut self.f;
-            let work = |entry: &mut Entry<S>, initial: &S, asked: &mut Vec<(bool, i64)>| {
-                let is_wanted = match &event {
-                    Event::Row(_) => true,
-                    // A timer that was deleted, or fired already: its hint is all that is left.
-                    Event::Timer(at) => take(&mut entry.timers, *at),
-                    Event::WallTimer(at) => take(&mut entry.wall_timers, *at),
+            });
+            // In order: timers for an earlier time first, also those that timers set.
+            let first_timers = self.is_in_order && !matches!(event, Some(Event::WallTimer(_)));
+            while event.is_some() {
+                let Some(key) = decode_all::<K>(head.key_of(data)) else {
+                    return undecodable(scope, operator);
                 };
-                if !is_wanted {
-                    return;
-                }
-                let mut context = Context {
-                    is_new: !entry.is_set,
-                    state: &mut entry.value,
-                    timestamp: head.timestamp,
-                    watermark,
-                    now_ms,
-                    timers: &mut entry.timers,
-                    wall_timers: &mut entry.wall_timers,
-                    asked,
-                    is_cleared: false,
+                let f = &mut self.f;
+                let work = |entry: &mut Entry<S>, initial: &S, asked: &mut Vec<(bool, i64)>| {
+                    let earlier = entry.timers.first().copied();
+                    let earlier = earlier.filter(|at| first_timers && *at < head.timestamp);
+                    let event = earlier.map(Event::Timer).or_else(|| event.take());
+                    let Some(event) = event else { return };
+                    let is_wanted = match &event {
+                        Event::Row(_) => true,
+                        // A timer that was deleted, or fired already: its hint is all that is left.
+                        Event::Timer(at) => take(&mut entry.timers, *at),
+                        Event::WallTimer(at) => take(&mut entry.wall_timers, *at),
+                    };
+                    if !is_wanted {
+                        return;
+                    }
+                    out.timestamp = earlier.unwrap_or(head.timestamp);
+                    let watermark = match &event {
+                        Event::Row(_) if first_timers => head.timestamp.saturating_sub(1),
+                        Event::Timer(at) if first_timers => *at,
+                        _ => watermark,
+                    };
+                    let mut context = Context {
+                        is_new: !entry.is_set,
+                        state: &mut entry.value,
+                        timestamp: out.timestamp,
+                        watermark,
+                        now_ms,
+                        timers: &mut entry.timers,
+                        wall_timers: &mut entry.wall_timers,
+                        asked,
+                        is_cleared: false,
+                    };
+                    f(&mut context, key, event, &mut out);
+                    let is_cleared = context.is_cleared;
+                    if is_cleared {
+                        entry.value = initial.clone();
+                    }
+                    entry.is_set = !is_cleared;
                 };
-                f(&mut context, key, event, &mut out);
-                let is_cleared = context.is_cleared;
-                if is_cleared {
-                    entry.value = initial.clone();
+                entries.work(data, head, now_ms, work, &mut asked);
+                let record = index as u32;
+                for (timestamp, row) in out.rows.drain(..) {
+                    next(Meta { timestamp, record }, row)?;
                 }
-                entry.is_set = !is_cleared;
-            };
-            entries.work(data, head, now_ms, work, &mut asked);
-            let record = index as u32;
-            for (timestamp, row) in out.rows.drain(..) {
-                next(Meta { timestamp, record }, row)?;
             }
         }
         Flow::Continue(())

@@ -11,6 +11,9 @@ impl<'b, T: State, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'
     /// Joins the rows of each key: the first one is the key's value, each further one is joined to it by `step(value, row)`. Results
     /// come out as with [`Keyed::aggregate`]. The rows must own their parts.
     ///
+    /// Rows are joined in the order in which they were read, which over several partitions is another one on each run. If the result
+    /// depends on it (text put together, the last value), put [`Keyed::in_order`] before it.
+    ///
     /// ```
     /// use engine::testing::Driver;
     ///

@@ -8,8 +8,9 @@ use crate::{
 };
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
-    /// Keeps the `count` rows of each key with the greatest score, best first; of equal ones those that came first. `row` makes what
-    /// is kept: a score, and what it belongs to. Results come out as with [`Keyed::aggregate`].
+    /// Keeps the `count` rows of each key with the greatest score, best first; of equal ones those that came first (with
+    /// [`Keyed::in_order`] before it: those of the earliest event time, on every run the same). `row` makes what is kept: a score, and what it
+    /// belongs to. Results come out as with [`Keyed::aggregate`].
     ///
     /// ```
     /// use engine::{formats::Json, testing::Driver};

@@ -6,6 +6,7 @@
 mod disk;
 mod entries;
 pub mod hash;
+mod held;
 mod key;
 mod keyed;
 mod segment;
@@ -17,6 +18,7 @@ mod timers;
 pub(crate) use disk::{Disk, temporary_folder};
 pub(crate) use entries::{Entries, Entry, WALL_TIMER, add, take};
 pub use hash::{Hasher, KeyGroups};
+pub(crate) use held::{HeldRows, Tie};
 pub(crate) use key::Key;
 pub(crate) use keyed::KeyedState;
 pub use keyed::RestoreError;

@@ -6,7 +6,9 @@ use std::{
     task::{Context, Waker},
 };
 
-use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, Stamp, batches};
+use kafka_proto::records::{
+    Batch, BatchBuilder, Compression, Decompressor, Placement, Stamp, batches,
+};
 
 use crate::{
     batch::{Frame, OutRecord, Outbox, OutboxConfig, Record, Rows},
@@ -58,6 +60,8 @@ pub struct Driver {
     /// Rows that went from one worker to another, by operator.
     exchanged: BTreeMap<usize, u64>,
     next: usize,
+    /// By topic and partition: the offset of the next record that is fed.
+    offsets: BTreeMap<(String, i32), i64>,
     now_ms: i64,
     /// Bytes of results that are given out together.
     fire_bytes: usize,
@@ -111,6 +115,7 @@ impl Driver {
             watermarks: BTreeMap::new(),
             exchanged: BTreeMap::new(),
             next: 0,
+            offsets: BTreeMap::new(),
             now_ms: 0,
             fire_bytes: limits.rows_bytes.min(64 << 10),
         })
@@ -151,7 +156,7 @@ impl Driver {
         self.feed_records(topic, 0, &records);
     }
 
-    /// Feeds records, one batch, to a partition of a topic.
+    /// Feeds records, one batch, to a partition of a topic. Their offsets go on behind those that were fed before.
     ///
     /// # Panics
     /// When the plan fails; see [`Driver::try_feed_records`].
@@ -182,8 +187,15 @@ impl Driver {
                 .append(r.timestamp, r.key, r.value, r.headers)
                 .expect("a batch of a test fits into 2 GiB");
         }
+        let next = self.offsets.entry((topic.to_owned(), partition));
+        let next = next.or_default();
+        let placement = Placement {
+            base_offset: *next,
+            ..Placement::NONE
+        };
+        *next += records.len() as i64;
         let bytes = builder
-            .finish(Stamp::NONE)
+            .finish_at(Stamp::NONE, placement)
             .expect("a batch without compression can be built");
         let batch = Batch::new(bytes).expect("what the builder writes is a batch");
         self.feed_batch(topic, partition, &batch)
@@ -641,6 +653,7 @@ impl Driver {
             }
         }
         next.changelog.clone_from(&self.changelog);
+        next.offsets.clone_from(&self.offsets);
         next.watermarks.clone_from(&self.watermarks);
         next.set_clock(self.now_ms);
         next

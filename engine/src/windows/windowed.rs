@@ -26,7 +26,8 @@ pub struct Windowed<'b, T, P, F, K, W> {
 
 impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// Groups the rows of each key by windows of event time: [`Tumbling`], [`Hopping`](super::Hopping), [`Sliding`](super::Sliding) or
-    /// [`Session`](super::Session). A window's result is given out when the watermark has passed its end.
+    /// [`Session`](super::Session). A window's result is given out when the watermark has passed its end. Folds that depend on the order
+    /// of rows ([`Windowed::reduce`], ties of [`Windowed::top_n`]) see it as they were read, or by time behind [`Keyed::in_order`].
     pub fn window<W: WindowSpec>(self, spec: W) -> Windowed<'b, T, P, F, K, W> {
         Windowed {
             keyed: self,

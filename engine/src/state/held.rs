@@ -1,0 +1,535 @@
+//! Rows that wait for their time: what `in_order` holds until the watermark has passed them, a queue by time for each key group.
+//!
+//! ```text
+//! row in      [tie][row][key]               tie: who gave the row out, and where that one had it from (`Tie`)
+//! changelog   key [key][number]             value [time][tie][row]
+//! ```
+//! A row that is let go of before a commit never touches the changelog; one that was there at a commit is written once and deleted once.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::{KeyGroups, KeyedState, RestoreError};
+use crate::batch::Rows;
+
+/// Below this many dead bytes an arena is left as it is.
+const DEAD_MIN: usize = 64 << 10;
+/// Deletions for the changelog that are handed out together.
+const REMOVED_BYTES: usize = 256 << 10;
+
+/// Which of two rows of the same time comes first: what stands before each row. Source, partition and offset of its record; or, behind
+/// another keyed operator, that operator alone, and then the bytes of the rows decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tie {
+    /// The source, or the cut, by its place in the plan.
+    pub(crate) origin: usize,
+    /// The record's partition among all that the source reads, and its offset: one that orders as it does is enough.
+    pub(crate) record: Option<(i32, i64)>,
+}
+
+impl Tie {
+    const LEN: usize = 14;
+    /// In the place of a partition.
+    const NO_RECORD: u32 = u32::MAX;
+
+    /// Written so that bytes compare as what they stand for.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        // A plan has fewer operators; partitions and offsets are not negative.
+        out.extend_from_slice(&(self.origin as u16).to_be_bytes());
+        let (partition, offset) = match self.record {
+            Some((partition, offset)) => (partition as u32, offset),
+            None => (Self::NO_RECORD, 0),
+        };
+        out.extend_from_slice(&partition.to_be_bytes());
+        out.extend_from_slice(&offset.to_be_bytes());
+    }
+
+    /// Whether the bytes of the rows decide.
+    fn is_by_bytes(tie: &[u8]) -> bool {
+        tie[2..6] == Self::NO_RECORD.to_be_bytes()
+    }
+}
+
+/// Where a row lies in its group's arena, and when its time comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    time: i64,
+    /// Counts the rows of the group as they came; with the key it is the row's name in the changelog.
+    number: u64,
+    hash: u64,
+    at: u64,
+    /// Of tie and row.
+    value_len: u32,
+    key_len: u32,
+}
+
+impl Held {
+    fn value<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let at = self.at as usize;
+        &arena[at..at + self.value_len as usize]
+    }
+
+    fn key<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let at = self.at as usize + self.value_len as usize;
+        &arena[at..at + self.key_len as usize]
+    }
+
+    fn len(&self) -> usize {
+        self.value_len as usize + self.key_len as usize
+    }
+
+    /// Which of two rows of one time comes first. Rows of one record come as they came: from one worker, one behind the other.
+    fn tie(&self, other: &Self, arena: &[u8]) -> Ordering {
+        let (a, b) = (self.value(arena), other.value(arena));
+        let ties = a[..Tie::LEN].cmp(&b[..Tie::LEN]);
+        ties.then_with(|| {
+            if Tie::is_by_bytes(a) {
+                a[Tie::LEN..].cmp(&b[Tie::LEN..])
+            } else {
+                Ordering::Equal
+            }
+        })
+        .then(self.number.cmp(&other.number))
+    }
+}
+
+/// The rows of one key group.
+#[derive(Debug, Default)]
+struct Group {
+    arena: Vec<u8>,
+    /// Bytes in the arena that no row needs any more.
+    dead: usize,
+    /// Rows that are not in the changelog.
+    young: BinaryHeap<Reverse<Held>>,
+    /// Rows that are.
+    logged: BinaryHeap<Reverse<Held>>,
+    /// Rows read back, by number, as long as deletions of them may follow.
+    restored: BTreeMap<u64, Held>,
+    /// Rows whose time has come and whether they are in the changelog, the last one first.
+    ready: Vec<(Held, bool)>,
+    next_number: u64,
+}
+
+impl Group {
+    fn push(&mut self, time: i64, hash: u64, value: &[u8], key: &[u8]) {
+        if self.dead > DEAD_MIN && self.dead * 2 > self.arena.len() {
+            self.compact();
+        }
+        let held = self.keep(self.next_number, time, hash, value, key);
+        self.next_number += 1;
+        self.young.push(Reverse(held));
+    }
+
+    fn keep(&mut self, number: u64, time: i64, hash: u64, value: &[u8], key: &[u8]) -> Held {
+        let at = self.arena.len() as u64;
+        self.arena.extend_from_slice(value);
+        self.arena.extend_from_slice(key);
+        Held {
+            time,
+            number,
+            hash,
+            at,
+            // Rows count their bytes in 32 bits.
+            value_len: value.len() as u32,
+            key_len: key.len() as u32,
+        }
+    }
+
+    /// What was read back is logged: nothing more is read back.
+    fn settle(&mut self) {
+        if !self.restored.is_empty() {
+            let restored = std::mem::take(&mut self.restored);
+            self.logged.extend(restored.into_values().map(Reverse));
+        }
+    }
+
+    fn next_time(&self) -> Option<i64> {
+        let first = |heap: &BinaryHeap<Reverse<Held>>| heap.peek().map(|Reverse(held)| held.time);
+        let next = [first(&self.young), first(&self.logged)];
+        next.into_iter().flatten().min()
+    }
+
+    /// Gets rows ready whose time has come: `limit` bytes of them, and then the rest of that millisecond.
+    fn make_ready(&mut self, watermark: i64, limit: usize) {
+        let (mut bytes, mut last) = (0, None);
+        while let Some(time) = self.next_time() {
+            if time > watermark || bytes >= limit && last != Some(time) {
+                break;
+            }
+            last = Some(time);
+            for (heap, is_logged) in [(&mut self.young, false), (&mut self.logged, true)] {
+                while let Some(Reverse(held)) = heap.peek()
+                    && held.time == time
+                {
+                    bytes += held.len();
+                    self.ready.push((*held, is_logged));
+                    heap.pop();
+                }
+            }
+        }
+        let arena = &self.arena;
+        self.ready.sort_unstable_by(|(a, _), (b, _)| {
+            let order = a.time.cmp(&b.time).then_with(|| a.tie(b, arena));
+            order.reverse()
+        });
+    }
+
+    /// Moves rows whose time has come to `out`, in their order, until it holds `limit` bytes; `removed` is called with those that the
+    /// changelog must forget.
+    fn release(
+        &mut self,
+        watermark: i64,
+        out: &mut Rows,
+        limit: usize,
+        mut removed: impl FnMut(&Held, &[u8]),
+    ) {
+        self.settle();
+        while out.size_bytes() < limit {
+            let Some((held, is_logged)) = self.ready.pop() else {
+                self.make_ready(watermark, limit);
+                if self.ready.is_empty() {
+                    break;
+                }
+                continue;
+            };
+            let (value, key) = (held.value(&self.arena), held.key(&self.arena));
+            // Far below 4 GiB: `limit`, and a row that did fit.
+            let _ = out.push(held.hash, held.time, &value[Tie::LEN..], key);
+            if is_logged {
+                removed(&held, key);
+            }
+            self.dead += held.len();
+        }
+        if self.len() == 0 {
+            self.arena.clear();
+            self.dead = 0;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.young.len() + self.logged.len() + self.restored.len() + self.ready.len()
+    }
+
+    fn compact(&mut self) {
+        let old = std::mem::take(&mut self.arena);
+        let mut arena = Vec::with_capacity(old.len() - self.dead);
+        let mut moved = |held: &mut Held| {
+            let from = held.at as usize;
+            held.at = arena.len() as u64;
+            arena.extend_from_slice(&old[from..from + held.len()]);
+        };
+        for heap in [&mut self.young, &mut self.logged] {
+            // Places do not count in the order: what was a heap is one.
+            let mut all = std::mem::take(heap).into_vec();
+            all.iter_mut().for_each(|Reverse(held)| moved(held));
+            *heap = all.into();
+        }
+        self.restored.values_mut().for_each(&mut moved);
+        self.ready.iter_mut().for_each(|(held, _)| moved(held));
+        (self.arena, self.dead) = (arena, 0);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let rows = self.young.capacity() + self.logged.capacity() + self.restored.len();
+        self.arena.capacity()
+            + rows * size_of::<Held>()
+            + self.ready.capacity() * size_of::<(Held, bool)>()
+    }
+
+    fn each(&self, mut f: impl FnMut(&Held)) {
+        let heaps = self.young.iter().chain(&self.logged);
+        heaps.for_each(|Reverse(held)| f(held));
+        self.restored.values().for_each(&mut f);
+        self.ready.iter().for_each(|(held, _)| f(held));
+    }
+}
+
+/// The rows that one operator holds in one worker.
+pub(crate) struct HeldRows {
+    keys: KeyGroups,
+    groups: Vec<Group>,
+    /// Rows that the changelog must forget, in pieces.
+    removed: Vec<Rows>,
+}
+
+impl HeldRows {
+    pub(crate) fn new(keys: KeyGroups) -> Self {
+        Self {
+            keys,
+            groups: (0..keys.count()).map(|_| Group::default()).collect(),
+            removed: Vec::new(),
+        }
+    }
+
+    /// Takes rows in, each with its tie before it; `late` is called with those whose time has passed. False: one is no such row.
+    pub(crate) fn take(
+        &mut self,
+        rows: &Rows,
+        watermark: i64,
+        mut late: impl FnMut(usize),
+    ) -> bool {
+        for (index, (head, key, value)) in rows.iter().enumerate() {
+            if value.len() < Tie::LEN {
+                return false;
+            }
+            if head.timestamp <= watermark {
+                late(index);
+                continue;
+            }
+            let (group, _) = self.keys.of(head.hash);
+            self.groups[group].push(head.timestamp, head.hash, value, key);
+        }
+        true
+    }
+
+    /// What a row was before its tie was written before it.
+    pub(crate) fn without_tie(value: &[u8]) -> &[u8] {
+        value.get(Tie::LEN..).unwrap_or_default()
+    }
+}
+
+impl KeyedState for HeldRows {
+    fn len(&self) -> usize {
+        self.groups.iter().map(Group::len).sum()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let removed: usize = self.removed.iter().map(Rows::size_bytes).sum();
+        self.groups.iter().map(Group::memory_bytes).sum::<usize>() + removed
+    }
+
+    fn changed(&self) -> usize {
+        self.groups.iter().map(|g| g.young.len()).sum()
+    }
+
+    fn due(&mut self, watermark: i64, _: i64, rows: &mut Rows, limit: usize) {
+        let Self {
+            groups, removed, ..
+        } = self;
+        for group in groups {
+            group.release(watermark, rows, limit, |held, key| {
+                if removed
+                    .last()
+                    .is_none_or(|r| r.size_bytes() > REMOVED_BYTES)
+                {
+                    removed.push(Rows::new());
+                }
+                if let Some(removed) = removed.last_mut() {
+                    let number = held.number.to_be_bytes();
+                    // Far below 4 GiB.
+                    let _ = removed.push_parts(held.hash, held.time, [&[], &[]], [key, &number]);
+                }
+            });
+            if rows.size_bytes() >= limit {
+                return;
+            }
+        }
+    }
+
+    fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
+        let Some(group) = self.groups.get_mut(group as usize) else {
+            return false;
+        };
+        group.settle();
+        while rows.size_bytes() < limit
+            && let Some(Reverse(held)) = group.young.pop()
+        {
+            let (value, key) = (held.value(&group.arena), held.key(&group.arena));
+            let (time, number) = (held.time.to_be_bytes(), held.number.to_be_bytes());
+            let _ = rows.push_parts(held.hash, held.time, [&time, value], [key, &number]);
+            group.logged.push(Reverse(held));
+        }
+        !group.young.is_empty()
+    }
+
+    fn drain_removed(&mut self, rows: &mut Rows, _: usize) -> bool {
+        if let Some(removed) = self.removed.pop() {
+            *rows = removed;
+        }
+        !self.removed.is_empty()
+    }
+
+    fn restore(
+        &mut self,
+        group: u32,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), RestoreError> {
+        let Some((key, number)) = key.split_last_chunk::<8>() else {
+            return Err(RestoreError::Value { bytes: key.len() });
+        };
+        let (actual, number) = (self.keys.group(key), u64::from_be_bytes(*number));
+        if actual != group {
+            return Err(RestoreError::WrongGroup { group, actual });
+        }
+        let hash = self.keys.hasher.bytes(key);
+        let group = &mut self.groups[group as usize];
+        group.next_number = group.next_number.max(number.saturating_add(1));
+        if let Some(gone) = group.restored.remove(&number) {
+            group.dead += gone.len();
+        }
+        let Some(bytes) = value else { return Ok(()) };
+        match bytes.split_first_chunk::<8>() {
+            Some((time, value)) if value.len() >= Tie::LEN => {
+                let held = group.keep(number, i64::from_be_bytes(*time), hash, value, key);
+                group.restored.insert(number, held);
+                Ok(())
+            }
+            _ => Err(RestoreError::Value { bytes: bytes.len() }),
+        }
+    }
+
+    fn drop_group(&mut self, group: u32) {
+        if let Some(group) = self.groups.get_mut(group as usize) {
+            *group = Group::default();
+        }
+    }
+
+    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
+        let Some(group) = self.groups.get(group as usize) else {
+            return;
+        };
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        group.each(|held| {
+            key.clear();
+            key.extend_from_slice(held.key(&group.arena));
+            key.extend_from_slice(&held.number.to_be_bytes());
+            value.clear();
+            value.extend_from_slice(&held.time.to_be_bytes());
+            value.extend_from_slice(held.value(&group.arena));
+            f(&key, &value);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(partition: i32, offset: i64, text: &str) -> Vec<u8> {
+        let mut value = Vec::new();
+        let record = Some((partition, offset));
+        Tie { origin: 0, record }.write(&mut value);
+        value.extend_from_slice(text.as_bytes());
+        value
+    }
+
+    fn held() -> HeldRows {
+        HeldRows::new(KeyGroups::new(7, 4))
+    }
+
+    fn take(held: &mut HeldRows, rows: &[(i64, i32, i64, &str)], watermark: i64) -> usize {
+        let mut batch = Rows::new();
+        let key = b"k";
+        for (time, partition, offset, text) in rows {
+            let value = row(*partition, *offset, text);
+            let hash = held.keys.hasher.bytes(key);
+            batch.push(hash, *time, &value, key).unwrap();
+        }
+        let mut late = 0;
+        assert!(held.take(&batch, watermark, |_| late += 1));
+        late
+    }
+
+    /// What comes out up to a watermark, in pieces of one row.
+    fn out(held: &mut HeldRows, watermark: i64) -> String {
+        let (mut all, mut rows) = (String::new(), Rows::new());
+        loop {
+            rows.clear();
+            held.due(watermark, 0, &mut rows, 1);
+            if rows.is_empty() {
+                return all;
+            }
+            for (head, key, value) in rows.iter() {
+                assert!(head.timestamp <= watermark && key == b"k");
+                all.push_str(std::str::from_utf8(value).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn rows_come_out_by_time_then_partition_then_offset_then_as_they_came() {
+        let mut held = held();
+        let rows = [
+            (5, 1, 0, "e"),
+            (7, 0, 1, "f"),
+            (5, 0, 300, "d"),
+            (5, 0, 2, "b"),
+            (4, 3, 9, "a"),
+            (5, 0, 2, "c"),
+        ];
+        assert_eq!(take(&mut held, &rows, 3), 0);
+        assert_eq!(out(&mut held, 4), "a");
+        assert_eq!(take(&mut held, &[(4, 0, 0, "late"), (6, 0, 4, "-")], 4), 1);
+        assert_eq!(out(&mut held, 6), "bcde-");
+        assert_eq!(held.len(), 1);
+    }
+
+    #[test]
+    fn behind_a_cut_the_bytes_of_rows_decide() {
+        let mut held = held();
+        let mut rows = Rows::new();
+        for text in ["b", "a", "ab"] {
+            let mut value = Vec::new();
+            let (origin, record) = (3, None);
+            Tie { origin, record }.write(&mut value);
+            value.extend_from_slice(text.as_bytes());
+            let hash = held.keys.hasher.bytes(b"k");
+            rows.push(hash, 1, &value, b"k").unwrap();
+        }
+        assert!(held.take(&rows, 0, |_| ()));
+        assert_eq!(out(&mut held, 1), "aabb");
+    }
+
+    #[test]
+    fn the_changelog_hears_once_of_what_outlives_a_commit_and_never_of_the_rest() {
+        let mut held = held();
+        take(&mut held, &[(1, 0, 0, "a"), (2, 0, 1, "b")], 0);
+        assert_eq!(out(&mut held, 1), "a");
+        let group = held.keys.group(b"k");
+        let mut rows = Rows::new();
+        assert!(!held.drain_changed(group, &mut rows, 1 << 20));
+        assert_eq!(rows.len(), 1);
+        let (key, value) = (rows.key(0).to_vec(), rows.value(0).to_vec());
+        rows.clear();
+        assert!(!held.drain_changed(group, &mut rows, 1 << 20) && rows.is_empty());
+        assert!(!held.drain_removed(&mut rows, 1 << 20) && rows.is_empty());
+        assert_eq!(out(&mut held, 2), "b");
+        assert!(!held.drain_removed(&mut rows, 1 << 20));
+        assert_eq!((rows.len(), rows.key(0)), (1, &key[..]));
+
+        let mut again = self::held();
+        again.restore(group, &key, Some(&value)).unwrap();
+        // Numbers go on behind the greatest that was seen.
+        take(&mut again, &[(2, 0, 0, "before")], 1);
+        assert_eq!(again.len(), 2);
+        assert_eq!(out(&mut again, 2), "beforeb");
+        again.restore(group, &key, Some(&value)).unwrap();
+        again.restore(group, &key, None).unwrap();
+        assert_eq!((again.len(), out(&mut again, 2)), (0, String::new()));
+        let other = (group + 1) % 4;
+        assert!(again.restore(other, &key, Some(&value)).is_err());
+        assert!(again.restore(group, &key, Some(&value[..20])).is_err());
+        assert!(again.restore(group, b"short", None).is_err());
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_rows_that_came_and_went() {
+        let mut held = held();
+        let (mut peak, mut texts) = (0, Vec::new());
+        for i in 0..200_000i64 {
+            // One in a hundred stays for long.
+            let time = if i % 100 == 0 { i + 20_000 } else { i + 100 };
+            take(&mut held, &[(time, 0, i, "some text of a row")], i - 1);
+            let mut rows = Rows::new();
+            held.due(i, 0, &mut rows, 1 << 20);
+            texts.extend(rows.heads().iter().map(|h| h.timestamp));
+            if i == 30_000 {
+                peak = held.memory_bytes();
+            }
+        }
+        assert!(texts.is_sorted());
+        assert!(held.len() < 400, "{}", held.len());
+        assert!(held.memory_bytes() < peak * 2, "{peak}");
+    }
+}
