@@ -52,28 +52,20 @@ fn main() {
         partials: 0,
         ..Limits::default()
     };
-    let mut sending = Two::new(wordcount, sends);
-    let mut folding = Two::new(wordcount, Limits::default());
-    let mut few_sending = Two::new(few_keys, sends);
-    let mut few_folding = Two::new(few_keys, Limits::default());
+    let mut two = Two::new(wordcount, Limits::default());
+    let mut few = Two::new(few_keys, Limits::default());
+    let mut few_sending = Two::new(few_sums, sends);
+    let mut few_folding = Two::new(few_sums, Limits::default());
     let table = Paired::new("word count, per word", rounds)
         .arm("by hand: std HashMap, fast hash", || std_map.run(&input))
         .arm("by hand: the engine's table, word by word", || {
             own_table.run(&input)
         })
         .arm("engine, changed keys once a round", || engine.run(&input))
-        .arm("two workers in turn, every row sent", || {
-            sending.run(&input)
-        })
-        .arm("two workers in turn, partial values if that pays", || {
-            folding.run(&input)
-        })
-        .arm("676 keys: two workers, every row sent", || {
-            few_sending.run(&input)
-        })
-        .arm("676 keys: two workers, partial values", || {
-            few_folding.run(&input)
-        })
+        .arm("two workers in turn", || two.run(&input))
+        .arm("676 keys: two workers in turn", || few.run(&input))
+        .arm("676 keys: sums, every row sent", || few_sending.run(&input))
+        .arm("676 keys: sums, partial values", || few_folding.run(&input))
         .arm("engine, every update written", || every.run(&input))
         .arm("only finding the words", || only_words(&input))
         .run();
@@ -297,6 +289,16 @@ fn few_keys(s: Scope<'_>) {
         .flat_map(|line| words(line, s.scratch()))
         .key_by(|w| &w[..2])
         .count()
+        .sink("counts");
+}
+
+/// The same as sums, whose rows are folded before they are sent.
+fn few_sums(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .flat_map(|line| words(line, s.scratch()))
+        .key_by(|w| &w[..2])
+        .sum(|_| 1u64)
         .sink("counts");
 }
 

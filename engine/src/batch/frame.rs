@@ -64,6 +64,11 @@ impl<'b> Frame<'b> {
         self.batch
     }
 
+    /// The bytes of its records.
+    pub(crate) fn body(&self) -> &'b [u8] {
+        self.body
+    }
+
     /// First offset that is wanted.
     pub(crate) fn position(&self) -> i64 {
         self.position

@@ -16,6 +16,7 @@ pub use frame::{Frame, Record};
 pub use out_record::OutRecord;
 pub use produce::{Outbox, OutboxConfig, Scratch};
 pub use row::{Decode, Encode, Reader};
+pub(crate) use rows::KeyRow;
 pub use rows::{Head, RowTooLarge, Rows};
 pub(crate) use topics::Topics;
 

@@ -4,6 +4,8 @@
 //! data   [value][key][value][key]…      head  { hash, timestamp, start, key, end } for each row
 //! ```
 //! The value stands before the key because it is written first: then the key closure may consume the item.
+//!
+//! Rows of which there is nothing but a short key have a list of their own: packed keys, without bytes.
 
 use thiserror::Error;
 
@@ -19,11 +21,21 @@ pub struct Head {
     end: u32,
 }
 
+/// A row of which there is nothing but a key of at most 15 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyRow {
+    /// The key as `state` packs it.
+    pub(crate) key: [u64; 2],
+    pub(crate) hash: u64,
+    pub(crate) timestamp: i64,
+}
+
 /// Rows in one buffer. Cleared and used again, so that a steady state allocates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     head: Vec<Head>,
     data: Vec<u8>,
+    keys: Vec<KeyRow>,
 }
 
 /// A row batch counts its bytes in 32 bits; this row would not fit any more.
@@ -46,25 +58,38 @@ impl Rows {
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.head.len()
+        self.head.len() + self.keys.len()
     }
 
     /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty()
+        self.head.is_empty() && self.keys.is_empty()
     }
 
     /// Bytes of keys, values and heads held now (not the capacity).
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.data.len() + self.head.len() * size_of::<Head>()
+        self.data.len() + size_of_val(&self.head[..]) + size_of_val(&self.keys[..])
     }
 
     /// Forgets the rows and keeps the buffers.
     pub fn clear(&mut self) {
         self.head.clear();
         self.data.clear();
+        self.keys.clear();
+    }
+
+    /// Appends a row that is nothing but its key; how many there are of these.
+    #[inline]
+    pub(crate) fn push_key(&mut self, row: KeyRow) -> usize {
+        self.keys.push(row);
+        self.keys.len()
+    }
+
+    /// The rows that are nothing but their keys. All else here (heads, [`Rows::iter`]) is of the other ones.
+    pub(crate) fn keys(&self) -> &[KeyRow] {
+        &self.keys
     }
 
     /// Appends one row.
@@ -153,7 +178,7 @@ impl Rows {
         }
     }
 
-    /// The heads, in order.
+    /// The heads of rows with bytes, in order.
     #[must_use]
     pub fn heads(&self) -> &[Head] {
         &self.head
@@ -184,7 +209,7 @@ impl Rows {
         self.head[index].value_of(&self.data)
     }
 
-    /// Head, key and value of each row.
+    /// Head, key and value of each row with bytes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Head, &[u8], &[u8])> {
         self.head
             .iter()

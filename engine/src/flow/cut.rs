@@ -1,12 +1,11 @@
 //! The cut before a keyed operator: the half that sends rows to the owner of their key group, and the half that takes them in.
 //!
-//! Rows of keys that this worker owns need not be written at all where nothing but the key is wanted: they are gathered as packed
-//! keys and applied to the table, a chunk at a time ([`Count`]).
+//! Where nothing but the key is wanted no row is written at all: packed keys go to the list of their owner ([`Count`]).
 
 use super::{Cache, Error, Flow, Fold, Meta, Pipe, Resume, Scope, Slot, Span};
 use crate::{
-    batch::{Encode, RowTooLarge, Rows, Scratch},
-    state::{Key, KeyGroups, Pending, State, Table},
+    batch::{Encode, KeyRow, RowTooLarge, Rows, Scratch},
+    state::{CHUNK, Key, KeyGroups, State, Table},
 };
 
 /// Which worker owns which key group.
@@ -179,21 +178,25 @@ pub(crate) fn row_error(operator: usize, source: RowTooLarge) -> Error {
     }
 }
 
-/// Applies a step to the keys that this worker owns, and sends the keys of others: for operators that need nothing but the key.
+/// Sorts keys by their owners: for operators that need nothing else. Keys that this worker owns are applied a chunk at a time.
 pub(crate) struct Count<'s, F, A, S> {
     pub(crate) key: F,
+    pub(crate) scratch: &'s mut Scratch,
+    pub(crate) owners: Owners<'s, A, S>,
+    pub(crate) null_keys: u64,
+}
+
+/// The rows of each owner, and the table of this one.
+pub(crate) struct Owners<'s, A, S> {
     pub(crate) step: S,
     pub(crate) table: &'s mut Table<A>,
-    pub(crate) pending: &'s mut Pending,
-    /// Of keys that others own; `None`: their rows are sent.
-    pub(crate) partials: Option<&'s mut Cache<A>>,
     pub(crate) placement: &'s Placement,
     pub(crate) rows: &'s mut [Rows],
-    pub(crate) scratch: &'s mut Scratch,
+    /// Where keys probably lie.
+    pub(crate) body: &'s [u8],
     pub(crate) limit: usize,
     pub(crate) operator: usize,
     pub(crate) taken: u64,
-    pub(crate) null_keys: u64,
 }
 
 impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Count<'_, F, A, S> {
@@ -204,42 +207,69 @@ impl<T, K: Encode, F: FnMut(T) -> K, A: State, S: FnMut(&mut A)> Ship<T> for Cou
             self.null_keys += 1;
             return Ok(false);
         }
-        item.with_encoded(&mut self.scratch.key, |key| {
-            let hasher = &self.placement.keys.hasher;
-            let packed = Key::short(key);
-            let hash = packed.map_or_else(|| hasher.long(key), |k| hasher.short(k));
-            let owner = self.placement.owner(hash);
-            if owner != self.placement.me {
-                if let (Some(packed), Some(cache)) = (packed, &mut self.partials)
-                    && cache.takes(&Span::ALL)
-                {
-                    let to = (self.placement, &mut *self.rows);
-                    let when = (timestamp, &Span::ALL);
-                    return match cache.fold(packed, hash, when, to, &mut self.step) {
-                        Ok(size_bytes) => Ok(size_bytes >= self.limit),
-                        Err(source) => Err(row_error(self.operator, source)),
-                    };
-                }
-                let rows = &mut self.rows[usize::from(owner)];
-                return match rows.push(hash, timestamp, &[], key) {
-                    Ok(()) => Ok(rows.size_bytes() >= self.limit),
-                    Err(source) => Err(row_error(self.operator, source)),
-                };
-            }
-            self.taken += 1;
-            if self.pending.push(key, packed, hash, timestamp) {
-                self.table.apply(self.pending, &mut self.step);
-            }
-            Ok(false)
-        })
+        let owners = &mut self.owners;
+        item.with_encoded(&mut self.scratch.key, |key| owners.push(timestamp, key))
+    }
+}
+
+impl<A: State, S: FnMut(&mut A)> Owners<'_, A, S> {
+    // Without a branch on the owner, which nobody could foresee.
+    #[inline]
+    fn push(&mut self, timestamp: i64, key: &[u8]) -> Result<bool, Error> {
+        let Some(packed) = Key::short_within(self.body, key) else {
+            return self.push_long(timestamp, key);
+        };
+        let hash = self.placement.keys.hasher.short(packed);
+        let owner = self.placement.owner(hash);
+        let held = self.rows[usize::from(owner)].push_key(KeyRow {
+            key: [packed.low, packed.high],
+            hash,
+            timestamp,
+        });
+        Ok(held.is_multiple_of(CHUNK) && self.is_full(owner))
+    }
+
+    #[inline(never)]
+    fn push_long(&mut self, timestamp: i64, key: &[u8]) -> Result<bool, Error> {
+        let hash = self.placement.keys.hasher.long(key);
+        let owner = self.placement.owner(hash);
+        let rows = &mut self.rows[usize::from(owner)];
+        match rows.push(hash, timestamp, &[], key) {
+            Ok(()) if owner == self.placement.me && rows.heads().len() < CHUNK => Ok(false),
+            Ok(()) => Ok(self.is_full(owner)),
+            Err(source) => Err(row_error(self.operator, source)),
+        }
+    }
+
+    /// Applies the rows of this worker; of another one's, whether it is time to send them.
+    #[inline(never)]
+    fn is_full(&mut self, owner: u16) -> bool {
+        if owner == self.placement.me {
+            self.apply();
+            return false;
+        }
+        self.rows[usize::from(owner)].size_bytes() >= self.limit
+    }
+
+    fn apply(&mut self) {
+        let (rows, step) = (
+            &mut self.rows[usize::from(self.placement.me)],
+            &mut self.step,
+        );
+        self.taken += rows.len() as u64;
+        receive(rows, self.table, |a, _| {
+            step(a);
+            true
+        });
+        rows.clear();
     }
 }
 
 impl<F, A: State, S: FnMut(&mut A)> Count<'_, F, A, S> {
     /// Applies what is still gathered; the numbers of rows taken, and of those without a key.
     pub(crate) fn finish(mut self) -> (u64, u64) {
-        self.table.apply(self.pending, &mut self.step);
-        (self.taken, self.null_keys)
+        self.owners.apply();
+        (self.owners.taken, self.null_keys)
     }
 }
 
@@ -313,7 +343,10 @@ pub(crate) fn receive<'b, A: State>(
 ) -> bool {
     let data = rows.data();
     let mut is_ok = true;
-    for chunk in rows.heads().chunks(crate::state::CHUNK) {
+    for chunk in rows.keys().chunks(CHUNK) {
+        table.update_keys(chunk, |a| is_ok &= step(a, &[]));
+    }
+    for chunk in rows.heads().chunks(CHUNK) {
         table.warm(|each| chunk.iter().for_each(|h| each(h.key_of(data), h.hash)));
         table.touch(chunk.iter().map(|h| h.hash));
         for head in chunk {

@@ -19,7 +19,8 @@ pub(crate) use answers::{ANSWERED, Answers, Ask, Waited, Waiting};
 pub(crate) use call::{Call, Mode, Progress};
 pub use call::{Input, Limits, Port, Position};
 pub(crate) use cut::{
-    Count, Folded, Placement, Ship, receive, row_error, send, send_keyed, send_own, undecodable,
+    Count, Folded, Owners, Placement, Ship, receive, row_error, send, send_keyed, send_own,
+    undecodable,
 };
 pub use error::Error;
 pub use fold::{

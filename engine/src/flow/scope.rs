@@ -159,6 +159,14 @@ impl<'b> Scope<'b> {
         }
     }
 
+    /// The bytes of the records at hand; nothing where rows are.
+    pub(crate) fn body(self) -> &'b [u8] {
+        match self.call.input {
+            Input::Frame { frame, .. } => frame.body(),
+            _ => &[],
+        }
+    }
+
     /// The rows, if they are for this entrance.
     pub(crate) fn rows(self, operator: usize, port: Port) -> Option<&'b Rows> {
         match self.call.input {

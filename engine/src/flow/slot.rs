@@ -3,7 +3,7 @@
 use super::{Answers, Partials, Port};
 use crate::{
     batch::{Outbox, Rows, Scratch, by_topic::ByTopic},
-    state::{KeyedState, Pending},
+    state::KeyedState,
     time::Clock,
 };
 
@@ -36,8 +36,6 @@ pub(crate) struct Slot {
     pub(crate) rows: Vec<Rows>,
     /// Of a keyed operator: its table.
     pub(crate) state: Option<Box<dyn KeyedState>>,
-    /// Of a keyed operator: updates of keys that this worker owns.
-    pub(crate) pending: Pending,
     /// Of a keyed operator: partial values for other workers.
     pub(crate) partials: Partials,
     /// Of `enrich`: rows that wait for answers.

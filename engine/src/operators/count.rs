@@ -2,8 +2,8 @@
 
 use super::fold::{Totals, emits_every_update, table, take_in, totals};
 use crate::{
-    batch::{Decode, Encode, row::decode_all},
-    flow::{Count, Counting, Keyed, Kind, Pipe, Placement, Slot, Stream, send, send_keyed},
+    batch::{Decode, Encode},
+    flow::{Count, Counting, Keyed, Kind, Owners, Pipe, Placement, Slot, Stream, send, send_keyed},
 };
 
 // Bounds stand at the method: at the `impl`, rustc would not say what `Encode` has to say.
@@ -43,17 +43,11 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
         let operator = scope.operator(Kind::Count, &[node], None);
         scope.keeps_state(operator, store, true);
         if let Some(graph) = scope.running() {
-            // Nothing: one row. A number: so many, counted by another worker.
-            let one_or_more = |n: &mut u64, value: &[u8]| {
-                let more = if value.is_empty() {
-                    Some(1)
-                } else {
-                    decode_all::<u64>(value)
-                };
-                *n += more.unwrap_or(0);
-                more.is_some()
+            let one_more = |n: &mut u64, _: &[u8]| {
+                *n += 1;
+                true
             };
-            take_in(scope, graph, operator, || 0, one_or_more);
+            take_in(scope, graph, operator, || 0, one_more);
             if emits_every_update(graph, operator) {
                 send_keyed(scope, pipe, operator, key, |_: &T, _: &mut Vec<u8>| {});
                 return totals(scope, operator, Counting);
@@ -65,36 +59,31 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
                 rows,
                 scratch,
                 state,
-                pending,
                 counters,
-                partials,
                 ..
             } = &mut *slot;
             if let Some(table) = table(scope, graph, operator, state, || 0) {
-                let cache = scope
-                    .folds_before()
-                    .then(|| partials.cache(scope.call.limits.partials, || 0));
                 let step = |n: &mut u64| *n += 1;
-                let taken = 0;
-                let mut ship = Count {
-                    key,
+                let owners = Owners {
                     step,
                     table,
-                    pending,
-                    partials: cache.flatten(),
                     placement,
                     rows,
-                    scratch,
+                    body: scope.body(),
                     limit,
                     operator,
-                    taken,
+                    taken: 0,
+                };
+                let mut ship = Count {
+                    key,
+                    scratch,
+                    owners,
                     null_keys: 0,
                 };
                 send(scope, pipe, &mut ship);
                 let (taken, null_keys) = ship.finish();
                 counters.records += taken;
                 counters.null_keys += null_keys;
-                counters.fold(partials.take_saved());
             }
         }
         totals(scope, operator, Counting)

@@ -13,6 +13,13 @@ pub(crate) struct Key {
     pub(crate) high: u64,
 }
 
+impl From<[u64; 2]> for Key {
+    #[inline]
+    fn from([low, high]: [u64; 2]) -> Self {
+        Self { low, high }
+    }
+}
+
 const LONG: u64 = 0xff;
 const OFFSET_BITS: u32 = 40;
 /// For a length `n` below 16: that many low bytes set.
@@ -64,6 +71,18 @@ impl Key {
             low,
             high: high | (n as u64 + 1) << 56,
         })
+    }
+
+    /// As [`Key::short`], for bytes that probably lie within `buffer`.
+    #[inline]
+    pub(crate) fn short_within(buffer: &[u8], bytes: &[u8]) -> Option<Self> {
+        let at = bytes.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr());
+        // Where both ends lie in the buffer, its bytes there are these bytes.
+        if at.saturating_add(bytes.len()) <= buffer.len() {
+            Self::short_at(buffer, at, bytes.len())
+        } else {
+            Self::short(bytes)
+        }
     }
 
     /// As [`Key::short`] for `n` bytes at `at` in a larger buffer: one masked load where 16 bytes can be read there.
@@ -152,6 +171,31 @@ mod tests {
         }
         assert_eq!(Key::short(&[0; 16]), None);
         assert_eq!(Key::short_at(&[0; 40], 0, 16), None);
+    }
+
+    #[test]
+    fn keys_are_packed_alike_within_a_buffer_and_elsewhere() {
+        let buffer: Vec<u8> = (0..40).map(|b: u8| b.wrapping_mul(83) ^ 0xf1).collect();
+        for at in 0..=40 {
+            for end in at..=40 {
+                let (inside, outside) = (&buffer[at..end], buffer[at..end].to_vec());
+                let want = Key::short(&outside);
+                assert_eq!(Key::short_within(&buffer, inside), want, "{at}..{end}");
+                assert_eq!(Key::short_within(&buffer, &outside), want, "{at}..{end}");
+                assert_eq!(Key::short_within(&[], inside), want, "{at}..{end}");
+                // One end only.
+                assert_eq!(
+                    Key::short_within(&buffer[..20], inside),
+                    want,
+                    "{at}..{end}"
+                );
+                assert_eq!(
+                    Key::short_within(&buffer[20..], inside),
+                    want,
+                    "{at}..{end}"
+                );
+            }
+        }
     }
 
     #[test]

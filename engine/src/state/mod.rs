@@ -23,6 +23,6 @@ pub(crate) use key::Key;
 pub(crate) use keyed::KeyedState;
 pub use keyed::RestoreError;
 pub use store::{Store, StoreError};
-pub(crate) use table::{CHUNK, Pending};
+pub(crate) use table::CHUNK;
 pub use table::{State, Table};
 pub(crate) use timers::Timers;

@@ -5,13 +5,13 @@
 //! ```
 //! A group is what moves between workers and what a changelog partition holds. It grows segment by segment: one that is full doubles,
 //! and one that has reached its largest size splits in two, so that no update waits until a whole table has moved. Updates come in
-//! batches (`Pending`): one pass of independent loads warms the slots, the next one probes them.
+//! chunks: one pass of independent loads warms the slots, the next one probes them.
 
 use std::hint::black_box;
 
 use super::segment::{SLOTS_MAX, Segment, Slot, WARM};
 use super::{Key, KeyGroups, KeyedState, RestoreError, StoreError};
-use crate::batch::{Decode, Encode, Rows, row::decode_all};
+use crate::batch::{Decode, Encode, KeyRow, Rows, row::decode_all};
 
 /// What a table holds for each key: cloneable, written to the changelog and read back from it. It owns its parts.
 ///
@@ -39,49 +39,6 @@ pub struct Table<A> {
     initial: A,
     /// Where the keys are that are not in memory.
     tier: Option<Box<Tier>>,
-}
-
-/// Updates gathered on their way to the table; at most [`CHUNK`] of them.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    entries: Vec<Update>,
-    /// Bytes of the keys above 15.
-    long: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Update {
-    key: Key,
-    hash: u64,
-    timestamp: i64,
-}
-
-impl Pending {
-    /// Notes an update of `key`; true when it is time to apply them.
-    #[inline]
-    pub(crate) fn push(
-        &mut self,
-        key: &[u8],
-        packed: Option<Key>,
-        hash: u64,
-        timestamp: i64,
-    ) -> bool {
-        let key = packed.unwrap_or_else(|| self.keep(key, hash));
-        self.entries.push(Update {
-            key,
-            hash,
-            timestamp,
-        });
-        self.entries.len() >= CHUNK
-    }
-
-    #[cold]
-    fn keep(&mut self, key: &[u8], hash: u64) -> Key {
-        let offset = self.long.len() as u64;
-        self.long.extend_from_slice(key);
-        // Rows count their bytes in 32 bits and refuse longer keys before.
-        Key::long(offset, key.len() as u32, hash)
-    }
 }
 
 impl<A: State> Table<A> {
@@ -276,34 +233,20 @@ impl<A: State> Table<A> {
         black_box(seen);
     }
 
-    /// Applies gathered updates in their order, and forgets them.
-    pub(crate) fn apply(&mut self, pending: &mut Pending, mut step: impl FnMut(&mut A)) {
+    /// Applies `step` to the value of each key: at most [`CHUNK`] of them.
+    #[inline]
+    pub(crate) fn update_keys(&mut self, rows: &[KeyRow], mut step: impl FnMut(&mut A)) {
         self.warm(|each| {
-            for u in &pending.entries {
-                if u.key.is_long() {
-                    each(&pending.long[u.key.range()], u.hash);
-                } else {
-                    let (bytes, n) = u.key.unpack();
-                    each(&bytes[..n], u.hash);
-                }
+            for row in rows {
+                let (bytes, n) = Key::from(row.key).unpack();
+                each(&bytes[..n], row.hash);
             }
         });
-        self.touch(pending.entries.iter().map(|u| u.hash));
-        for u in &pending.entries {
-            if u.key.is_long() {
-                self.update_hashed(
-                    &pending.long[u.key.range()],
-                    None,
-                    u.hash,
-                    u.timestamp,
-                    &mut step,
-                );
-            } else {
-                self.update_hashed(&[], Some(u.key), u.hash, u.timestamp, &mut step);
-            }
+        self.touch(rows.iter().map(|row| row.hash));
+        for row in rows {
+            let key = Some(Key::from(row.key));
+            self.update_hashed(&[], key, row.hash, row.timestamp, &mut step);
         }
-        pending.entries.clear();
-        pending.long.clear();
     }
 
     /// The value of a key whose hash is known, not noted as changed.
@@ -560,17 +503,24 @@ mod tests {
     #[test]
     fn counts_agree_with_a_hash_map_while_groups_grow() {
         let (mut table, mut truth) = (table(5), HashMap::new());
-        let mut pending = Pending::default();
+        let mut rows = Vec::new();
         for i in 0..60_000u64 {
             let key = key(i * i % 7919);
             *truth.entry(key.clone()).or_insert(0u64) += 1;
-            if i % 2 == 0 {
-                table.update(&key, 1, |n| *n += 1);
-            } else if pending.push(&key, Key::short(&key), table.keys.hasher.bytes(&key), 1) {
-                table.apply(&mut pending, |n| *n += 1);
+            match Key::short(&key) {
+                Some(packed) if i % 2 == 1 => rows.push(KeyRow {
+                    key: [packed.low, packed.high],
+                    hash: table.keys.hasher.short(packed),
+                    timestamp: 1,
+                }),
+                _ => table.update(&key, 1, |n| *n += 1),
+            }
+            if rows.len() == CHUNK {
+                table.update_keys(&rows, |n| *n += 1);
+                rows.clear();
             }
         }
-        table.apply(&mut pending, |n| *n += 1);
+        table.update_keys(&rows, |n| *n += 1);
         assert_eq!(table.len(), truth.len());
         for (key, n) in &truth {
             assert_eq!(table.find(key), Some(n));
