@@ -14,6 +14,7 @@ use engine::connectors::{
 use engine::formats::text::words;
 use engine::inspect::{Inspector, Snapshot};
 use engine::plan::{App, Scope};
+use engine::time::Watermarks;
 use engine::windows::Tumbling;
 use engine::{Config, Error};
 
@@ -386,4 +387,78 @@ async fn a_slow_sink_holds_its_source_back_and_memory_stays_bounded() {
         reads = looks => reads,
     };
     assert!(reads < 50, "{reads} reads while nothing is written");
+}
+
+/// Numbers in steps, one a read.
+struct Steps {
+    step: i64,
+    count: i64,
+}
+
+struct Step {
+    next: i64,
+    of: (i64, i64),
+}
+
+impl Source for Steps {
+    type Reader = Step;
+
+    fn name(&self) -> &str {
+        if self.step == 1 { "slow" } else { "fast" }
+    }
+
+    fn open(&self, open: Open) -> Result<Step, BoxError> {
+        Ok(Step {
+            next: open.offset,
+            of: (self.step, self.count),
+        })
+    }
+}
+
+impl Reader for Step {
+    async fn read(&mut self, records: &mut Records) -> Result<Read, BoxError> {
+        tokio::task::yield_now().await;
+        let (step, count) = self.of;
+        let at = (self.next * step).to_string();
+        records.push(0, None, Some(at.as_bytes()))?;
+        self.next += 1;
+        // The last one comes with the end.
+        Ok(if self.next == count {
+            Read::End
+        } else {
+            Read::More
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_source_of_ones_own_waits_for_a_slower_one_and_everything_is_read() {
+    for threads in [1, 2] {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::<i64>::new()));
+        let log = Arc::clone(&seen);
+        let plan = move |s: Scope<'_>| {
+            let rows = |step: i64| {
+                let log = Arc::clone(&log);
+                s.source(Steps { step, count: 60 })
+                    .utf8()
+                    .try_map(str::parse::<i64>)
+                    .with_timestamps(
+                        |ts| *ts,
+                        Watermarks::monotonous().aligned("all", Duration::from_millis(1000)),
+                    )
+                    .inspect(move |ts| log.lock().unwrap().push(*ts))
+            };
+            rows(100).union(rows(1)).for_each(|_| ());
+        };
+        let mut config = config(threads);
+        // However long a read takes here, it does not make its source idle.
+        let idle_after = ("fetch.max.wait.ms".to_owned(), "120000".to_owned());
+        config.client.extend([idle_after]);
+        run(plan, &config).await.unwrap();
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 120, "{threads} threads");
+        let last_slow = seen.iter().rposition(|ts| *ts < 60 && *ts > 0).unwrap();
+        let ahead = *seen[..last_slow].iter().max().unwrap();
+        assert!(ahead <= 60 + 1000 + 100, "{threads} threads: {ahead}");
+    }
 }

@@ -90,8 +90,8 @@ pub trait Source {
     /// Reads from these positions on, and nothing else any more.
     fn assign(&mut self, positions: &[Position]);
 
-    /// Without an offset: stops reading a place, and lets go of what is here of it. With one: reads it from there on again. The other
-    /// places are not touched. False: this place cannot be held, and goes on.
+    /// Without an offset: stops reading a place. With one: reads it from there on again. The other places are not touched. True: what is
+    /// here of it, and what was given out and is not handled, comes again then. False: it does not, so what was given out is to be handled.
     fn hold(&mut self, place: Place, from: Option<i64>) -> bool;
 
     /// The next arrival; waits for it, for ever if need be. Dropping the future loses nothing.

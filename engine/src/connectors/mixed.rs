@@ -428,8 +428,11 @@ impl<S: Source> Source for MixedSource<S> {
     }
 
     fn hold(&mut self, place: Place, from: Option<i64>) -> bool {
-        let is_own = own_source(&self.needs, place.topic).is_some();
-        !is_own && self.kafka.as_mut().is_some_and(|k| k.hold(place, from))
+        if own_source(&self.needs, place.topic).is_some() {
+            self.own.hold(place, from.is_none());
+            return false;
+        }
+        self.kafka.as_mut().is_some_and(|k| k.hold(place, from))
     }
 
     async fn next(&mut self) -> Result<Self::Arrival, Error> {

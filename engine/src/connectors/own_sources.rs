@@ -58,6 +58,8 @@ struct Part {
     segments: Segments,
     /// Behind what was given out last.
     position: i64,
+    /// It is ahead of others: its next read does not begin, and one that is under way waits.
+    is_held: bool,
     state: State,
 }
 
@@ -96,6 +98,7 @@ impl OwnSources {
             source: Arc::clone(source),
             segments: segments.clone(),
             position: open.offset,
+            is_held: false,
             state: State::Closed(open),
         });
     }
@@ -104,11 +107,20 @@ impl OwnSources {
         self.parts.is_empty()
     }
 
+    /// Stops reading a partition, or goes on with it. Readers cannot go back: what one has read comes once.
+    pub(super) fn hold(&mut self, place: Place, is_held: bool) {
+        if let Some(part) = self.parts.iter_mut().find(|part| part.place == place) {
+            part.is_held = is_held;
+        }
+    }
+
     /// What has come, the partitions in turn.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<OwnArrival, Error>> {
         for i in 0..self.parts.len() {
             let at = (self.turn + i) % self.parts.len();
-            if let Poll::Ready(arrival) = self.parts[at].poll(cx) {
+            if !self.parts[at].is_held
+                && let Poll::Ready(arrival) = self.parts[at].poll(cx)
+            {
                 self.turn = at + 1;
                 return Poll::Ready(arrival);
             }
@@ -128,7 +140,8 @@ impl OwnSources {
     /// The position of a partition that has nothing to read at present.
     pub(super) fn quiet_at(&self, place: Place) -> Option<i64> {
         let part = self.parts.iter().find(|part| part.place == place)?;
-        matches!(part.state, State::Reading(_)).then_some(part.position)
+        let is_waiting = !part.is_held && matches!(part.state, State::Reading(_));
+        is_waiting.then_some(part.position)
     }
 }
 

@@ -22,6 +22,8 @@ impl<'b, T, P> Stream<'b, T, P> {
     /// Gives each row the event time that `timestamp` reads from it, in milliseconds since 1970, and makes a watermark of it for each
     /// partition: the greatest timestamp so far, less how far rows may come out of order, less one.
     ///
+    /// Behind it, time is that of the slowest partition which has something to read; when none has, it stays where it is ([`Watermarks`]).
+    ///
     /// Without this operator the time of a row is its record's, and within a partition it must not fall ([`Watermarks::monotonous`]).
     /// Place it as early as you can: rows that a filter before it takes away do not move the watermark. The new timestamp is also that
     /// of the records that sinks write.

@@ -368,12 +368,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 continue;
             }
             let from = (!hold).then_some(position.offset);
-            if !self.source.hold(position.place, from) {
-                continue;
-            }
+            let comes_again = self.source.hold(position.place, from);
             self.held[at] = hold;
             let is_this = |r: &Reading<S::Arrival>| r.arrival.place() == position.place;
-            if hold && self.reading.as_ref().is_some_and(is_this) {
+            if hold && comes_again && self.reading.as_ref().is_some_and(is_this) {
                 // Between two batches: the position is where it goes on.
                 self.reading = None;
             }

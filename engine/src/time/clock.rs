@@ -79,6 +79,10 @@ impl Generator for Bounded {
 
 /// How far out of order rows may come, and how far ahead of the wall clock. A `Duration` is the bound alone.
 ///
+/// A partition without anything to read (in Kafka: read to the high watermark, and nothing new for `fetch.max.wait.ms`) is idle, and others
+/// do not wait for it. When all are idle the watermark stays where it is, also if the last one was behind: silence says nothing of what
+/// comes next, so what waits for time waits until one of them goes on, or the input ends.
+///
 /// ```
 /// use std::time::Duration;
 /// use engine::time::Watermarks;
@@ -122,7 +126,7 @@ impl Watermarks {
 
     /// Partitions whose watermark is more than `drift_max` ahead of the slowest one of the group are not read until the others have come
     /// nearer: so that windows, joins and their state do not hold what one fast partition has brought. The group may span several
-    /// sources; it is that of one process. Idle partitions and those at their end are not waited for.
+    /// sources, also such as users have written; it is that of one process. Idle partitions and those at their end are not waited for.
     ///
     /// ```
     /// use std::time::Duration;
