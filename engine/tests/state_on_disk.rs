@@ -8,7 +8,8 @@ use engine::{
     flow::{Error, Scope},
     plan::{App, Task, TaskConfig},
     state::{KeyGroups, Store},
-    testing::Driver,
+    testing::{Driver, InRecord},
+    windows::{Hopping, Session, Tumbling, WindowSpec},
 };
 use proptest::prelude::*;
 
@@ -181,25 +182,124 @@ fn memory_stays_within_its_bound_and_every_key_is_remembered() {
     }
 }
 
+/// Key, time and number of rows.
+type Windows = BTreeMap<(String, i64), u64>;
+
+/// A window's start as value is all that comes out, beside the count.
+fn windowed(spec: impl WindowSpec + Sync, store: Store) -> impl Fn(Scope<'_>) + Send + Sync {
+    move |s| {
+        let rows = s.source("in").utf8().try_map(|l| parse(l).ok_or("no row"));
+        rows.with_timestamps(|r| r.1 as i64, Duration::ZERO)
+            .key_by(|r| r.0)
+            .state_store(store)
+            .window(spec)
+            .count()
+            .map(|(key, window, n)| (key, format!("{} {n}", window.start)))
+            .sink("out");
+    }
+}
+
+fn take_windows(driver: &mut Driver, all: &mut Windows) {
+    for record in driver.read("out") {
+        let value = record.value_str().unwrap();
+        let (start, n) = value.split_once(' ').unwrap();
+        let key = record.key_str().unwrap().to_owned();
+        let before = all.insert((key, start.parse().unwrap()), n.parse().unwrap());
+        assert_eq!(before, None, "a window is given out once");
+    }
+}
+
+/// Rows of many keys in two windows, one after the other; each key has two rows in a window, far apart.
+fn many_keys(spec: impl WindowSpec + Sync, starts: &[i64]) {
+    const KEYS: u32 = 12_000;
+    let cache_bytes = 256 << 10;
+    let mut driver = Driver::new(windowed(spec, Store::Disk { cache_bytes }));
+    let mut all = Windows::new();
+    for (nth, time) in [0, 50, 100, 150].into_iter().enumerate() {
+        for from in (0..KEYS).step_by(1000) {
+            let lines: Vec<String> = (from..from + 1000)
+                .map(|n| format!("{} {time}", key(n)))
+                .collect();
+            driver.feed("in", &lines);
+            let size = driver.state_size("window-1").bytes;
+            assert!(
+                size < cache_bytes * 2,
+                "{size} bytes at key {from} of {time}"
+            );
+        }
+        driver.commit();
+        take_windows(&mut driver, &mut all);
+        if nth != 2 {
+            driver = driver.restarted(1);
+        }
+    }
+    driver.finish();
+    take_windows(&mut driver, &mut all);
+    assert_eq!(driver.state_size("window-1").keys, 0);
+    let of = |n: u32, start: i64| all.get(&(key(n), start)).copied();
+    for n in 0..KEYS {
+        for start in starts {
+            assert_eq!(of(n, *start), Some(2), "{} from {start}", key(n));
+        }
+    }
+    let rows: u64 = all.values().sum();
+    assert_eq!(rows % u64::from(KEYS), 0);
+}
+
 #[test]
-fn operators_that_cannot_keep_state_on_disk_say_so_when_the_plan_is_learned() {
-    use engine::windows::Tumbling;
-    let window = App::new("a", |s| {
-        let keyed = s
-            .source("in")
-            .utf8()
-            .key_by(|l| l)
-            .state_store(Store::disk());
-        let windows = keyed.window(Tumbling::of(Duration::from_secs(1)));
-        windows.count().map(|(k, _, n)| (k, n)).sink("out");
-    });
-    let error = window.unwrap_err();
-    assert!(matches!(error, Error::StoreUnfit { .. }), "{error:?}");
-    let text = error.to_string();
-    assert!(
-        text.starts_with("window") && text.contains("state_store"),
-        "{text}"
-    );
+fn tumbling_windows_of_more_keys_than_fit_into_memory_give_out_every_key_once() {
+    many_keys(Tumbling::of(Duration::from_millis(100)), &[0, 100]);
+}
+
+#[test]
+fn hopping_windows_of_more_keys_than_fit_into_memory_are_joined_on_disk() {
+    let spec = Hopping::of(Duration::from_millis(100), Duration::from_millis(50));
+    many_keys(spec, &[0, 50, 100]);
+}
+
+#[test]
+fn sessions_of_more_keys_than_fit_into_memory_give_out_every_key_once() {
+    // 49 and not more: the rows 50 ms apart are sessions of their own.
+    let mut driver = Driver::new(windowed(Session::gap(Duration::from_millis(49)), SMALL));
+    let mut all = Windows::new();
+    for time in [0, 50] {
+        let lines: Vec<String> = (0..20_000).map(|n| format!("{} {time}", key(n))).collect();
+        driver.feed("in", &lines);
+        driver.commit();
+        take_windows(&mut driver, &mut all);
+        driver = driver.restarted(1);
+    }
+    driver.finish();
+    take_windows(&mut driver, &mut all);
+    assert_eq!(all.len(), 40_000);
+    assert!(all.values().all(|n| *n == 1));
+}
+
+#[test]
+fn an_error_of_the_disk_ends_the_call_of_a_window_too() {
+    let long = "x".repeat(70_000);
+    let lines = [format!("{long} 1"), "b 2".to_owned()];
+    let store = Store::Disk { cache_bytes: 0 };
+    let tumbling = Tumbling::of(Duration::from_millis(100));
+    let session = Session::gap(Duration::from_millis(100));
+    for mut driver in [
+        Driver::new(windowed(tumbling, store)),
+        Driver::new(windowed(session, store)),
+    ] {
+        // Every chunk moves the one before it out.
+        let records = lines.iter().map(|line| InRecord {
+            value: Some(line.as_bytes()),
+            ..InRecord::default()
+        });
+        let ends = records.map(|record| driver.try_feed_records("in", 0, &[record]));
+        let error = ends.last().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Store { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains("700") && text.contains("Store::Memory"),
+            "{text}"
+        );
+    }
 }
 
 fn open(state_dir: std::path::PathBuf) -> Result<Task, Error> {

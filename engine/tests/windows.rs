@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::{
     flow::{Limits, Pipe, Scope, Stream},
     plan::App,
+    state::Store,
     testing::{Driver, InRecord},
     windows::{Hopping, Session, Sliding, Tumbling, Window, WindowSpec},
 };
@@ -37,9 +38,16 @@ fn rows<'b>(s: Scope<'b>, bound: Duration) -> Stream<'b, Row, impl Pipe<Row>> {
 }
 
 /// `side`: late rows are on the side; without them, rows are folded before they cross to another worker.
-fn plan_of<W: WindowSpec + Sync>(spec: W, mode: Mode, bound: Duration, side: bool) -> App {
+fn plan_of<W: WindowSpec + Sync>(
+    spec: W,
+    mode: Mode,
+    bound: Duration,
+    side: bool,
+    store: Store,
+) -> App {
     let plan = move |s: Scope<'_>| {
-        let windows = rows(s, bound).key_by(|r| u64::from(r.0)).window(spec);
+        let keyed = rows(s, bound).key_by(|r| u64::from(r.0));
+        let windows = keyed.state_store(store).window(spec);
         let windows = match mode {
             Mode::OnClose => windows,
             Mode::Lateness(ms) => windows.allowed_lateness(Duration::from_millis(ms)),
@@ -92,17 +100,21 @@ enum Kind {
 }
 
 fn app(kind: Kind, mode: Mode, bound: Duration, side: bool) -> App {
+    app_in(Store::Memory, kind, mode, bound, side)
+}
+
+fn app_in(store: Store, kind: Kind, mode: Mode, bound: Duration, side: bool) -> App {
     match kind {
         Kind::Tumbling(size, offset) => {
             let spec = Tumbling::of(ms(size)).offset_ms(offset);
-            plan_of(spec, mode, bound, side)
+            plan_of(spec, mode, bound, side, store)
         }
         Kind::Hopping(width, slide, offset) => {
             let spec = Hopping::of(ms(width), ms(slide)).offset_ms(offset);
-            plan_of(spec, mode, bound, side)
+            plan_of(spec, mode, bound, side, store)
         }
-        Kind::Sliding(length) => plan_of(Sliding::of(ms(length)), mode, bound, side),
-        Kind::Session(gap) => plan_of(Session::gap(ms(gap)), mode, bound, side),
+        Kind::Sliding(length) => plan_of(Sliding::of(ms(length)), mode, bound, side, store),
+        Kind::Session(gap) => plan_of(Session::gap(ms(gap)), mode, bound, side, store),
     }
 }
 
@@ -308,12 +320,64 @@ fn run(
     (driver, all, count + n, too_late)
 }
 
+fn steps() -> impl Strategy<Value = Vec<(u8, i64, i64, i64)>> {
+    prop::collection::vec((0u8..4, 0i64..12, 0i64..BOUND, -9i64..9), 1..220)
+}
+
+fn rows_of(steps: &[(u8, i64, i64, i64)], start: i64) -> Vec<Row> {
+    let mut now = start;
+    let row = |(key, step, back, n): &(u8, i64, i64, i64)| {
+        now += step;
+        (*key, now - back, *n)
+    };
+    steps.iter().map(row).collect()
+}
+
+/// Runs rows that are in time through windows: what comes out is what a batch computation gives.
+fn agrees(
+    app: App,
+    (kind, mode): (Kind, Mode),
+    rows: &[Row],
+    cuts: &[(usize, i32, bool, bool)],
+    (workers, workers_after): (u16, u16),
+    limits: Limits,
+    how: (bool, i32),
+) -> Result<(), TestCaseError> {
+    let driver = Driver::of(app, workers, limits).unwrap();
+    let (driver, got, count, late) = run(driver, rows, cuts, workers_after, how);
+    let mut want = reference(kind, rows);
+    if matches!(
+        (kind, mode),
+        (Kind::Session(_), Mode::EachCommit | Mode::Early(_))
+    ) {
+        // Early results of sessions that grew later stay; those of the reference are among them.
+        want.retain(|window, value| got.get(window) != Some(value));
+        prop_assert_eq!(want, Results::new());
+    } else {
+        prop_assert_eq!(&got, &want);
+    }
+    prop_assert_eq!(late, 0);
+    if matches!(mode, Mode::OnClose | Mode::Lateness(_) | Mode::Final(_)) {
+        prop_assert_eq!(
+            count,
+            reference(kind, rows).len(),
+            "each window is given out once"
+        );
+    }
+    prop_assert_eq!(
+        driver.state_size("window-1").keys,
+        0,
+        "nothing is kept at the end"
+    );
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn windows_within_the_bound_are_those_of_a_batch_computation(
-        steps in prop::collection::vec((0u8..4, 0i64..12, 0i64..BOUND, -9i64..9), 1..220),
+        steps in steps(),
         start in -300i64..300,
         kind in kinds(),
         mode in modes(),
@@ -324,27 +388,9 @@ proptest! {
         side in any::<bool>(),
         partitions in 1i32..4,
     ) {
-        let mut now = start;
-        let rows: Vec<Row> = steps
-            .iter()
-            .map(|(key, step, back, n)| { now += step; (*key, now - back, *n) })
-            .collect();
+        let rows = rows_of(&steps, start);
         let app = app(kind, mode, ms(BOUND as u64), side);
-        let driver = Driver::of(app, workers, limits).unwrap();
-        let (driver, got, count, late) = run(driver, &rows, &cuts, workers_after, (side, partitions));
-        let mut want = reference(kind, &rows);
-        if matches!((kind, mode), (Kind::Session(_), Mode::EachCommit | Mode::Early(_))) {
-            // Early results of sessions that grew later stay; those of the reference are among them.
-            want.retain(|window, value| got.get(window) != Some(value));
-            prop_assert_eq!(want, Results::new());
-        } else {
-            prop_assert_eq!(&got, &want);
-        }
-        prop_assert_eq!(late, 0);
-        if matches!(mode, Mode::OnClose | Mode::Lateness(_) | Mode::Final(_)) {
-            prop_assert_eq!(count, reference(kind, &rows).len(), "each window is given out once");
-        }
-        prop_assert_eq!(driver.state_size("window-1").keys, 0, "nothing is kept at the end");
+        agrees(app, (kind, mode), &rows, &cuts, (workers, workers_after), limits, (side, partitions))?;
     }
 
     #[test]
@@ -420,4 +466,27 @@ fn late_rows_that_have_crossed_as_one_value_are_counted_one_by_one() {
     assert!(driver.rows_exchanged("window-1") < 20);
     assert_eq!(driver.counters("window-1").late, 400);
     assert_eq!(driver.counters("window-1").records, 400);
+}
+
+#[cfg(feature = "fjall")]
+proptest! {
+    // Opening a place on disk takes a tenth of a second.
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_on_disk_are_those_of_a_batch_computation(
+        steps in steps(),
+        start in -300i64..300,
+        kind in kinds(),
+        mode in modes(),
+        cuts in cuts(),
+        limits in limits(),
+        workers in 1u16..3,
+        side in any::<bool>(),
+        // Nothing stays in memory from one chunk to the next; or about ten keys do.
+        cache_bytes in prop_oneof![Just(0usize), Just(1 << 10)],
+    ) {
+        let app = app_in(Store::Disk { cache_bytes }, kind, mode, ms(BOUND as u64), side);
+        agrees(app, (kind, mode), &rows_of(&steps, start), &cuts, (workers, 1), limits, (side, 3))?;
+    }
 }

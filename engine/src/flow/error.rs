@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::batch::{RecordError, RowTooLarge, produce::SinkError};
-use crate::state::{Store, StoreError};
+use crate::state::StoreError;
 
 /// An error of a plan. Whoever runs the plan stops: after a call that failed, its task must not be used again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -48,16 +48,6 @@ pub enum Error {
     StateType {
         /// The operator.
         operator: String,
-    },
-    /// An operator cannot keep its state where the plan says.
-    #[error(
-        "{operator} cannot have its {store}: windows keep theirs in memory. Leave `state_store` out"
-    )]
-    StoreUnfit {
-        /// The operator.
-        operator: String,
-        /// Where it was to keep its state.
-        store: Store,
     },
     /// State outside of memory cannot be read or written.
     #[error("{operator}: {source}")]

@@ -6,7 +6,7 @@ use bumpalo::Bump;
 
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
 use crate::batch::{Frame, Rows, produce::Target};
-use crate::state::Store;
+use crate::state::{Store, StoreError, StorePlace};
 
 /// What a plan is given: its sources, its arena, and what it makes once.
 ///
@@ -105,16 +105,27 @@ impl<'b> Scope<'b> {
         }
     }
 
-    /// Notes where a keyed operator is to keep its state, or fails when it cannot keep it there.
-    pub(crate) fn keeps_state(self, operator: usize, store: Store, is_able: bool) {
+    /// Notes where a keyed operator is to keep its state.
+    pub(crate) fn keeps_state(self, operator: usize, store: Store) {
         self.learn(operator, |n| n.store = store);
-        if !is_able
-            && store != Store::Memory
-            && let Mode::Learn(graph) = self.call.mode
-        {
-            let operator = graph.borrow().describe(operator);
-            self.fail(Error::StoreUnfit { operator, store });
-        }
+    }
+
+    /// Where an operator's state is to be; a place on disk is opened, and so taken from whoever had it.
+    pub(crate) fn place(self, graph: &Graph, operator: usize) -> Result<StorePlace, StoreError> {
+        let place = match graph.node(operator).map(|n| n.store) {
+            #[cfg(feature = "fjall")]
+            Some(Store::Disk { cache_bytes }) => {
+                let id = graph.id(operator);
+                let path = match &self.call.placement.state_dir {
+                    Some(folder) => folder.join(id),
+                    None => crate::state::temporary_folder(&id),
+                };
+                let disk: Box<dyn crate::state::Cold> = Box::new(crate::state::Disk::open(&path)?);
+                Some((disk, cache_bytes))
+            }
+            Some(Store::Memory) | None => None,
+        };
+        Ok(StorePlace(place))
     }
 
     /// The learned graph, while the plan runs and nothing has failed.

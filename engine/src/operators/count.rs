@@ -41,7 +41,7 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
             ..
         } = self;
         let operator = scope.operator(Kind::Count, &[node], None);
-        scope.keeps_state(operator, store, true);
+        scope.keeps_state(operator, store);
         if let Some(graph) = scope.running() {
             let one_more = |n: &mut u64, _: &[u8]| {
                 *n += 1;

@@ -8,7 +8,7 @@ use crate::{
         Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot,
         Stream, receive, send, send_keyed, undecodable,
     },
-    state::{CHUNK, Key, KeyGroups, State, Store, StoreError, Table},
+    state::{CHUNK, Key, State, StoreError, Table},
 };
 
 /// The stream of a fold's results.
@@ -64,20 +64,8 @@ pub(super) fn make<A: State>(
     operator: usize,
     initial: A,
 ) -> Result<Table<A>, StoreError> {
-    let keys: KeyGroups = scope.call.placement.keys;
-    match graph.node(operator).map(|n| n.store) {
-        #[cfg(feature = "fjall")]
-        Some(Store::Disk { cache_bytes }) => {
-            let id = graph.id(operator);
-            let path = match &scope.call.placement.state_dir {
-                Some(folder) => folder.join(id),
-                None => crate::state::temporary_folder(&id),
-            };
-            let disk = crate::state::Disk::open(&path)?;
-            Ok(Table::tiered(keys, initial, Box::new(disk), cache_bytes))
-        }
-        Some(Store::Memory) | None => Ok(Table::new(keys, initial)),
-    }
+    let place = scope.place(graph, operator)?;
+    Ok(Table::placed(scope.call.placement.keys, initial, place))
 }
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
@@ -105,7 +93,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store, true);
+        scope.keeps_state(operator, store);
         if let Some(graph) = scope.running() {
             take_in_items(scope, graph, operator, &mut fold);
             send_keyed(scope, pipe, operator, key, part);
@@ -130,7 +118,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store, true);
+        scope.keeps_state(operator, store);
         if let Some(graph) = scope.running() {
             let placement = scope.call.placement;
             if placement.workers == 1 || emits_every_update(graph, operator) {

@@ -253,7 +253,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store, true);
+        scope.keeps_state(operator, store);
         scope.learn(operator, |n| {
             n.emit = Emit::EveryUpdate;
             n.note = ttl_ms.map(|ms| format!("forgets after {ms} ms"));

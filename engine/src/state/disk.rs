@@ -5,15 +5,16 @@
 
 use std::fmt;
 use std::fs::TryLockError;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch,
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch,
     config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy},
 };
 
-use super::store::{Cold, StoreError};
+use super::store::{Cold, Scanned, StoreError};
 
 /// Longer keys cannot be stored: fjall counts their bytes in 16 bits.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
@@ -135,7 +136,53 @@ fn refused(path: &Path, error: &fjall::Error) -> StoreError {
     }
 }
 
+/// The first key that does not begin with the prefix or a smaller one.
+fn behind(prefix: &[u8]) -> Bound<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while end.last() == Some(&u8::MAX) {
+        end.pop();
+    }
+    match end.last_mut() {
+        Some(last) => {
+            *last += 1;
+            Bound::Excluded(end)
+        }
+        None => Bound::Unbounded,
+    }
+}
+
+impl Disk {
+    /// What a keyspace has behind a prefix, from behind a key on.
+    fn range(&self, of: &Keyspace, prefix: &[u8], after: Option<&[u8]>) -> fjall::Iter {
+        let from = match after {
+            Some(after) => Bound::Excluded(after.to_vec()),
+            None => Bound::Included(prefix.to_vec()),
+        };
+        of.range::<Vec<u8>, _>((from, behind(prefix)))
+    }
+}
+
 impl Cold for Disk {
+    fn share(&self) -> Box<dyn Cold> {
+        Box::new(Self {
+            path: self.path.clone(),
+            database: self.database.clone(),
+            values: self.values.clone(),
+            changed: self.changed.clone(),
+            batch: self.database.batch(),
+        })
+    }
+
+    fn drop_until(&self, prefix: &[u8]) -> Result<(), StoreError> {
+        for keyspace in [&self.values, &self.changed] {
+            let range = (Bound::Unbounded, behind(prefix));
+            // fjall has no name of its own for it. Whole files go, without being read; what is in memory there goes with a later range.
+            let dropped = keyspace.tree.drop_range::<Vec<u8>, _>(range);
+            dropped.map_err(|e| self.failed(e.into()))?;
+        }
+        Ok(())
+    }
+
     fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool, StoreError> {
         value.clear();
         let found = self.values.get(key).map_err(|e| self.failed(e))?;
@@ -150,9 +197,8 @@ impl Cold for Disk {
             return Err(StoreError {
                 path: self.path.display().to_string(),
                 reason: format!(
-                    "a key of {} bytes is longer than the {} that state on disk can have: use Store::Memory, or a hash of the key",
-                    key.len() - 4,
-                    KEY_BYTES_MAX - 4
+                    "a key that takes {} bytes there is longer than the {KEY_BYTES_MAX} that it can take: use Store::Memory, or a hash of the key",
+                    key.len(),
                 ),
             });
         }
@@ -183,13 +229,8 @@ impl Cold for Disk {
         after: Option<&[u8]>,
         f: &mut dyn FnMut(&[u8], i64) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        use std::ops::Bound;
-        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        for entry in self.changed.range::<&[u8], _>((from, Bound::Unbounded)) {
+        for entry in self.range(&self.changed, prefix, after) {
             let (key, time) = entry.into_inner().map_err(|e| self.failed(e))?;
-            if !key.starts_with(prefix) {
-                break;
-            }
             let time = time
                 .first_chunk()
                 .map_or(0, |time| i64::from_be_bytes(*time));
@@ -200,12 +241,12 @@ impl Cold for Disk {
         Ok(())
     }
 
-    fn each(&self, prefix: &[u8], f: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        for entry in self.values.prefix(prefix) {
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>) -> Box<dyn Iterator<Item = Scanned> + '_> {
+        let entries = self.range(&self.values, prefix, after);
+        Box::new(entries.map(|entry| {
             let (key, value) = entry.into_inner().map_err(|e| self.failed(e))?;
-            f(&key, &value);
-        }
-        Ok(())
+            Ok((key.to_vec(), value.to_vec()))
+        }))
     }
 }
 
@@ -258,8 +299,43 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("69996 bytes") && error.contains("Store::Memory"),
+            error.contains("70000 bytes") && error.contains("Store::Memory"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_range_that_is_dropped_gives_its_files_back() {
+        let path = temporary_folder("ranges");
+        let mut disk = Disk::open(&path).unwrap();
+        let mut other = disk.share();
+        // What comes behind the range stays.
+        other.put(&[0xff], b"stays", None).unwrap();
+        other.flush().unwrap();
+        let value = vec![7; 64 << 10];
+        for slice in 0..8u64 {
+            for n in 0..400u32 {
+                let key = [&slice.to_be_bytes()[..], &n.to_be_bytes()].concat();
+                disk.put(&key, &value, Some(1)).unwrap();
+                disk.flush().unwrap();
+            }
+            disk.drop_until(&slice.to_be_bytes()).unwrap();
+        }
+        let mut value = Vec::new();
+        assert!(disk.get(&[0xff], &mut value).unwrap());
+        let written = 8 * 400 * (64 << 10);
+        let left = bytes_in(&path.join("keyspaces"));
+        assert!(left < written / 2, "{left} bytes of {written} are left");
+    }
+
+    fn bytes_in(folder: &Path) -> u64 {
+        let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        let of = |entry: std::fs::DirEntry| match entry.metadata() {
+            Ok(of) if of.is_dir() => bytes_in(&entry.path()),
+            Ok(of) => of.len(),
+            // Files go at any time.
+            Err(_) => 0,
+        };
+        entries.map(of).sum()
     }
 }

@@ -22,7 +22,10 @@ pub(crate) use held::{HeldRows, Tie};
 pub(crate) use key::Key;
 pub(crate) use keyed::KeyedState;
 pub use keyed::RestoreError;
+pub(crate) use store::Cold;
+#[doc(hidden)]
+pub use store::Place as StorePlace;
 pub use store::{Store, StoreError};
-pub(crate) use table::CHUNK;
+pub(crate) use table::{CHUNK, Place, merge_cold};
 pub use table::{State, Table};
 pub(crate) use timers::Timers;

@@ -57,8 +57,18 @@ pub struct StoreError {
     pub reason: String,
 }
 
-/// Keys and encoded values outside of memory. A key is its group's number, 4 bytes big-endian, and its bytes.
+/// Where a table is to have its keys: in memory, or in a place beside it too, with so many bytes in memory.
+#[derive(Debug, Default)]
+pub struct Place(pub(crate) Option<(Box<dyn Cold>, usize)>);
+
+/// A key that is elsewhere, behind its prefix, and its encoded value.
+pub(crate) type Scanned = Result<(Vec<u8>, Vec<u8>), StoreError>;
+
+/// Keys and encoded values outside of memory. A key is the prefix of its table, if that has one, its group's number, 4 bytes big-endian, and
+/// its bytes.
 pub(crate) trait Cold: Send + fmt::Debug {
+    /// The same place, for another table in it.
+    fn share(&self) -> Box<dyn Cold>;
     /// Reads a value; false when there is none.
     fn get(&self, key: &[u8], value: &mut Vec<u8>) -> Result<bool, StoreError>;
     /// Writes a value with the next [`Cold::flush`]; with a timestamp it was changed since the last drain.
@@ -68,6 +78,8 @@ pub(crate) trait Cold: Send + fmt::Debug {
     /// Notes with the next [`Cold::flush`] that a key's change was drained.
     fn drained(&mut self, key: &[u8]);
     fn flush(&mut self) -> Result<(), StoreError>;
+    /// Lets go of all keys that begin with this prefix or a smaller one. Some may be there for a while: they must not be looked at any more.
+    fn drop_until(&self, prefix: &[u8]) -> Result<(), StoreError>;
     /// Calls `f` with the keys that begin with `prefix`, were changed, and come after `after`, and the time, until it says false.
     fn each_changed(
         &self,
@@ -75,6 +87,6 @@ pub(crate) trait Cold: Send + fmt::Debug {
         after: Option<&[u8]>,
         f: &mut dyn FnMut(&[u8], i64) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError>;
-    /// Calls `f` with the keys that begin with `prefix`, and their values.
-    fn each(&self, prefix: &[u8], f: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+    /// The keys that begin with `prefix` and come after `after`, in their order.
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>) -> Box<dyn Iterator<Item = Scanned> + '_>;
 }

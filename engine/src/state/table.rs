@@ -22,6 +22,7 @@ impl<A: Clone + Encode + for<'x> Decode<'x> + Send + 'static> State for A {}
 mod tier;
 
 use tier::Tier;
+pub(crate) use tier::{Place, merge_cold};
 
 /// Updates that are hashed, touched and probed together.
 pub(crate) const CHUNK: usize = 256;
@@ -293,17 +294,6 @@ impl<A: State> Table<A> {
         None
     }
 
-    /// Calls `f` with the hash, key and value of each key that has changed since it was drained.
-    pub(crate) fn each_changed(&self, mut f: impl FnMut(u64, &[u8], &A)) {
-        for segment in &self.segments {
-            for at in &segment.changed {
-                let slot = &segment.slots[*at as usize];
-                let hash = segment.key_hash(slot.key, &self.keys);
-                segment.with_key(slot.key, |key| f(hash, key, &slot.value));
-            }
-        }
-    }
-
     /// Forgets all keys and keeps the memory.
     pub(crate) fn clear(&mut self) {
         for segment in &mut self.segments {
@@ -313,6 +303,7 @@ impl<A: State> Table<A> {
 
     /// Takes keys out that are given with their hashes, if `is_gone` says so of their values. None may be noted as changed.
     pub(crate) fn remove_all(&mut self, keys: &Rows, is_gone: impl Fn(&A) -> bool) {
+        self.remove_cold(keys, &is_gone);
         for (head, key, _) in keys.iter() {
             let (at, rest) = self.segment_of(head.hash);
             let segment = &mut self.segments[at];
@@ -323,7 +314,6 @@ impl<A: State> Table<A> {
                 segment.remove(slot, &self.keys, &self.initial);
             }
         }
-        self.remove_cold(keys);
         for segment in &mut self.segments {
             segment.tidy(&self.keys, &self.initial);
         }
@@ -377,7 +367,7 @@ impl<A: State> Table<A> {
                 }
             }
         }
-        self.drain_tier(group, rows, limit, gone)
+        self.drain_tier(group, suffix, rows, limit, gone)
     }
 
     /// Calls `f` with each key of a group that is in memory, and its value.

@@ -8,7 +8,10 @@ use super::{
 use crate::{
     batch::{Decode, Encode, Reader, Rows},
     flow::Emit,
-    state::{CHUNK, Key, KeyGroups, KeyedState, RestoreError, State, Table, Timers},
+    state::{
+        CHUNK, Key, KeyGroups, KeyedState, RestoreError, State, StoreError, StorePlace, Table,
+        Timers,
+    },
 };
 
 /// Rows of one key that are kept as one value.
@@ -24,7 +27,7 @@ pub struct Part<A> {
 /// What is kept for one key.
 #[derive(Clone, Debug)]
 struct Parts<A> {
-    /// When the key is looked at next; `i64::MAX`: nothing waits. Not stored: it follows from the rest.
+    /// When the key is looked at next; `i64::MAX`: nothing waits. It is stored because a key may leave memory and come back.
     hint: i64,
     /// By time.
     parts: Vec<Part<A>>,
@@ -38,6 +41,7 @@ impl<A: Encode> Encode for Parts<A> {
             part.last.encode(out);
             part.value.encode(out);
         }
+        self.hint.encode(out);
     }
 }
 
@@ -51,10 +55,9 @@ impl<'b, A: Decode<'b>> Decode<'b> for Parts<A> {
                 value: A::decode(r)?,
             });
         }
-        Some(Self {
-            hint: i64::MAX,
-            parts,
-        })
+        // Changelogs of earlier versions do not have it; what is restored gets a new one anyway.
+        let hint = i64::decode(r).unwrap_or(i64::MAX);
+        Some(Self { hint, parts })
     }
 }
 
@@ -254,6 +257,8 @@ pub struct Lists<A, S> {
     changes: Changes,
     seen: Vec<Window>,
     removed: Rows,
+    /// Hints whose time has come.
+    due: Rows,
     key: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -263,7 +268,13 @@ fn is_gone<A>(parts: &Parts<A>) -> bool {
 }
 
 impl<A: State, S: ListSpec> Lists<A, S> {
-    pub(super) fn new(spec: S, keys: KeyGroups, initial: A, rules: Rules) -> Self {
+    pub(super) fn new(
+        spec: S,
+        keys: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Self {
         let none = Parts {
             hint: i64::MAX,
             parts: Vec::new(),
@@ -271,7 +282,7 @@ impl<A: State, S: ListSpec> Lists<A, S> {
         Self {
             spec,
             rules,
-            table: Table::new(keys, none),
+            table: Table::placed(keys, none, place),
             initial,
             timers: Timers::default(),
             closed: i64::MIN,
@@ -279,6 +290,7 @@ impl<A: State, S: ListSpec> Lists<A, S> {
             changes: Changes::new(rules),
             seen: Vec::new(),
             removed: Rows::new(),
+            due: Rows::new(),
             key: Vec::new(),
             buffer: Vec::new(),
         }
@@ -347,6 +359,8 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
         self.changes.touch();
         let (rules, spec, closed) = (self.rules, self.spec, self.closed);
         for chunk in rows.heads().chunks(CHUNK) {
+            self.table
+                .warm(|each| chunk.iter().for_each(|h| each(h.key_of(data), h.hash)));
             self.table.touch(chunk.iter().map(|h| h.hash));
             for head in chunk {
                 let (at, len) = head.key_range();
@@ -407,33 +421,50 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
             self.rules,
             self.spec,
         );
-        while out.size_bytes() < limit
-            && let Some((time, hash)) = self.timers.pop(watermark, &mut self.key)
-        {
-            let Some(entry) = self.table.find_mut(&self.key, hash) else {
-                continue;
-            };
-            if entry.hint != time {
-                continue;
+        while out.size_bytes() < limit {
+            self.due.clear();
+            while self.due.len() < CHUNK
+                && let Some((time, hash)) = self.timers.pop(watermark, &mut self.key)
+            {
+                let _ = self.due.push(hash, time, &[], &self.key);
             }
-            let (key, buffer) = (&self.key, &mut self.buffer);
-            spec.each(&entry.parts, after, to, |window, parts| {
-                emit_parts(hash, key, window, parts, merge, out, buffer);
-            });
-            let before = entry.parts.len();
-            // Sliding windows need their parts in order: only those at the front go.
-            let is_past = |p: &Part<A>| rules.is_past(spec.needed_until(p), watermark);
-            let past = entry.parts.iter().take_while(|p| is_past(p)).count();
-            entry.parts.drain(..past);
-            entry.hint = next_look(spec, rules, &entry.parts, to);
-            let (hint, has_changed) = (entry.hint, entry.parts.len() != before);
-            if hint != i64::MAX {
-                self.timers.push(hint, hash, &self.key);
+            if self.due.is_empty() {
+                return;
             }
-            if has_changed {
-                let packed = Key::short(&self.key);
-                self.table
-                    .update_hashed(&self.key, packed, hash, time, |_| {});
+            let due = &self.due;
+            self.table
+                .warm(|each| due.iter().for_each(|(h, key, _)| each(key, h.hash)));
+            for (head, key, _) in self.due.iter() {
+                let (time, hash) = (head.timestamp, head.hash);
+                if out.size_bytes() >= limit {
+                    // For the next piece.
+                    self.timers.push(time, hash, key);
+                    continue;
+                }
+                let Some(entry) = self.table.find_mut(key, hash) else {
+                    continue;
+                };
+                if entry.hint != time {
+                    continue;
+                }
+                let buffer = &mut self.buffer;
+                spec.each(&entry.parts, after, to, |window, parts| {
+                    emit_parts(hash, key, window, parts, merge, out, buffer);
+                });
+                let before = entry.parts.len();
+                // Sliding windows need their parts in order: only those at the front go.
+                let is_past = |p: &Part<A>| rules.is_past(spec.needed_until(p), watermark);
+                let past = entry.parts.iter().take_while(|p| is_past(p)).count();
+                entry.parts.drain(..past);
+                entry.hint = next_look(spec, rules, &entry.parts, to);
+                let (hint, has_changed) = (entry.hint, entry.parts.len() != before);
+                if hint != i64::MAX {
+                    self.timers.push(hint, hash, key);
+                }
+                if has_changed {
+                    self.table
+                        .update_hashed(key, Key::short(key), hash, time, |_| {});
+                }
             }
         }
     }
@@ -451,7 +482,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
             if is_other {
                 self.seen.clear();
             }
-            if let Some(entry) = self.table.find_hashed(key, head.hash) {
+            if let Some(entry) = self.table.peek(key, head.hash) {
                 let (seen, buffer, spec) = (&mut self.seen, &mut self.buffer, self.spec);
                 // Of a window that is past some parts may be gone.
                 let (rules, expired) = (self.rules, self.expired);
@@ -546,6 +577,10 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
             }
         }
         Ok(())
+    }
+
+    fn take_error(&mut self) -> Option<StoreError> {
+        self.table.take_error()
     }
 
     fn drop_group(&mut self, group: u32) {

@@ -36,6 +36,7 @@ mod lists;
 mod operator;
 mod slices;
 mod spec;
+mod spill;
 mod windowed;
 
 pub use operator::{Fired, Late, Results};

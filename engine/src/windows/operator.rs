@@ -100,7 +100,7 @@ where
         ..
     } = keyed;
     let operator = scope.operator(Kind::Window, &[node], None);
-    scope.keeps_state(operator, store, false);
+    scope.keeps_state(operator, store);
     scope.learn(operator, |n| {
         n.emit = rules.emit;
         n.note = Some(note(&spec, rules));
@@ -207,9 +207,21 @@ fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
         fired,
         ..
     } = &mut *slot;
-    let keys = scope.call.placement.keys;
-    let state: &mut dyn Any = &mut **state
-        .get_or_insert_with(|| Box::new(spec.state::<G::State>(keys, fold.initial(), rules)));
+    if state.is_none() {
+        let keys = scope.call.placement.keys;
+        match scope.place(graph, operator) {
+            Ok(place) => {
+                let made = spec.state::<G::State>(keys, fold.initial(), rules, place);
+                *state = Some(Box::new(made));
+            }
+            Err(source) => {
+                let operator = graph.describe(operator);
+                return scope.fail(Error::Store { operator, source });
+            }
+        }
+    }
+    let Some(state) = state else { return };
+    let state: &mut dyn Any = &mut **state;
     let Some(state) = state.downcast_mut::<W::State<G::State>>() else {
         let operator = graph.describe(operator);
         return scope.fail(Error::StateType { operator });

@@ -1,5 +1,5 @@
 //! State of tumbling and hopping windows: a table for each slice of time, so that a row updates one value, and a closed slice is let go
-//! of at once.
+//! of at once. On disk the tables share one place and one bound on memory (`spill.rs`).
 //!
 //! ```text
 //! slices   [start | table: key → value] [start | table] …        window = the slices between its start and end, joined key by key
@@ -9,29 +9,47 @@ use std::collections::VecDeque;
 
 use super::changes::{AtCommit, Changes};
 use super::spec::{Rules, Slicing, Window, WindowState};
+use super::spill::Spill;
 use crate::{
     batch::{Encode, Rows},
     flow::Emit,
-    state::{CHUNK, Key, KeyGroups, KeyedState, RestoreError, State, Table},
+    state::{
+        CHUNK, Key, KeyGroups, KeyedState, Place, RestoreError, State, StoreError, StorePlace,
+        Table, merge_cold,
+    },
 };
 
-struct Slice<A> {
-    table: Table<A>,
+pub(super) struct Slice<A> {
+    pub(super) table: Table<A>,
     start: i64,
     /// End of the first window that it belongs to.
     first_end: i64,
     last_end: i64,
     /// Something of it is in the changelog.
     is_logged: bool,
+    /// When rows last came to it, where that matters: counted in chunks.
+    pub(super) touched: u64,
 }
 
 /// A window that is being given out.
 struct Firing {
     end: i64,
-    /// The slices of it that are joined already, and the slot to go on with.
+    /// The slices of it that are joined already, and where to go on.
     joined: usize,
-    slot: usize,
-    is_joining: bool,
+    place: Place,
+    stage: Stage,
+}
+
+/// What is done with the slices of a window.
+enum Stage {
+    /// They are joined in memory.
+    Join,
+    /// The one slice, or what was joined, is given out.
+    Emit,
+    /// All of them are moved to the disk, to be joined there.
+    Settle,
+    /// They are joined key by key as they lie there, up to this key.
+    Merge(Option<Vec<u8>>),
 }
 
 /// See the module's head.
@@ -61,12 +79,13 @@ pub struct Slices<A> {
     changes: Changes,
     /// Ends of the windows that `changes` have given out for the key at hand.
     seen: Vec<i64>,
-    /// Slices that are gone, and stand in the changelog still: start, table, slot to go on with.
-    dead: Vec<(i64, Table<A>, usize)>,
+    /// Slices that are gone, and stand in the changelog still: start, table, where to go on.
+    dead: Vec<(i64, Table<A>, Place)>,
     spare: Vec<Table<A>>,
     buffer: Vec<u8>,
     /// Numbers of the slices of a chunk's rows.
     chunk: Vec<usize>,
+    spill: Option<Spill>,
 }
 
 const LATE: usize = usize::MAX;
@@ -74,8 +93,15 @@ const LATE: usize = usize::MAX;
 const SPARE_MAX: usize = 4;
 
 impl<A: State> Slices<A> {
-    pub(super) fn new(slicing: Slicing, groups: KeyGroups, initial: A, rules: Rules) -> Self {
+    pub(super) fn new(
+        slicing: Slicing,
+        groups: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Self {
         Self {
+            spill: Spill::new(place),
             slicing,
             rules,
             groups,
@@ -125,7 +151,11 @@ impl<A: State> Slices<A> {
 
     #[cold]
     fn open(&mut self, start: i64, at: usize) -> usize {
-        let make = || Table::new(self.groups.single(), self.initial.clone());
+        let (keys, initial) = (self.groups.single(), &self.initial);
+        let make = || match &self.spill {
+            Some(spill) => spill.table(start, keys, initial.clone()),
+            None => Table::new(keys, initial.clone()),
+        };
         let table = self.spare.pop().unwrap_or_else(make);
         let last_end = self.slicing.last_end(start);
         let slice = Slice {
@@ -134,6 +164,7 @@ impl<A: State> Slices<A> {
             first_end: self.slicing.first_end(start),
             last_end,
             is_logged: false,
+            touched: 0,
         };
         let number = self.free.pop().unwrap_or_else(|| {
             self.slices.push(None);
@@ -153,11 +184,13 @@ impl<A: State> Slices<A> {
 
     /// The slices of a window, by start.
     fn of_window(&self, window: Window) -> impl Iterator<Item = usize> {
-        let from = self
-            .order
-            .partition_point(|(start, _)| *start < window.start);
-        let to = self.order.partition_point(|(start, _)| *start < window.end);
+        let (from, to) = (self.first_of(window.start), self.first_of(window.end));
         self.order.range(from..to).map(|(_, number)| *number)
+    }
+
+    /// Where the first slice that begins at this time or later stands in the order.
+    fn first_of(&self, time: i64) -> usize {
+        self.order.partition_point(|(start, _)| *start < time)
     }
 
     /// Lets go of slices that no window needs any more.
@@ -173,18 +206,32 @@ impl<A: State> Slices<A> {
             self.free.push(number);
             self.last = (i64::MAX, 0);
             if let Some(slice) = self.slices[number].take() {
+                if let Some(spill) = &mut self.spill {
+                    spill.is_gone(slice.start, &slice.table);
+                }
                 if slice.is_logged {
-                    self.dead.push((slice.start, slice.table, 0));
+                    let from = Place::default();
+                    self.dead.push((slice.start, slice.table, from));
                 } else {
                     self.keep(slice.table);
                 }
             }
         }
+        self.sweep();
+    }
+
+    /// Lets the disk go of slices that nobody needs any more.
+    fn sweep(&mut self) {
+        if let Some(spill) = &mut self.spill
+            && self.dead.is_empty()
+        {
+            spill.sweep();
+        }
     }
 
     /// Keeps a table for a slice to come.
     fn keep(&mut self, mut table: Table<A>) {
-        if self.spare.len() < SPARE_MAX {
+        if self.spare.len() < SPARE_MAX && self.spill.is_none() {
             table.clear();
             self.spare.push(table);
         }
@@ -192,10 +239,10 @@ impl<A: State> Slices<A> {
 
     /// Notes what has changed since the last commit.
     fn collect(&mut self) {
-        let (slices, changes) = (&self.slices, &mut self.changes);
+        let (slices, changes) = (&mut self.slices, &mut self.changes);
         for (start, number) in &self.order {
-            let table = &slices[*number].as_ref().expect("it is in the order").table;
-            table.each_changed(|hash, key, _| {
+            let slice = slices[*number].as_mut().expect("it is in the order");
+            slice.table.each_changed(|hash, key, _| {
                 changes.note(hash, *start, key);
             });
         }
@@ -229,72 +276,132 @@ impl<A: State> Slices<A> {
         limit: usize,
     ) -> bool {
         let window = self.slicing.window(firing.end);
-        if firing.is_joining {
-            let numbers: Vec<usize> = self.of_window(window).collect();
-            if let [only] = numbers[..] {
-                // Nothing to join: as a tumbling window.
-                return self.emit_slice(only, window, firing, out, limit);
+        loop {
+            let (is_done, next) = match &mut firing.stage {
+                Stage::Join => (
+                    self.join_slices(window, firing, merge, limit),
+                    Some(Stage::Emit),
+                ),
+                Stage::Emit => (self.emit_window(window, firing, out, limit), None),
+                Stage::Settle => (self.settle_slices(window, limit), Some(Stage::Merge(None))),
+                Stage::Merge(after) => (self.merge_slices(window, after, merge, out, limit), None),
+            };
+            match next {
+                _ if !is_done => return false,
+                Some(next) => firing.stage = next,
+                None => return true,
             }
-            while let Some(&number) = numbers.get(firing.joined) {
-                let table = &self.slices[number]
-                    .as_ref()
-                    .expect("it is in the order")
-                    .table;
-                let (joined, mut left) = (&mut self.joined, limit / 64 + 1);
-                let next = table.walk(0, firing.slot, |hash, key, value| {
-                    joined.update_hashed(key, Key::short(key), hash, 0, |sum| {
-                        join(sum, value, merge)
-                    });
-                    left -= 1;
-                    left > 0
-                });
-                match next {
-                    Some(slot) => {
-                        firing.slot = slot;
-                        return false;
-                    }
-                    None => (firing.joined, firing.slot) = (firing.joined + 1, 0),
-                }
-            }
-            firing.is_joining = false;
         }
-        if self.slicing.is_tumbling() {
-            let number = self.of_window(window).next();
-            return number.is_none_or(|n| self.emit_slice(n, window, firing, out, limit));
-        }
-        let buffer = &mut self.buffer;
-        let next = self.joined.walk(0, firing.slot, |hash, key, value| {
-            if let Some(value) = value {
-                emit(out, hash, key, window, value, buffer);
-            }
-            out.size_bytes() < limit
-        });
-        firing.slot = next.unwrap_or(0);
-        if next.is_none() {
-            self.joined.clear();
-        }
-        next.is_none()
     }
 
-    fn emit_slice(
+    /// How a window is given out.
+    fn first_stage(&self, window: Window) -> Stage {
+        let mut slices = self.of_window(window).map(|number| self.slice(number));
+        if self.slicing.is_tumbling() || self.of_window(window).count() == 1 {
+            // Nothing to join.
+            Stage::Emit
+        } else if slices.any(|slice| slice.table.has_cold()) {
+            Stage::Settle
+        } else {
+            Stage::Join
+        }
+    }
+
+    fn join_slices(
         &mut self,
-        number: usize,
+        window: Window,
+        firing: &mut Firing,
+        merge: &mut dyn FnMut(&mut A, A),
+        limit: usize,
+    ) -> bool {
+        let numbers: Vec<usize> = self.of_window(window).skip(firing.joined).collect();
+        for number in numbers {
+            let slice = self.slices[number].as_mut().expect("it is in the order");
+            let (joined, mut left) = (&mut self.joined, limit / 64 + 1);
+            let step = |hash, key: &[u8], value: &A| {
+                joined.update_hashed(key, Key::short(key), hash, 0, |sum| join(sum, value, merge));
+                left -= 1;
+                left > 0
+            };
+            if !slice.table.walk_all(0, &mut firing.place, step) {
+                return false;
+            }
+            (firing.joined, firing.place) = (firing.joined + 1, Place::default());
+        }
+        true
+    }
+
+    fn emit_window(
+        &mut self,
         window: Window,
         firing: &mut Firing,
         out: &mut Rows,
         limit: usize,
     ) -> bool {
-        let table = &self.slices[number]
-            .as_ref()
-            .expect("it is in the order")
-            .table;
-        let buffer = &mut self.buffer;
-        let next = table.walk(0, firing.slot, |hash, key, value| {
+        let (buffer, place) = (&mut self.buffer, &mut firing.place);
+        if firing.joined > 0 {
+            let is_done = self.joined.walk_all(0, place, |hash, key, value| {
+                if let Some(value) = value {
+                    emit(out, hash, key, window, value, buffer);
+                }
+                out.size_bytes() < limit
+            });
+            if is_done {
+                self.joined.clear();
+            }
+            return is_done;
+        }
+        let Some(number) = self.of_window(window).next() else {
+            return true;
+        };
+        let (slices, buffer) = (&mut self.slices, &mut self.buffer);
+        let slice = slices[number].as_mut().expect("it is in the order");
+        slice.table.walk_all(0, place, |hash, key, value| {
             emit(out, hash, key, window, value, buffer);
             out.size_bytes() < limit
-        });
-        firing.slot = next.unwrap_or(0);
-        next.is_none()
+        })
+    }
+
+    /// Moves the window's slices to the disk, a piece at a time. True when all are there.
+    fn settle_slices(&mut self, window: Window, limit: usize) -> bool {
+        let numbers: Vec<usize> = self.of_window(window).collect();
+        let mut left = limit / (16 << 10) + 1;
+        for number in numbers {
+            while self.slice_mut(number).table.evict_segment() {
+                left -= 1;
+                if left == 0 {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn merge_slices(
+        &mut self,
+        window: Window,
+        after: &mut Option<Vec<u8>>,
+        merge: &mut dyn FnMut(&mut A, A),
+        out: &mut Rows,
+        limit: usize,
+    ) -> bool {
+        let (hasher, buffer) = (self.groups.hasher, &mut self.buffer);
+        let starts = window.start..window.end;
+        let slices = self.slices.iter_mut().flatten();
+        let mut of_window: Vec<&mut Slice<A>> =
+            slices.filter(|s| starts.contains(&s.start)).collect();
+        of_window.sort_unstable_by_key(|slice| slice.start);
+        let mut tables: Vec<&mut Table<A>> = of_window
+            .into_iter()
+            .map(|slice| &mut slice.table)
+            .collect();
+        merge_cold(&mut tables, after, |key, values| {
+            if let Some(mut sum) = values.next() {
+                values.for_each(|value| merge(&mut sum, value));
+                emit(out, hasher.bytes(key), key, window, &sum, buffer);
+            }
+            out.size_bytes() < limit
+        })
     }
 
     /// Gives out one key's value in one window.
@@ -307,9 +414,15 @@ impl<A: State> Slices<A> {
         out: &mut Rows,
     ) {
         let mut sum = None;
-        for number in self.of_window(window) {
-            if let Some(value) = self.slice(number).table.find_hashed(key, hash) {
-                join(&mut sum, value, merge);
+        let from = self.first_of(window.start);
+        let to = self.first_of(window.end);
+        for (_, number) in self.order.range(from..to) {
+            let slice = self.slices[*number].as_mut().expect("it is in the order");
+            if let Some(value) = slice.table.peek(key, hash) {
+                match &mut sum {
+                    Some(sum) => merge(sum, value.into_owned()),
+                    None => sum = Some(value.into_owned()),
+                }
             }
         }
         if let Some(sum) = sum {
@@ -354,6 +467,11 @@ impl<A: State> WindowState<A> for Slices<A> {
         let data = rows.data();
         let (mut is_ok, mut index) = (true, 0);
         self.changes.touch();
+        // A key evicted between two pieces of a window would be given out twice.
+        debug_assert!(
+            self.firing.is_none(),
+            "no row comes in the middle of a window"
+        );
         let notes_late = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
         for chunk in rows.heads().chunks(CHUNK) {
             let mut numbers = std::mem::take(&mut self.chunk);
@@ -366,6 +484,9 @@ impl<A: State> WindowState<A> for Slices<A> {
                 } else {
                     self.number(start)
                 });
+            }
+            if let Some(spill) = &mut self.spill {
+                spill.warm(&mut self.slices, chunk, &numbers, data);
             }
             // As in a plain table: first the loads, all at once, then the probes.
             let mut seen = 0;
@@ -416,8 +537,8 @@ impl<A: State> WindowState<A> for Slices<A> {
             let mut firing = self.firing.take().unwrap_or_else(|| Firing {
                 end: self.next_end,
                 joined: 0,
-                slot: 0,
-                is_joining: !self.slicing.is_tumbling(),
+                place: Place::default(),
+                stage: self.first_stage(self.slicing.window(self.next_end)),
             });
             if !self.fire_window(&mut firing, merge, out, limit) {
                 self.firing = Some(firing);
@@ -516,7 +637,7 @@ impl<A: State> KeyedState for Slices<A> {
             let Some(slice) = &mut self.slices[*number] else {
                 continue;
             };
-            if slice.table.changed() > 0 {
+            if slice.table.has_changed() {
                 slice.is_logged = true;
                 let suffix = start.to_be_bytes();
                 if slice.table.drain(0, &suffix, rows, limit, None) {
@@ -528,21 +649,29 @@ impl<A: State> KeyedState for Slices<A> {
     }
 
     fn drain_removed(&mut self, rows: &mut Rows, limit: usize) -> bool {
-        while let Some((start, table, slot)) = self.dead.last_mut() {
+        while let Some((start, table, place)) = self.dead.last_mut() {
             let (start, suffix) = (*start, start.to_be_bytes());
-            let next = table.walk(0, *slot, |hash, key, _| {
+            let is_done = table.walk_all(0, place, |hash, key, _| {
                 let _ = rows.push_parts(hash, start, [&[], &[]], [key, &suffix]);
                 rows.size_bytes() < limit
             });
-            if let Some(next) = next {
-                *slot = next;
+            if !is_done {
                 return true;
             }
             if let Some((_, table, _)) = self.dead.pop() {
                 self.keep(table);
             }
         }
+        self.sweep();
         false
+    }
+
+    fn take_error(&mut self) -> Option<StoreError> {
+        let spill = self.spill.as_mut()?;
+        let live = self.slices.iter_mut().flatten().map(|s| &mut s.table);
+        let dead = self.dead.iter_mut().map(|(_, table, _)| table);
+        let of_tables = live.chain(dead).find_map(KeyedState::take_error);
+        spill.error().or(of_tables)
     }
 
     fn restore_watermark(&mut self, at: i64) {
@@ -567,19 +696,25 @@ impl<A: State> KeyedState for Slices<A> {
         let number = self.number(i64::from_be_bytes(*start));
         let slice = self.slice_mut(number);
         slice.is_logged = true;
-        slice.table.restore(0, key, value)
+        slice.table.restore(0, key, value)?;
+        if let Some(spill) = &mut self.spill {
+            spill.restored(&mut self.slices);
+        }
+        Ok(())
     }
 
     fn drop_group(&mut self, group: u32) {
         let groups = self.groups;
         for slice in self.slices.iter_mut().flatten() {
             let mut keys = Rows::new();
-            let _ = slice.table.walk(0, 0, |hash, key, _| {
-                if groups.group_of_hash(hash) == group {
-                    let _ = keys.push(hash, 0, &[], key);
-                }
-                true
-            });
+            slice
+                .table
+                .walk_all(0, &mut Place::default(), |hash, key, _| {
+                    if groups.group_of_hash(hash) == group {
+                        let _ = keys.push(hash, 0, &[], key);
+                    }
+                    true
+                });
             for (_, key, _) in keys.iter() {
                 // Taking a key out of a table of one group cannot fail.
                 let _ = slice.table.restore(0, key, None);
@@ -590,17 +725,22 @@ impl<A: State> KeyedState for Slices<A> {
     fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
         let (mut bytes, mut whole) = (Vec::new(), Vec::new());
         for (start, number) in &self.order {
-            let _ = self.slice(*number).table.walk(0, 0, |hash, key, value| {
+            let table = &self.slice(*number).table;
+            let mut each = |hash, key: &[u8], value: &[u8]| {
                 if self.groups.group_of_hash(hash) == group {
-                    bytes.clear();
-                    value.encode_last(&mut bytes);
                     whole.clear();
                     whole.extend_from_slice(key);
                     whole.extend_from_slice(&start.to_be_bytes());
-                    f(&whole, &bytes);
+                    f(&whole, value);
                 }
+            };
+            let _ = table.walk(0, 0, |hash, key, value| {
+                bytes.clear();
+                value.encode_last(&mut bytes);
+                each(hash, key, &bytes);
                 true
             });
+            table.each_cold(0, &mut |key, value| each(table.hash(key), key, value));
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{lists::Lists, slices::Slices};
 use crate::{
     batch::{Decode, Encode, Reader, Rows},
     flow::Emit,
-    state::{KeyGroups, KeyedState, State},
+    state::{KeyGroups, KeyedState, State, StorePlace},
     time::millis,
 };
 
@@ -93,7 +93,13 @@ pub trait WindowSpec: Copy + fmt::Display + Send + 'static {
 
     /// Its empty state.
     #[doc(hidden)]
-    fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Self::State<A>;
+    fn state<A: State>(
+        self,
+        keys: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Self::State<A>;
 
     /// Why there can be no such windows.
     #[doc(hidden)]
@@ -228,8 +234,14 @@ fn offset(f: &mut fmt::Formatter<'_>, ms: i64) -> fmt::Result {
 impl WindowSpec for Tumbling {
     type State<A: State> = Slices<A>;
 
-    fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Slices<A> {
-        Slices::new(self.cut(), keys, initial, rules)
+    fn state<A: State>(
+        self,
+        keys: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Slices<A> {
+        Slices::new(self.cut(), keys, initial, rules, place)
     }
 
     fn slicing(&self) -> Option<Slicing> {
@@ -289,8 +301,14 @@ impl fmt::Display for Hopping {
 impl WindowSpec for Hopping {
     type State<A: State> = Slices<A>;
 
-    fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Slices<A> {
-        Slices::new(self.cut(), keys, initial, rules)
+    fn state<A: State>(
+        self,
+        keys: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Slices<A> {
+        Slices::new(self.cut(), keys, initial, rules, place)
     }
 
     fn slicing(&self) -> Option<Slicing> {
@@ -341,8 +359,14 @@ impl fmt::Display for Sliding {
 impl WindowSpec for Sliding {
     type State<A: State> = Lists<A, Self>;
 
-    fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Lists<A, Self> {
-        Lists::new(self, keys, initial, rules)
+    fn state<A: State>(
+        self,
+        keys: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Lists<A, Self> {
+        Lists::new(self, keys, initial, rules, place)
     }
 
     fn problem(&self) -> Option<String> {
@@ -385,8 +409,14 @@ impl fmt::Display for Session {
 impl WindowSpec for Session {
     type State<A: State> = Lists<A, Self>;
 
-    fn state<A: State>(self, keys: KeyGroups, initial: A, rules: Rules) -> Lists<A, Self> {
-        Lists::new(self, keys, initial, rules)
+    fn state<A: State>(
+        self,
+        keys: KeyGroups,
+        initial: A,
+        rules: Rules,
+        place: StorePlace,
+    ) -> Lists<A, Self> {
+        Lists::new(self, keys, initial, rules, place)
     }
 
     fn problem(&self) -> Option<String> {

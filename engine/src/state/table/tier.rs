@@ -3,13 +3,15 @@
 //!
 //! Everything else works on the table in memory, as ever. A key that is moved out between a change and its drain is noted there.
 
+use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap};
+
 use super::{CHUNK, Segment, Slot, Table};
 use crate::{
     batch::{Rows, row::decode_all},
     state::{
-        Key, State,
+        Key, KeyGroups, State,
         segment::{CLEAN, WARM},
-        store::{Cold, StoreError},
+        store::{self, Cold, Scanned, StoreError},
     },
 };
 
@@ -19,6 +21,8 @@ const SLOTS_MAX: usize = 1 << 12;
 #[derive(Debug)]
 pub(super) struct Tier {
     cold: Box<dyn Cold>,
+    /// What all keys of this table begin with there, if others have theirs there too.
+    prefix: Vec<u8>,
     limit_bytes: usize,
     /// Keys that are not in memory.
     pub(super) keys: usize,
@@ -34,7 +38,17 @@ pub(super) struct Tier {
     key: Vec<u8>,
     /// The last key drained of the group at hand.
     drained: Option<Vec<u8>>,
+    /// Keys were moved out whose change is not drained.
+    pub(super) has_changed: bool,
     restored: usize,
+}
+
+/// Where a walk through all keys of a group goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    slot: usize,
+    /// Those in memory are done, and of the others those up to this key.
+    cold: Option<Vec<u8>>,
 }
 
 /// Keys that are not in memory, behind their group's number.
@@ -46,10 +60,11 @@ struct Missing {
 }
 
 impl Tier {
-    pub(super) fn new(cold: Box<dyn Cold>, limit_bytes: usize) -> Self {
+    pub(super) fn new(cold: Box<dyn Cold>, prefix: Vec<u8>, limit_bytes: usize) -> Self {
         Self {
             cold,
-            limit_bytes: limit_bytes.max(1 << 16),
+            prefix,
+            limit_bytes,
             keys: 0,
             hand: 0,
             samples: 0,
@@ -59,7 +74,35 @@ impl Tier {
             value: Vec::new(),
             key: Vec::new(),
             drained: None,
+            has_changed: false,
             restored: 0,
+        }
+    }
+
+    /// What keys of a group begin with.
+    fn prefix_of(&self, group: u32) -> Vec<u8> {
+        [&self.prefix[..], &group.to_be_bytes()].concat()
+    }
+
+    /// Bytes before a key.
+    fn before(&self) -> usize {
+        self.prefix.len() + 4
+    }
+
+    /// Writes the key down as it is there.
+    fn name(&mut self, group: u32, key: &[u8]) {
+        self.key.clear();
+        self.key.extend_from_slice(&self.prefix);
+        self.key.extend_from_slice(&group.to_be_bytes());
+        self.key.extend_from_slice(key);
+    }
+
+    fn undecodable(&self) -> StoreError {
+        StoreError {
+            path: format!("{:?}", self.cold),
+            reason:
+                "a value cannot be read back: its `Decode` does not read what its `Encode` wrote"
+                    .into(),
         }
     }
 
@@ -76,6 +119,7 @@ impl Tier {
         each(&mut |key, hash| {
             if table.find_hashed(key, hash).is_none() {
                 let at = bytes.len();
+                bytes.extend_from_slice(&self.prefix);
                 bytes.extend_from_slice(&table.keys.group_of_hash(hash).to_be_bytes());
                 bytes.extend_from_slice(key);
                 list.push((at, bytes.len(), hash));
@@ -90,13 +134,9 @@ impl Tier {
         for &(from, to, hash) in &self.missing.list {
             let key = &self.missing.bytes[from..to];
             if self.cold.get(key, &mut self.value)? {
-                let Some(value) = decode_all(&self.value) else {
-                    return Err(StoreError {
-                        path: format!("{:?}", self.cold),
-                        reason: "a value cannot be read back: its `Decode` does not read what its `Encode` wrote".into(),
-                    });
-                };
-                let (segment, slot) = table.slot(&key[4..], Key::short(&key[4..]), hash);
+                let value = decode_all(&self.value).ok_or_else(|| self.undecodable())?;
+                let key = &key[self.before()..];
+                let (segment, slot) = table.slot(key, Key::short(key), hash);
                 segment.slots[slot].value = value;
                 self.keys -= 1;
             }
@@ -107,16 +147,24 @@ impl Tier {
     /// Moves keys out until the table is small enough. Between batches only: what a batch needs stays until it is done.
     fn trim<A: State>(&mut self, table: &mut Table<A>) -> Result<(), StoreError> {
         self.sample(table);
-        loop {
-            // A slot is in use for between 5/16 and 5/8 of the time.
-            let each = size_of::<Slot<A>>() * 16 / 5 + self.value_bytes / 16;
-            let long: usize = table.segments.iter().map(Segment::long_bytes).sum();
-            if table.in_memory() * each + long <= self.limit_bytes {
-                return Ok(());
-            }
-            self.hand = (self.hand + 1) % table.segments.len();
-            self.evict(table, self.hand)?;
+        while self.held_bytes(table) > self.limit_bytes {
+            self.evict_next(table)?;
         }
+        Ok(())
+    }
+
+    /// About how many bytes the keys in memory take.
+    fn held_bytes<A: State>(&self, table: &Table<A>) -> usize {
+        // A slot is in use for between 5/16 and 5/8 of the time.
+        let each = size_of::<Slot<A>>() * 16 / 5 + self.value_bytes / 16;
+        let long: usize = table.segments.iter().map(Segment::long_bytes).sum();
+        table.in_memory() * each + long
+    }
+
+    fn evict_next<A: State>(&mut self, table: &mut Table<A>) -> Result<(), StoreError> {
+        self.hand = (self.hand + 1) % table.segments.len();
+        let half = table.segments[self.hand].len.div_ceil(2);
+        self.evict(table, self.hand, half)
     }
 
     /// Looks how large a value is when it is encoded: values may grow long before the first one is moved out.
@@ -137,10 +185,14 @@ impl Tier {
         self.value_bytes = self.value_bytes - self.value_bytes / 16 + self.value.len();
     }
 
-    /// Moves about half of a segment's keys out: first those that were not changed lately, last those whose change is not drained.
-    fn evict<A: State>(&mut self, table: &mut Table<A>, number: usize) -> Result<(), StoreError> {
+    /// Moves so many of a segment's keys out: first those that were not changed lately, last those whose change is not drained.
+    fn evict<A: State>(
+        &mut self,
+        table: &mut Table<A>,
+        number: usize,
+        wanted: usize,
+    ) -> Result<(), StoreError> {
         let segment = &mut table.segments[number];
-        let wanted = segment.len.div_ceil(2);
         let mut victims: Vec<u32> = Vec::with_capacity(wanted);
         let classes: [fn(i64) -> bool; 3] = [|at| at == CLEAN, |at| at == WARM, |at| at > WARM];
         for is_of in classes {
@@ -155,11 +207,11 @@ impl Tier {
             self.value.clear();
             slot.value.encode_last(&mut self.value);
             self.saw_value();
-            self.key.clear();
-            self.key
-                .extend_from_slice(&table.keys.group_of_hash(hash).to_be_bytes());
-            segment.with_key(slot.key, |key| self.key.extend_from_slice(key));
+            segment.with_key(slot.key, |key| {
+                self.name(table.keys.group_of_hash(hash), key);
+            });
             let changed = (slot.changed > WARM).then_some(slot.changed);
+            self.has_changed |= changed.is_some();
             self.cold.put(&self.key, &self.value, changed)?;
         }
         self.cold.flush()?;
@@ -168,32 +220,76 @@ impl Tier {
         Ok(())
     }
 
+    /// As [`Table::walk_all`], for the keys that are not in memory.
+    fn walk<A: State>(
+        &self,
+        table: &Table<A>,
+        group: u32,
+        place: &mut Place,
+        mut f: impl FnMut(u64, &[u8], &A) -> bool,
+    ) -> Result<bool, StoreError> {
+        if self.keys == 0 {
+            return Ok(true);
+        }
+        let after = place.cold.take().filter(|key| !key.is_empty());
+        for entry in self.cold.scan(&self.prefix_of(group), after.as_deref()) {
+            let (whole, value) = entry?;
+            let key = &whole[self.before()..];
+            let hash = table.hash(key);
+            if table.find_hashed(key, hash).is_some() {
+                continue;
+            }
+            let value = decode_all(&value).ok_or_else(|| self.undecodable())?;
+            if !f(hash, key, &value) {
+                place.cold = Some(whole);
+                return Ok(false);
+            }
+        }
+        place.cold = Some(Vec::new());
+        Ok(true)
+    }
+
     /// As [`Table::drain`], for the keys that were moved out before.
     fn drain<A: State>(
         &mut self,
         table: &Table<A>,
         group: u32,
+        suffix: &[u8],
         rows: &mut Rows,
         limit: usize,
         mut gone: Option<(&mut Rows, fn(&A) -> bool)>,
     ) -> Result<bool, StoreError> {
+        let (prefix, before) = (self.prefix_of(group), self.before());
         let (mut is_more, mut done, mut removed) = (false, Vec::new(), Vec::new());
         let (cold, value, mut last) = (&self.cold, &mut self.value, self.drained.take());
         let after = last.clone();
-        cold.each_changed(&group.to_be_bytes(), after.as_deref(), &mut |key, time| {
+        cold.each_changed(&prefix, after.as_deref(), &mut |key, time| {
+            let name = &key[before..];
             if rows.size_bytes() >= limit {
                 is_more = true;
                 return Ok(false);
             }
-            let hash = table.hash(&key[4..]);
-            // One that came back was drained from memory.
-            if table.find_hashed(&key[4..], hash).is_none() && cold.get(key, value)? {
+            let hash = table.hash(name);
+            let is_here = table.find_slot(name, hash);
+            let is_wanted = match is_here {
+                // One that came back and was changed again was drained from memory.
+                Some(slot) if slot.changed != CLEAN => false,
+                Some(slot) => {
+                    value.clear();
+                    slot.value.encode_last(value);
+                    true
+                }
+                None => cold.get(key, value)?,
+            };
+            if is_wanted {
                 let pushed = match &mut gone {
                     Some((gone, is_gone)) if decode_all(value).is_some_and(|v| is_gone(&v)) => {
-                        removed.push(key.to_vec());
-                        gone.push(hash, time, &[], &key[4..])
+                        if is_here.is_none() {
+                            removed.push(key.to_vec());
+                        }
+                        gone.push(hash, time, &[], name)
                     }
-                    _ => rows.push(hash, time, value, &key[4..]),
+                    _ => rows.push_parts(hash, time, [value, &[]], [name, suffix]),
                 };
                 if pushed.is_err() {
                     is_more = true;
@@ -213,21 +309,87 @@ impl Tier {
     }
 }
 
+/// Calls `f` with each key of tables of one group that share a place, and its value in each of them that has it, in the order of the
+/// tables: from behind a key on, until it says false. No key of them may be in memory. True when there are no more.
+pub(crate) fn merge_cold<A: State>(
+    tables: &mut [&mut Table<A>],
+    after: &mut Option<Vec<u8>>,
+    mut f: impl FnMut(&[u8], &mut dyn Iterator<Item = A>) -> bool,
+) -> bool {
+    let merged = merge_tiers(tables, after, &mut f);
+    merged.unwrap_or_else(|(at, error)| {
+        if let Some(tier) = &mut tables[at].tier {
+            tier.error = Some(error);
+        }
+        true
+    })
+}
+
+fn merge_tiers<A: State>(
+    tables: &[&mut Table<A>],
+    after: &mut Option<Vec<u8>>,
+    f: &mut dyn FnMut(&[u8], &mut dyn Iterator<Item = A>) -> bool,
+) -> Result<bool, (usize, StoreError)> {
+    let tiers: Vec<&Tier> = tables.iter().filter_map(|t| t.tier.as_deref()).collect();
+    let mut scans = Vec::with_capacity(tiers.len());
+    // The next key of each, without what comes before it; the smallest first, and of equal ones the first table's.
+    let mut heads = BinaryHeap::new();
+    for (at, tier) in tiers.iter().enumerate() {
+        let prefix = tier.prefix_of(0);
+        let from = after.as_ref().map(|key| [&prefix[..], key].concat());
+        let mut scan = tier.cold.scan(&prefix, from.as_deref());
+        if let Some(entry) = scan.next() {
+            heads.push(Reverse(head(entry, at, tier)?));
+        }
+        scans.push(scan);
+    }
+    let mut values = Vec::new();
+    while let Some(Reverse((key, at, value))) = heads.pop() {
+        let is_last = heads.peek().is_none_or(|Reverse(next)| next.0 != key);
+        let value = decode_all(&value).ok_or_else(|| (at, tiers[at].undecodable()))?;
+        values.push(value);
+        if let Some(entry) = scans[at].next() {
+            heads.push(Reverse(head(entry, at, tiers[at])?));
+        }
+        if is_last {
+            let goes_on = f(&key, &mut values.drain(..));
+            values.clear();
+            if !goes_on {
+                *after = Some(key);
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+type Merging = (Vec<u8>, usize, Vec<u8>);
+
+fn head(entry: Scanned, at: usize, tier: &Tier) -> Result<Merging, (usize, StoreError)> {
+    let (mut key, value) = entry.map_err(|error| (at, error))?;
+    key.drain(..tier.before());
+    Ok((key, at, value))
+}
+
 impl<A: State> Table<A> {
-    #[cfg_attr(
-        not(feature = "fjall"),
-        expect(dead_code, reason = "what it needs comes with a feature")
-    )]
-    /// An empty table that keeps about as many bytes in memory as given, and the rest in `cold`.
-    pub(crate) fn tiered(
-        keys: super::KeyGroups,
-        initial: A,
-        cold: Box<dyn Cold>,
-        memory_bytes: usize,
-    ) -> Self {
+    /// An empty table in its place: of one that is not memory alone, about as many bytes as given are in memory.
+    pub(crate) fn placed(keys: KeyGroups, initial: A, place: store::Place) -> Self {
+        match place.0 {
+            Some((cold, bytes)) => Self::tiered(keys, initial, Tier::new(cold, Vec::new(), bytes)),
+            None => Self::new(keys, initial),
+        }
+    }
+
+    /// An empty table that shares `cold` with others: its keys have a prefix of their own there. Nothing leaves memory by itself.
+    pub(crate) fn part(keys: KeyGroups, initial: A, cold: &dyn Cold, prefix: Vec<u8>) -> Self {
+        let tier = Tier::new(cold.share(), prefix, usize::MAX);
+        Self::tiered(keys, initial, tier)
+    }
+
+    fn tiered(keys: KeyGroups, initial: A, tier: Tier) -> Self {
         Self {
             slots_max: SLOTS_MAX,
-            tier: Some(Box::new(Tier::new(cold, memory_bytes))),
+            tier: Some(Box::new(tier)),
             ..Self::new(keys, initial)
         }
     }
@@ -260,27 +422,161 @@ impl<A: State> Table<A> {
         outcome
     }
 
+    /// About how many bytes of memory the keys there take.
+    pub(crate) fn held_bytes(&mut self) -> usize {
+        self.with_tier(0, |tier, table| {
+            tier.sample(table);
+            Ok(tier.held_bytes(table))
+        })
+    }
+
+    /// Moves about half of a segment's keys out of memory.
+    pub(crate) fn evict_some(&mut self) {
+        self.with_tier((), |tier, table| {
+            let is_empty = |t: &Self, hand: usize| t.segments[hand].len == 0;
+            for _ in 0..table.segments.len() {
+                if !is_empty(table, (tier.hand + 1) % table.segments.len()) {
+                    break;
+                }
+                tier.hand += 1;
+            }
+            tier.evict_next(table)
+        });
+    }
+
+    /// Moves a segment's keys out of memory; false when there were none any more.
+    pub(crate) fn evict_segment(&mut self) -> bool {
+        self.with_tier(false, |tier, table| {
+            let filled = table.segments.iter().position(|s| s.len > 0);
+            let Some(number) = filled else {
+                // They were as many as the most that was in memory.
+                let (bits, count) = (0, table.keys.count());
+                table.segments = (0..count).map(|_| Segment::new(&table.initial)).collect();
+                (table.directory, table.bits) = ((0..count).collect(), bits);
+                return Ok(false);
+            };
+            let all = table.segments[number].len;
+            tier.evict(table, number, all)?;
+            Ok(true)
+        })
+    }
+
+    /// Whether some keys are not in memory.
+    pub(crate) fn has_cold(&self) -> bool {
+        self.tier.as_ref().is_some_and(|tier| tier.keys > 0)
+    }
+
+    /// Whether it has changed since it was drained.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.segments.iter().any(|s| !s.changed.is_empty())
+            || self.tier.as_ref().is_some_and(|tier| tier.has_changed)
+    }
+
     pub(super) fn drain_tier(
         &mut self,
         group: u32,
+        suffix: &[u8],
         rows: &mut Rows,
         limit: usize,
         gone: Option<(&mut Rows, fn(&A) -> bool)>,
     ) -> bool {
         self.with_tier(false, |tier, table| {
-            tier.drain(table, group, rows, limit, gone)
+            let is_more = tier.drain(table, group, suffix, rows, limit, gone)?;
+            if table.keys.count() == 1 {
+                tier.has_changed &= is_more;
+            }
+            Ok(is_more)
         })
     }
 
-    /// Of keys that were taken out of memory earlier values may be left elsewhere.
-    pub(super) fn remove_cold(&mut self, keys: &Rows) {
+    /// The value of a key, wherever it is; it stays there.
+    pub(crate) fn peek(&mut self, key: &[u8], hash: u64) -> Option<Cow<'_, A>> {
+        let mut found = None;
+        if self.has_cold() && self.find_hashed(key, hash).is_none() {
+            found = self.with_tier(None, |tier, table| {
+                tier.name(table.keys.group_of_hash(hash), key);
+                if !tier.cold.get(&tier.key, &mut tier.value)? {
+                    return Ok(None);
+                }
+                let value = decode_all(&tier.value).ok_or_else(|| tier.undecodable())?;
+                Ok(Some(value))
+            });
+        }
+        match found {
+            Some(value) => Some(Cow::Owned(value)),
+            None => self.find_hashed(key, hash).map(Cow::Borrowed),
+        }
+    }
+
+    /// Calls `f` with the hash, key and value of the keys of a group, wherever they are, from a place on, until it says false. True when
+    /// there are no more. A place is good as long as no key comes or goes.
+    pub(crate) fn walk_all(
+        &mut self,
+        group: u32,
+        place: &mut Place,
+        mut f: impl FnMut(u64, &[u8], &A) -> bool,
+    ) -> bool {
+        if place.cold.is_none() {
+            if let Some(slot) = self.walk(group as usize, place.slot, &mut f) {
+                place.slot = slot;
+                return false;
+            }
+            place.cold = Some(Vec::new());
+        }
+        self.with_tier(true, |tier, table| tier.walk(table, group, place, f))
+    }
+
+    /// Calls `f` with the hash, key and value of each key that has changed since it was drained.
+    pub(crate) fn each_changed(&mut self, mut f: impl FnMut(u64, &[u8], &A)) {
+        for segment in &self.segments {
+            for at in &segment.changed {
+                let slot = &segment.slots[*at as usize];
+                let hash = segment.key_hash(slot.key, &self.keys);
+                segment.with_key(slot.key, |key| f(hash, key, &slot.value));
+            }
+        }
+        self.with_tier((), |tier, table| {
+            let (cold, mut bytes, before) = (&tier.cold, Vec::new(), tier.before());
+            cold.each_changed(&tier.prefix, None, &mut |key, _| {
+                let name = &key[before..];
+                let hash = table.hash(name);
+                match table.find_slot(name, hash) {
+                    Some(slot) if slot.changed > WARM => {}
+                    Some(slot) => f(hash, name, &slot.value),
+                    None if cold.get(key, &mut bytes)? => {
+                        let value = decode_all(&bytes).ok_or_else(|| tier.undecodable())?;
+                        f(hash, name, &value);
+                    }
+                    None => {}
+                }
+                Ok(true)
+            })
+        });
+    }
+
+    fn find_slot(&self, key: &[u8], hash: u64) -> Option<&Slot<A>> {
+        let (at, rest) = self.segment_of(hash);
+        let segment = &self.segments[at];
+        let slot = segment.find(key, hash, rest)?;
+        Some(&segment.slots[slot])
+    }
+
+    /// As [`Table::remove_all`], elsewhere: of keys that are in memory earlier values may be left there.
+    pub(super) fn remove_cold(&mut self, keys: &Rows, is_gone: &impl Fn(&A) -> bool) {
         self.with_tier((), |tier, table| {
             for (head, key, _) in keys.iter() {
-                if table.find_hashed(key, head.hash).is_none() {
-                    tier.key.clear();
-                    tier.key
-                        .extend_from_slice(&table.keys.group_of_hash(head.hash).to_be_bytes());
-                    tier.key.extend_from_slice(key);
+                tier.name(table.keys.group_of_hash(head.hash), key);
+                let is_gone = match table.find_hashed(key, head.hash) {
+                    Some(value) => is_gone(value),
+                    None if tier.cold.get(&tier.key, &mut tier.value)? => {
+                        // It has left memory since it was drained.
+                        let is_gone = decode_all(&tier.value).is_some_and(|v| is_gone(&v));
+                        tier.keys -= usize::from(is_gone);
+                        is_gone
+                    }
+                    None => false,
+                };
+                if is_gone {
                     tier.cold.remove(&tier.key);
                 }
             }
@@ -295,10 +591,7 @@ impl<A: State> Table<A> {
             if tier.restored.is_multiple_of(CHUNK) {
                 tier.trim(table)?;
             }
-            tier.key.clear();
-            tier.key
-                .extend_from_slice(&table.keys.group_of_hash(hash).to_be_bytes());
-            tier.key.extend_from_slice(key);
+            tier.name(table.keys.group_of_hash(hash), key);
             // The value will be another one: all that matters is whether the key is new.
             if tier.keys > 0
                 && table.find_hashed(key, hash).is_none()
@@ -319,11 +612,11 @@ impl<A: State> Table<A> {
     pub(super) fn drop_cold(&mut self, group: u32) {
         self.with_tier((), |tier, table| {
             let mut keys = Vec::new();
-            let prefix = group.to_be_bytes();
-            tier.cold
-                .each(&prefix, &mut |key, _| keys.push(key.to_vec()))?;
+            for entry in tier.cold.scan(&tier.prefix_of(group), None) {
+                keys.push(entry?.0);
+            }
             for key in keys {
-                if table.find(&key[4..]).is_none() {
+                if table.find(&key[tier.before()..]).is_none() {
                     tier.keys = tier.keys.saturating_sub(1);
                 }
                 tier.cold.remove(&key);
@@ -334,15 +627,16 @@ impl<A: State> Table<A> {
     }
 
     /// Calls `f` with the keys of a group that are not in memory, and their encoded values.
-    pub(super) fn each_cold(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
+    pub(crate) fn each_cold(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
         if let Some(tier) = &self.tier {
-            let each = tier.cold.each(&group.to_be_bytes(), &mut |key, value| {
-                if self.find(&key[4..]).is_none() {
-                    f(&key[4..], value);
+            // An error is told when it is next written to: this only looks.
+            let entries = tier.cold.scan(&tier.prefix_of(group), None);
+            for (key, value) in entries.map_while(Result::ok) {
+                let key = &key[tier.before()..];
+                if self.find(key).is_none() {
+                    f(key, &value);
                 }
-            });
-            // Told when it is next written to: this only looks.
-            let _ = each;
+            }
         }
     }
 
@@ -353,7 +647,7 @@ impl<A: State> Table<A> {
 
 impl<A: Clone> Segment<A> {
     /// Takes keys out that are given by their slots.
-    fn take_out(&mut self, victims: &[u32], keys: &super::KeyGroups, initial: &A) {
+    fn take_out(&mut self, victims: &[u32], keys: &KeyGroups, initial: &A) {
         for at in victims {
             let key = self.slots[*at as usize].key;
             self.forget(key);
