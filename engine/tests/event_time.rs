@@ -598,3 +598,41 @@ fn what_changes_between_a_commit_and_an_early_result_is_not_forgotten() {
     got.sort_unstable();
     assert_eq!(got, [(0, 1), (1, 1)]);
 }
+
+#[test]
+fn early_results_that_were_noted_before_a_restart_come_after_it() {
+    for session in [false, true] {
+        let mut driver = Driver::new(move |s| {
+            let rows = times(s, "in", 0).key_by(|_| "k");
+            if session {
+                let windows = rows.window(Session::gap(ms(1000))).emit_early(ms(100));
+                windows.count().map(|(_, w, n)| (w.start, n)).sink("counts");
+            } else {
+                let windows = rows.window(Hopping::of(ms(1000), ms(500)));
+                let windows = windows.emit_early(ms(100));
+                windows.count().map(|(_, w, n)| (w.start, n)).sink("counts");
+            }
+        });
+        driver.set_clock(1000);
+        feed(&mut driver, 0, &[600]);
+        driver.commit();
+        driver.set_clock(1001);
+        let windows = read(&mut driver, "counts").len();
+        assert_eq!(windows, if session { 1 } else { 2 });
+        feed(&mut driver, 0, &[601]);
+        driver.commit();
+        driver.set_clock(1050);
+        assert_eq!(read(&mut driver, "counts"), [], "not so soon");
+        let mut driver = driver.restarted(2);
+        let mut got = read(&mut driver, "counts");
+        got.sort_unstable();
+        let want: &[(i64, u64)] = if session {
+            &[(600, 2)]
+        } else {
+            &[(0, 2), (500, 2)]
+        };
+        assert_eq!(got, want, "what was noted, once");
+        driver.set_clock(2000);
+        assert_eq!(read(&mut driver, "counts"), [], "nothing has changed since");
+    }
+}

@@ -56,7 +56,7 @@ where
             let pushed = scratch
                 .pair(&(), &item)
                 .map_err(BoxError::from)
-                .and_then(|(key, value)| Ok(records.push(now, key, value)?));
+                .and_then(|(key, value)| records.push(now, key, value));
             pushed.unwrap_or_else(|e| panic!("an element cannot be a record: {e}"));
             if records.is_full() {
                 batches.extend(records.take().ok().and_then(|(_, batch)| batch));

@@ -50,6 +50,14 @@ impl Changes {
         let _ = self.keys.push(hash, time, &[], key);
     }
 
+    /// A key was read back: whether its early result was given out before is not known, so it is, once.
+    pub(super) fn restored(&mut self, hash: u64, time: i64, key: &[u8]) {
+        if self.rules.emit == Emit::Early {
+            self.note(hash, time, key);
+            self.compact();
+        }
+    }
+
     /// After a collection: what was noted several times is kept once, as soon as that halves them.
     pub(super) fn compact(&mut self) {
         if self.keys.len() > 2 * self.unique + 1024 {

@@ -575,6 +575,9 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
             if entry.hint != i64::MAX {
                 self.timers.push(entry.hint, hash, key);
             }
+            for part in &entry.parts {
+                self.changes.restored(hash, part.first, key);
+            }
         }
         Ok(())
     }

@@ -693,7 +693,10 @@ impl<A: State> KeyedState for Slices<A> {
         if actual != group {
             return Err(RestoreError::WrongGroup { group, actual });
         }
-        let number = self.number(i64::from_be_bytes(*start));
+        let start = i64::from_be_bytes(*start);
+        let number = self.number(start);
+        let hash = self.groups.hasher.bytes(key);
+        self.changes.restored(hash, start, key);
         let slice = self.slice_mut(number);
         slice.is_logged = true;
         slice.table.restore(0, key, value)?;
