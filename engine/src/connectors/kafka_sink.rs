@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kafka_proto::client::{Cluster, Producer};
+use kafka_proto::client::{self, Cluster, Producer};
+use kafka_proto::messages::ErrorCode;
 
 use super::kafka::failed;
 use super::kafka_places::Places;
@@ -76,13 +77,9 @@ impl Sink for KafkaSink {
         if self.spare.len() < SPARE_MAX {
             self.spare.push(batch.with_limit(self.batch_bytes_max));
         }
-        let delivery = self
-            .producer
-            .submit(open)
-            .await
-            .map_err(|e| failed("writing", e))?;
+        let delivery = self.producer.submit(open).await.map_err(not_written)?;
         Ok(Box::pin(async move {
-            delivery.await.map(drop).map_err(|e| failed("writing", e))
+            delivery.await.map(drop).map_err(not_written)
         }))
     }
 
@@ -99,13 +96,23 @@ impl Sink for KafkaSink {
             .producer
             .submit_relay(self.name(place)?, place.number(), batch, position)
             .await
-            .map_err(|e| failed("writing", e))?;
+            .map_err(not_written)?;
         Ok(Some(Box::pin(async move {
-            delivery.await.map(drop).map_err(|e| failed("writing", e))
+            delivery.await.map(drop).map_err(not_written)
         })))
     }
 
     fn spare(&mut self) -> Option<BatchBuilder> {
         self.spare.pop()
     }
+}
+
+/// What a producer says, and what helps where that is not plain from it.
+fn not_written(error: client::Error) -> Error {
+    let doing = if error.code() == Some(ErrorCode::INVALID_TIMESTAMP) {
+        "writing a record with a time of its own that the topic does not take (see its message.timestamp.after.max.ms)"
+    } else {
+        "writing"
+    };
+    failed(doing, error)
 }

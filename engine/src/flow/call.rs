@@ -102,9 +102,44 @@ pub(crate) struct Call<'b> {
     pub(crate) limits: Limits,
     /// The wall clock, in milliseconds since 1970.
     pub(crate) now_ms: i64,
+    /// Times that a topic takes.
+    pub(crate) writable: TimeRange,
     /// Rows that `share` may keep.
     pub(crate) share_rows: usize,
     pub(crate) progress: Progress,
+}
+
+/// Times of records that can be written. A broker of Kafka 4 refuses what is more than an hour ahead of its clock
+/// (`message.timestamp.after.max.ms`, KIP-1030), and any broker the ends of the range: one row with such a time would stop the job, and
+/// stop it again at each restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeRange {
+    least: i64,
+    greatest: i64,
+}
+
+impl TimeRange {
+    /// Every time, as it is.
+    pub(crate) const ALL: Self = Self {
+        least: i64::MIN,
+        greatest: i64::MAX,
+    };
+    /// How far ahead of the wall clock times stay as they are: half of what brokers allow, whose clocks are others.
+    const AHEAD_MS: i64 = 30 * 60 * 1000;
+
+    /// Those that a topic takes when the wall clock says `now_ms`.
+    pub(crate) const fn at(now_ms: i64) -> Self {
+        Self {
+            least: i64::MIN / 2,
+            greatest: now_ms.saturating_add(Self::AHEAD_MS),
+        }
+    }
+
+    /// The nearest time that can be written.
+    #[inline]
+    pub(crate) fn nearest(self, timestamp: i64) -> i64 {
+        timestamp.min(self.greatest).max(self.least)
+    }
 }
 
 /// What changes while a call runs.

@@ -16,7 +16,7 @@ mod slot;
 mod stream;
 
 pub(crate) use answers::{ANSWERED, Answers, Ask, Waited, Waiting};
-pub(crate) use call::{Call, Mode, Progress};
+pub(crate) use call::{Call, Mode, Progress, TimeRange};
 pub use call::{Input, Limits, Port, Position};
 pub(crate) use cut::{
     Count, Folded, Owners, Placement, Ship, receive, row_error, send, send_keyed, send_own,

@@ -313,6 +313,7 @@ impl<'b> Scope<'b> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
             .collect();
+        let timestamp = self.call.writable.nearest(timestamp);
         match outbox.append_with_headers(Target::Key, timestamp, key, value, &headers) {
             Ok(()) => Flow::Continue(()),
             Err(source) => {

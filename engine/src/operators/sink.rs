@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{Outbox, Scratch, by_topic::ByTopic, sink::IntoDestination},
-    flow::{Error, Flow, Kind, Meta, Pipe, Resume, Scope, Stream},
+    flow::{Error, Flow, Kind, Meta, Pipe, Resume, Scope, Stream, TimeRange},
     formats::ToRecord,
 };
 
@@ -33,9 +33,23 @@ impl<'b, T, P> Stream<'b, T, P> {
             return;
         };
         let resume = Resume::new::<T, P>(scope);
-        let _ = self
-            .pipe
-            .drive(step(scope, topic, resume, outbox, &mut slot.scratch));
+        // What is not Kafka's takes times as they are.
+        let is_own = scope
+            .running()
+            .and_then(|graph| graph.node(operator)?.destination.as_ref())
+            .is_some_and(|to| to.own().is_some());
+        let writable = if is_own {
+            TimeRange::ALL
+        } else {
+            scope.call.writable
+        };
+        let _ = self.pipe.drive(step(
+            scope,
+            topic,
+            resume,
+            (outbox, writable),
+            &mut slot.scratch,
+        ));
     }
 }
 
@@ -84,13 +98,14 @@ fn step_by<'s, T: ToRecord + 's, N: AsRef<str> + 's>(
     scratch: &'s mut Scratch,
 ) -> impl FnMut(Meta, T) -> Flow + 's {
     let limit = scope.call.limits.sink_bytes;
+    let writable = scope.call.writable;
     move |meta, item| {
         if !resume.is_new(scope, meta) {
             return Flow::Continue(());
         }
         let name = topic(&item);
         let written = by_topic.outbox(name.as_ref()).and_then(|outbox| {
-            item.write(meta.timestamp, scratch, outbox)?;
+            item.write(writable.nearest(meta.timestamp), scratch, outbox)?;
             // A topic that waits to be opened is like one that is full.
             Ok(outbox.is_unopened() || outbox.full_bytes() >= limit)
         });
@@ -110,7 +125,7 @@ fn step<'s, T: ToRecord>(
     scope: Scope<'s>,
     topic: &'s str,
     mut resume: Resume,
-    outbox: &'s mut Outbox,
+    (outbox, writable): (&'s mut Outbox, TimeRange),
     scratch: &'s mut Scratch,
 ) -> impl FnMut(Meta, T) -> Flow + 's {
     let limit = scope.call.limits.sink_bytes;
@@ -118,7 +133,7 @@ fn step<'s, T: ToRecord>(
         if !resume.is_new(scope, meta) {
             return Flow::Continue(());
         }
-        if let Err(source) = item.write(meta.timestamp, scratch, outbox) {
+        if let Err(source) = item.write(writable.nearest(meta.timestamp), scratch, outbox) {
             let topic = topic.to_owned();
             return scope.broken(Error::Sink { topic, source });
         }

@@ -5,7 +5,10 @@ use std::{cell::RefCell, fmt, sync::Arc};
 use bumpalo::Bump;
 
 use crate::{
-    flow::{Call, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Progress, Scope},
+    flow::{
+        Call, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Progress, Scope,
+        TimeRange,
+    },
     state::KeyGroups,
 };
 
@@ -109,6 +112,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
         from: Position::START,
         limits: Limits::default(),
         now_ms: 0,
+        writable: TimeRange::ALL,
         share_rows: 0,
         progress: Progress::new(Position::START),
     };

@@ -11,7 +11,7 @@ use crate::{
     batch::{Outbox, OutboxConfig, Rows, by_topic::ByTopic},
     flow::{
         Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Port, Position,
-        Progress, Scope, Slot,
+        Progress, Scope, Slot, TimeRange,
     },
     state::{KeyGroups, KeyedState, RestoreError, Store},
     time::{Mark, PartOf},
@@ -77,6 +77,7 @@ pub struct Task {
     share_rows: usize,
     times: Times,
     now_ms: i64,
+    writable: TimeRange,
     /// Some state is not in memory alone.
     has_stores: bool,
 }
@@ -118,6 +119,7 @@ impl Task {
             slots: slots.collect(),
             times: Times::new(&graph, workers),
             now_ms: 0,
+            writable: TimeRange::ALL,
             has_stores: graph.nodes().iter().any(|n| n.store != Store::Memory),
             graph,
             onces: Onces::default(),
@@ -183,6 +185,7 @@ impl Task {
             from,
             limits: self.limits,
             now_ms: self.now_ms,
+            writable: self.writable,
             share_rows: self.share_rows,
             progress: Progress::new(from),
         };
@@ -234,6 +237,11 @@ impl Task {
     /// Says what time it is, in milliseconds since 1970: the wall clock that plans see.
     pub fn set_now(&mut self, now_ms: i64) {
         self.now_ms = now_ms;
+    }
+
+    /// Says which times its sinks may write into topics.
+    pub(crate) fn set_writable(&mut self, writable: TimeRange) {
+        self.writable = writable;
     }
 
     /// This worker reads a partition from now on: its watermark is low until something is known.

@@ -11,7 +11,7 @@ use crate::batch::produce::Target;
 use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
 use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
 use crate::checkpoint::log::{Need, Place};
-use crate::flow::{Counters, Input, Limits, Port, Position};
+use crate::flow::{Counters, Input, Limits, Port, Position, TimeRange};
 use crate::plan::{StateSize, Task, TaskConfig};
 use crate::state::KeyGroups;
 use crate::time::Mark;
@@ -95,6 +95,7 @@ pub(crate) struct Work {
     left_out: Counters,
     /// By changelog: the size of the state as it was last told.
     sizes: Vec<StateSize>,
+    writable: TimeRange,
 }
 
 impl Work {
@@ -162,6 +163,7 @@ impl Work {
             key: Vec::new(),
             left_out: Counters::default(),
             sizes: vec![StateSize::default(); job.changelogs.len()],
+            writable: TimeRange::ALL,
             job,
         })
     }
@@ -373,7 +375,7 @@ impl Work {
                 let target = Target::Partition(group);
                 let key = Some(changelog::WATERMARK_KEY);
                 self.changelogs[changelog]
-                    .append(target, at, key, Some(&value))
+                    .append(target, self.writable.nearest(at), key, Some(&value))
                     .map_err(|e| self.cannot_log(changelog, &e))?;
             }
         }
@@ -398,7 +400,12 @@ impl Work {
             let value = (!removed).then_some(value);
             let target = Target::Partition(group);
             self.changelogs[changelog]
-                .append(target, head.timestamp, Some(&self.key), value)
+                .append(
+                    target,
+                    self.writable.nearest(head.timestamp),
+                    Some(&self.key),
+                    value,
+                )
                 .map_err(|e| self.cannot_log(changelog, &e))?;
         }
         Ok(())
@@ -524,6 +531,12 @@ impl Work {
     /// Says what time it is.
     pub(crate) fn set_now(&mut self, now_ms: i64) {
         self.task.set_now(now_ms);
+    }
+
+    /// Times that topics take now.
+    pub(crate) fn set_writable(&mut self, writable: TimeRange) {
+        self.writable = writable;
+        self.task.set_writable(writable);
     }
 
     /// When the wall clock next makes something due.

@@ -28,6 +28,7 @@ use crate::Error;
 use crate::batch::{BatchBuilder, Decompressor, Frame};
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::{Ack, Arrival, Place, Position, Sink, Source};
+use crate::flow::TimeRange;
 use crate::inspect::{Activity, Clock, Counters};
 use crate::time::Mark;
 
@@ -191,8 +192,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 Ok(Command::Finish) => self.finish(),
                 Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
             }
+            let now_ms = wall_clock_ms();
+            self.work.set_writable(TimeRange::at(now_ms));
             if self.tracks_time || self.waits_for_answers {
-                self.work.set_now(wall_clock_ms());
+                self.work.set_now(now_ms);
             }
             if self.waits_for_answers {
                 let work = &mut self.work;

@@ -223,3 +223,74 @@ async fn state_that_expired_while_nothing_ran_is_hidden_and_other_state_is_there
     assert_eq!(values("short").await, ["a", "a", "b", "c"]);
     assert_eq!(values("long").await, ["a", "b", "c"]);
 }
+
+/// A broker refuses times of more than an hour ahead (KIP-1030). One wrong clock must not stop the job, and stop it again at each restart.
+#[tokio::test]
+async fn times_that_a_broker_refuses_are_counted_like_others_and_written_with_the_nearest_it_takes()
+{
+    let kafka = require_kafka!();
+    let job = Job::new(kafka, "extremes").await;
+    job.create("rows", 1);
+    job.create("counts", 1);
+    job.create("days", 1);
+    job.create("bad", 1);
+    let [input, counts, days, bad] = ["rows", "counts", "days", "bad"].map(|what| job.topic(what));
+    let plan = move |s: Scope<'_>| {
+        let rows = s
+            .source(&*input)
+            .utf8()
+            .try_map(|line| line.parse::<i64>().map_err(|_| "no time"))
+            .dead_letters(&bad)
+            .with_timestamps(|ts| *ts, Duration::ZERO)
+            .share();
+        rows.clone()
+            .key_by(|ts| ts > 0)
+            .count()
+            .map(|(k, n)| (k.to_string(), n))
+            .sink(&*counts);
+        let window = Tumbling::of(Duration::from_secs(86_400));
+        let days_of = rows
+            .key_by(|_| "all")
+            .window(window)
+            .emit_each_commit()
+            .count();
+        days_of
+            .map(|(_, w, n)| (w.start.to_string(), n))
+            .sink(&*days);
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_millis() as i64;
+    let day = 86_400_000;
+    // Time never falls here, so that nothing is late.
+    let times = [
+        i64::MIN,
+        -5_000_000_000_000,
+        -1,
+        0,
+        now,
+        now + 400 * day,
+        i64::MAX - 1,
+    ];
+    for (at, ts) in times.iter().enumerate() {
+        job.write("rows", 0, &[(0, ts.to_string()), (0, "x".to_owned())])
+            .await;
+        run(plan.clone(), &job.config()).await.unwrap();
+        let done = &times[..=at];
+        let mut truth: BTreeMap<String, u64> = BTreeMap::new();
+        for ts in done {
+            *truth.entry((*ts > 0).to_string()).or_default() += 1;
+        }
+        assert_eq!(job.numbers("counts").await, truth, "after {ts}");
+    }
+    let written = job.read("days").await;
+    assert_eq!(written.len(), times.len(), "{written:?}");
+    let soon = now + 3_600_000;
+    assert!(written.iter().all(|r| r.timestamp < soon), "{written:?}");
+    let today = (now / day * day).to_string();
+    assert!(
+        written
+            .iter()
+            .any(|r| r.key_text() == today && r.number() == 1)
+    );
+    assert_eq!(job.read("bad").await.len(), times.len());
+}
