@@ -40,6 +40,8 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// A row that comes when the watermark has passed its time is late: left out and counted, and on the side with [`Keyed::with_late`].
     /// Without [`with_timestamps`](Stream::with_timestamps) the time of a row is its record's, and within a partition it must not fall.
     ///
+    /// A run that ends with its input gives out everything: what the next run reads comes behind it, whatever its time.
+    ///
     /// In a process function behind it timers are part of that order: before a row come all timers of its key that are set for an
     /// earlier time, and [`Context::watermark`](crate::operators::Context::watermark) is the last millisecond before the row.
     ///

@@ -116,7 +116,7 @@ impl Group {
             self.compact();
         }
         let held = self.keep(self.next_number, time, hash, value, key);
-        self.next_number += 1;
+        self.next_number = self.next_number.wrapping_add(1);
         self.young.push(Reverse(held));
     }
 

@@ -7,6 +7,7 @@ mod broker_lost;
 mod end_of_input;
 mod enrich;
 mod event_time;
+mod order;
 mod positions;
 mod relay;
 #[path = "../support/running.rs"]
