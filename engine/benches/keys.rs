@@ -2,7 +2,8 @@
 //! drawn evenly and by Zipf's law; bytes a key, and the longest time that one fetched batch took.
 //!
 //! Times are CPU time of this thread; building the input is not in them. 50 million keys need about 6 GB of memory.
-//! Run: `cargo bench -p engine --bench keys [-- KEYS…]`; state on disk: `cargo bench -p engine --features fjall --bench keys -- disk KEYS…`
+//! Run: `cargo bench -p engine --bench keys [-- KEYS…]`; state on disk: `cargo bench -p engine --features fjall --bench keys -- disk KEYS…`,
+//! windows there: `-- windows KEYS…`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
@@ -54,7 +55,59 @@ fn count_on_disk(s: Scope<'_>) {
     keyed.state_store(store).count().for_each(|_| {});
 }
 
+/// Counts in windows, most of whose keys are on disk: a row for each key, then another one half an hour later, then all windows close.
+#[cfg(feature = "fjall")]
+fn windows_on_disk<W: engine::windows::WindowSpec + Sync>(spec: W, keys: u64) {
+    let mut driver = engine::testing::Driver::new(move |s| {
+        let keyed = s.source("in").decode(decode).key_by(|n| n);
+        let store = engine::state::Store::disk();
+        let counts = keyed.state_store(store).window(spec).count();
+        counts.for_each(|_| {});
+    });
+    let mut builder = BatchBuilder::new(Compression::NONE, BATCH_RECORDS * 24);
+    let mut pass = |from: i64| {
+        let (mut spent, mut longest) = (Duration::ZERO, Duration::ZERO);
+        for first in (0..keys).step_by(BATCH_RECORDS) {
+            for i in first..keys.min(first + BATCH_RECORDS as u64) {
+                let key = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
+                builder.append(from, None, Some(&key), &[]).unwrap();
+            }
+            let batch = Batch::new(builder.finish(Stamp::NONE).unwrap()).unwrap();
+            let start = cpu::thread();
+            driver.feed_batch("in", 0, &batch).unwrap();
+            longest = longest.max(cpu::thread() - start);
+            spent += cpu::thread() - start;
+        }
+        (spent.as_secs_f64() * 1e6 / keys as f64, longest)
+    };
+    let ((first, _), (second, longest)) = (pass(0), pass(1_800_000));
+    let bytes = driver.state_size("window-1").bytes;
+    let start = cpu::thread();
+    driver.finish();
+    let close = (cpu::thread() - start).as_secs_f64() * 1e6 / keys as f64;
+    println!(
+        "| {spec} | {keys} | {first:.2} | {second:.2} | {close:.2} | {} | {} |",
+        longest.as_millis(),
+        bytes >> 20
+    );
+}
+
 fn main() {
+    #[cfg(feature = "fjall")]
+    if std::env::args().any(|a| a == "windows") {
+        use engine::windows::{Hopping, Session, Tumbling};
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        println!(
+            "| windows | keys | first row, µs | second, µs | closing, µs a key | longest batch, ms | MiB in memory |"
+        );
+        println!("|---|--:|--:|--:|--:|--:|--:|");
+        for keys in std::env::args().filter_map(|a| a.parse().ok()) {
+            windows_on_disk(Tumbling::of(minutes(60)), keys);
+            windows_on_disk(Hopping::of(minutes(60), minutes(30)), keys);
+            windows_on_disk(Session::gap(minutes(60)), keys);
+        }
+        return;
+    }
     #[cfg(feature = "fjall")]
     if std::env::args().any(|a| a == "disk") {
         let sizes: Vec<u64> = std::env::args().filter_map(|a| a.parse().ok()).collect();

@@ -8,7 +8,7 @@ use crate::{
         Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot,
         Stream, receive, send, send_keyed, undecodable,
     },
-    state::{CHUNK, Key, State, StoreError, Table},
+    state::{CHUNK, Key, State, Table},
 };
 
 /// The stream of a fold's results.
@@ -39,8 +39,11 @@ pub(crate) fn table<'s, A: State>(
     initial: impl FnOnce() -> A,
 ) -> Option<&'s mut Table<A>> {
     if state.is_none() {
-        match make(scope, graph, operator, initial()) {
-            Ok(table) => *state = Some(Box::new(table)),
+        match scope.place(graph, operator) {
+            Ok(place) => {
+                let keys = scope.call.placement.keys;
+                *state = Some(Box::new(Table::placed(keys, initial(), place)));
+            }
             Err(source) => {
                 let operator = graph.describe(operator);
                 scope.fail(Error::Store { operator, source });
@@ -55,17 +58,6 @@ pub(crate) fn table<'s, A: State>(
         });
     }
     table
-}
-
-/// A table where the operator wants it.
-pub(super) fn make<A: State>(
-    scope: Scope<'_>,
-    graph: &Graph,
-    operator: usize,
-    initial: A,
-) -> Result<Table<A>, StoreError> {
-    let place = scope.place(graph, operator)?;
-    Ok(Table::placed(scope.call.placement.keys, initial, place))
 }
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {

@@ -2,7 +2,6 @@
 
 use std::{any::Any, marker::PhantomData, time::Duration};
 
-use super::fold::make;
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
@@ -261,9 +260,11 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         if let Some(graph) = scope.running() {
             let state = &mut scope.slot(operator).state;
             if state.is_none() {
-                let table = |initial| make(scope, graph, operator, initial);
-                match Entries::new(initial, ttl_ms, table) {
-                    Ok(entries) => *state = Some(Box::new(entries)),
+                let keys = scope.call.placement.keys;
+                match scope.place(graph, operator) {
+                    Ok(place) => {
+                        *state = Some(Box::new(Entries::new(keys, initial, ttl_ms, place)));
+                    }
                     Err(source) => {
                         let operator = graph.describe(operator);
                         scope.fail(Error::Store { operator, source });

@@ -1,6 +1,8 @@
 //! State of process functions: a value for each key, with the timers that it has set, and when it expires.
 
-use super::{Key, KeyedState, RestoreError, State, StoreError, Table, Timers};
+use super::{
+    CHUNK, Key, KeyGroups, KeyedState, RestoreError, State, StoreError, StorePlace, Table, Timers,
+};
 use crate::batch::{Decode, Encode, Head, Reader, Rows};
 
 /// What a due row is about: its value is this one byte.
@@ -77,16 +79,13 @@ pub(crate) struct Entries<S> {
     wall_timers: Timers,
     expiries: Timers,
     removed: Rows,
+    /// Keys whose expiry is looked at.
+    due: Rows,
     key: Vec<u8>,
 }
 
 impl<S: State> Entries<S> {
-    /// `table` makes a table for entries that begin as it is given.
-    pub(crate) fn new(
-        initial: S,
-        ttl_ms: Option<i64>,
-        table: impl FnOnce(Entry<S>) -> Result<Table<Entry<S>>, StoreError>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn new(keys: KeyGroups, initial: S, ttl_ms: Option<i64>, place: StorePlace) -> Self {
         let entry = Entry {
             value: initial.clone(),
             is_set: false,
@@ -94,16 +93,17 @@ impl<S: State> Entries<S> {
             wall_timers: Vec::new(),
             touched_ms: i64::MIN,
         };
-        Ok(Self {
-            table: table(entry)?,
+        Self {
+            timers: Timers::placed(&place, 0),
+            wall_timers: Timers::placed(&place, 1),
+            expiries: Timers::placed(&place, 2),
+            table: Table::placed(keys, entry, place),
             initial,
             ttl_ms,
-            timers: Timers::default(),
-            wall_timers: Timers::default(),
-            expiries: Timers::default(),
             removed: Rows::new(),
+            due: Rows::new(),
             key: Vec::new(),
-        })
+        }
     }
 
     /// Loads the slots of rows that come next.
@@ -158,23 +158,36 @@ impl<S: State> Entries<S> {
     /// Lets go of values that were not worked on for too long.
     fn expire(&mut self, now_ms: i64) {
         let Some(ttl) = self.ttl_ms else { return };
-        while let Some((_, hash)) = self.expiries.pop(now_ms, &mut self.key) {
-            self.table.warm(|each| each(&self.key, hash));
-            let Some(entry) = self.table.find_mut(&self.key, hash) else {
-                continue;
-            };
-            if !entry.is_set {
-                continue;
+        loop {
+            self.due.clear();
+            while self.due.len() < CHUNK
+                && let Some((time, hash)) = self.expiries.pop(now_ms, &mut self.key)
+            {
+                let _ = self.due.push(hash, time, &[], &self.key);
             }
-            let at = entry.touched_ms.saturating_add(ttl);
-            if at > now_ms {
-                self.expiries.push(at, hash, &self.key);
-                continue;
+            if self.due.is_empty() {
+                return;
             }
-            (entry.value, entry.is_set) = (self.initial.clone(), false);
-            let (packed, timestamp) = (Key::short(&self.key), entry.touched_ms);
+            let due = &self.due;
             self.table
-                .update_hashed(&self.key, packed, hash, timestamp, |_| {});
+                .warm(|each| due.iter().for_each(|(h, key, _)| each(key, h.hash)));
+            for (head, key, _) in self.due.iter() {
+                let Some(entry) = self.table.find_mut(key, head.hash) else {
+                    continue;
+                };
+                if !entry.is_set {
+                    continue;
+                }
+                let at = entry.touched_ms.saturating_add(ttl);
+                if at > now_ms {
+                    self.expiries.push(at, head.hash, key);
+                    continue;
+                }
+                (entry.value, entry.is_set) = (self.initial.clone(), false);
+                let (packed, timestamp) = (Key::short(key), entry.touched_ms);
+                self.table
+                    .update_hashed(key, packed, head.hash, timestamp, |_| {});
+            }
         }
     }
 }
@@ -264,7 +277,9 @@ impl<S: State> KeyedState for Entries<S> {
     }
 
     fn take_error(&mut self) -> Option<StoreError> {
-        self.table.take_error()
+        let queues = [&self.timers, &self.wall_timers, &self.expiries];
+        let of_queues = queues.into_iter().find_map(Timers::error);
+        self.table.take_error().or(of_queues)
     }
 
     fn drop_group(&mut self, group: u32) {

@@ -61,6 +61,14 @@ pub struct StoreError {
 #[derive(Debug, Default)]
 pub struct Place(pub(crate) Option<(Box<dyn Cold>, usize)>);
 
+impl Place {
+    /// The same place, for hints beside the table: an eighth of its memory.
+    pub(crate) fn for_hints(&self) -> Option<(Box<dyn Cold>, usize)> {
+        let (cold, bytes) = self.0.as_ref()?;
+        Some((cold.share(), bytes / 8))
+    }
+}
+
 /// A key that is elsewhere, behind its prefix, and its encoded value.
 pub(crate) type Scanned = Result<(Vec<u8>, Vec<u8>), StoreError>;
 

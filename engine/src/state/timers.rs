@@ -1,9 +1,18 @@
 //! When keys want to be looked at again: a queue by time, with the keys' bytes in one arena.
 //!
 //! It holds hints only. What is true stands in the key's own state: a hint that does not agree with it any more is passed over.
+//!
+//! ```text
+//! in memory: what comes first │ beside a table on disk, above a bound: what comes later, by time, taken back in pieces
+//! ```
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+use super::{
+    CHUNK, StoreError, StorePlace,
+    store::{Cold, Scanned},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Hint {
@@ -21,14 +30,176 @@ pub(crate) struct Timers {
     arena: Vec<u8>,
     /// Bytes in the arena that no hint needs any more.
     dead: usize,
+    far: Option<Far>,
+}
+
+/// What comes later than all hints in memory, or at the same time and hash as the last of them.
+#[derive(Debug)]
+struct Far {
+    cold: Box<dyn Cold>,
+    /// What keys of this queue begin with: none of a table does.
+    prefix: [u8; 2],
+    limit_bytes: usize,
+    count: usize,
+    /// Time and hash of the first one, if there is one.
+    first: (i64, u64),
+    /// Those that are written with the next flush.
+    pending: usize,
+    error: Option<StoreError>,
+    key: Vec<u8>,
+}
+
+/// Bytes before a key: prefix, time, hash, and one that makes the first key come behind them.
+const BEFORE: usize = 2 + 8 + 8 + 1;
+
+impl Far {
+    /// Writes down what all hints of this time and hash begin with.
+    fn name(&mut self, time: i64, hash: u64) {
+        self.key.clear();
+        self.key.extend_from_slice(&self.prefix);
+        self.key.extend_from_slice(&(time ^ i64::MIN).to_be_bytes());
+        self.key.extend_from_slice(&hash.to_be_bytes());
+    }
+
+    fn push(&mut self, time: i64, hash: u64, key: &[u8]) -> Result<(), StoreError> {
+        self.name(time, hash);
+        self.key.push(0);
+        self.key.extend_from_slice(key);
+        self.cold.put(&self.key, &[], None)?;
+        if self.count == 0 || (time, hash) < self.first {
+            self.first = (time, hash);
+        }
+        self.count += 1;
+        self.pending += 1;
+        if self.pending >= CHUNK {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.pending = 0;
+        self.cold.flush()
+    }
+
+    /// Takes the first hints, about half of what may be in memory.
+    fn take(&mut self, mut each: impl FnMut(i64, u64, &[u8])) -> Result<(), StoreError> {
+        self.flush()?;
+        self.name(self.first.0, self.first.1);
+        let (mut taken, mut bytes, mut next) = (Vec::new(), 0, None);
+        // From the first one on: what was taken before is not walked over again.
+        for entry in self.cold.scan(&self.prefix, Some(&self.key)) {
+            let (time, hash, whole) = read(entry)?;
+            if taken.len() >= CHUNK && bytes >= self.limit_bytes / 2 {
+                next = Some((time, hash));
+                break;
+            }
+            let key = whole.get(BEFORE..).unwrap_or_default();
+            bytes += size_of::<Hint>() + key.len();
+            each(time, hash, key);
+            taken.push(whole);
+        }
+        self.count = match next {
+            Some(first) => {
+                self.first = first;
+                self.count.saturating_sub(taken.len()).max(1)
+            }
+            None => 0,
+        };
+        taken.iter().for_each(|key| self.cold.remove(key));
+        self.flush()
+    }
+}
+
+fn read(entry: Scanned) -> Result<(i64, u64, Vec<u8>), StoreError> {
+    let (whole, _) = entry?;
+    let number = |at: usize| {
+        let bytes = whole.get(at..).and_then(|b| b.first_chunk());
+        bytes.map_or(0, |b| u64::from_be_bytes(*b))
+    };
+    let (time, hash) = (number(2) as i64 ^ i64::MIN, number(10));
+    Ok((time, hash, whole))
 }
 
 /// Below this many dead bytes the arena is left as it is.
 const DEAD_MIN: usize = 64 << 10;
 
 impl Timers {
+    /// An empty queue beside the table that is to be in this place; `queue` tells it from others there.
+    pub(crate) fn placed(place: &StorePlace, queue: u8) -> Self {
+        let far = place.for_hints().map(|(cold, limit_bytes)| Far {
+            cold,
+            // Key groups have small numbers.
+            prefix: [u8::MAX, queue],
+            limit_bytes,
+            count: 0,
+            first: (0, 0),
+            pending: 0,
+            error: None,
+            key: Vec::new(),
+        });
+        Self {
+            far,
+            ..Self::default()
+        }
+    }
+
+    /// Runs `f` on what is not in memory unless there was an error before, and keeps the error.
+    fn with_far(&mut self, f: impl FnOnce(&mut Far, &mut Self) -> Result<(), StoreError>) {
+        let Some(mut far) = self.far.take() else {
+            return;
+        };
+        if far.error.is_none()
+            && let Err(error) = f(&mut far, self)
+        {
+            far.error = Some(error);
+        }
+        self.far = Some(far);
+    }
+
+    /// Why hints cannot be read or written, if so.
+    pub(crate) fn error(&self) -> Option<StoreError> {
+        self.far.as_ref()?.error.clone()
+    }
+
     /// The key wants to be looked at when this time has come.
     pub(crate) fn push(&mut self, time: i64, hash: u64, key: &[u8]) {
+        match &self.far {
+            None => self.keep(time, hash, key),
+            Some(far) if far.count > 0 && (time, hash) >= far.first => {
+                self.with_far(|far, _| far.push(time, hash, key));
+            }
+            Some(far) => {
+                let limit_bytes = far.limit_bytes;
+                self.keep(time, hash, key);
+                if self.held_bytes() > limit_bytes && self.hints.len() > 2 * CHUNK {
+                    self.with_far(|far, timers| timers.spill(far));
+                }
+            }
+        }
+    }
+
+    /// Bytes that the hints in memory need.
+    fn held_bytes(&self) -> usize {
+        self.hints.len() * size_of::<Hint>() + self.arena.len() - self.dead
+    }
+
+    /// Moves the later half out of memory.
+    fn spill(&mut self, far: &mut Far) -> Result<(), StoreError> {
+        let mut hints = std::mem::take(&mut self.hints).into_vec();
+        hints.sort_unstable_by_key(|Reverse(hint)| *hint);
+        for Reverse(hint) in hints.split_off(hints.len().div_ceil(2)) {
+            let at = hint.at as usize;
+            let key = &self.arena[at..at + hint.len as usize];
+            far.push(hint.time, hint.hash, key)?;
+            self.dead += key.len();
+        }
+        self.hints = hints.into();
+        self.compact();
+        Ok(())
+    }
+
+    fn keep(&mut self, time: i64, hash: u64, key: &[u8]) {
         if self.dead > DEAD_MIN && self.dead * 2 > self.arena.len() {
             self.compact();
         }
@@ -62,6 +233,11 @@ impl Timers {
         if self.hints.is_empty() {
             self.arena.clear();
             self.dead = 0;
+            if self.far.as_ref().is_some_and(|far| far.count > 0) {
+                self.with_far(|far, timers| {
+                    far.take(|time, hash, key| timers.keep(time, hash, key))
+                });
+            }
         }
         Some((hint.time, hint.hash))
     }
@@ -92,9 +268,44 @@ mod tests {
 
     #[test]
     fn hints_come_in_the_order_of_time_whatever_the_order_they_were_made_in() {
-        let mut timers = Timers::default();
+        in_order(Timers::default(), 20_000);
+    }
+
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn hints_that_are_not_in_memory_come_in_the_order_of_time_too() {
+        for bytes in [0, 200 << 10] {
+            let path = crate::state::temporary_folder("hints");
+            let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path).unwrap());
+            in_order(Timers::placed(&StorePlace(Some((disk, bytes))), 0), 5_000);
+        }
+    }
+
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn memory_of_hints_stays_within_its_bound() {
+        let path = crate::state::temporary_folder("many-hints");
+        let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path).unwrap());
+        let mut timers = Timers::placed(&StorePlace(Some((disk, 512 << 10))), 0);
+        let mut key = Vec::new();
+        for n in 0..100_000u64 {
+            let time = (n * 7919 % 100_003) as i64;
+            timers.push(time, n, format!("a key of some length {n}").as_bytes());
+            assert!(timers.memory_bytes() < 256 << 10, "{n}");
+        }
+        let mut last = i64::MIN;
+        for n in 0..100_000 {
+            let (time, _) = timers.pop(i64::MAX, &mut key).unwrap();
+            assert!(time >= last && timers.memory_bytes() < 256 << 10, "{n}");
+            last = time;
+        }
+        assert_eq!(timers.pop(i64::MAX, &mut key), None);
+        assert_eq!(timers.error(), None);
+    }
+
+    fn in_order(mut timers: Timers, count: u64) {
         let mut want = Vec::new();
-        for i in 0..20_000u64 {
+        for i in 0..count {
             let (time, hash) = ((i * 7919 % 1000) as i64 - 500, i * i % 97);
             let key = format!("key-{i}");
             timers.push(time, hash, key.as_bytes());

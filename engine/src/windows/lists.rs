@@ -282,9 +282,9 @@ impl<A: State, S: ListSpec> Lists<A, S> {
         Self {
             spec,
             rules,
+            timers: Timers::placed(&place, 0),
             table: Table::placed(keys, none, place),
             initial,
-            timers: Timers::default(),
             closed: i64::MIN,
             expired: i64::MIN,
             changes: Changes::new(rules),
@@ -583,7 +583,7 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
     }
 
     fn take_error(&mut self) -> Option<StoreError> {
-        self.table.take_error()
+        self.table.take_error().or(self.timers.error())
     }
 
     fn drop_group(&mut self, group: u32) {
