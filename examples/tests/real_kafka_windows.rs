@@ -8,6 +8,7 @@ mod programs;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use kafka_proto::client::{Config, Consumer, TopicPartition};
 use programs::{Running, program};
@@ -18,7 +19,7 @@ const PARTITIONS: i32 = 4;
 const READINGS: i64 = 120_000;
 const WINDOW_MS: i64 = 10_000;
 /// Only a guard against hanging.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A sensor and the start of a window.
 type Place = (String, i64);
@@ -92,13 +93,18 @@ impl Job {
         ends.iter().sum()
     }
 
-    /// Starts it, and waits until it has written more while it still runs: then it is in the middle.
+    /// Starts it, and waits until it has written more while it still runs: then it is in the middle. (Or until nothing is left to read.)
     fn start_until_it_writes(&self) -> Running {
-        let before = self.written();
+        let (before, begin) = (self.written(), Instant::now());
         let mut run = self.start(&[]);
         while self.written() == before {
             if run.child().try_wait().unwrap().is_some() {
                 panic!("it has ended: {:?}", run.end());
+            }
+            assert!(begin.elapsed() < LIMIT, "it writes nothing");
+            // Asking costs a second: not before it is unlikely that there is more.
+            if begin.elapsed() > LIMIT / 20 && self.not_committed().is_empty() {
+                break;
             }
         }
         run
@@ -188,20 +194,17 @@ fn after_sigkill_no_window_is_lost_and_only_replayed_readings_count_again() {
     let job = Job::new(kafka, "windows-killed");
     let truth = counted(0..READINGS);
     let mut most = truth.clone();
-    let mut kills = 0;
-    while kills < 3 {
+    for kill in 0..3 {
         let run = job.start_until_it_writes();
         run.signal("-KILL");
         run.end();
-        kills += 1;
-        for (place, n) in job.not_committed() {
+        let again = job.not_committed();
+        // Later ones may come when everything is read, on a fast machine: windows are open then too.
+        assert!(kill > 0 || !again.is_empty(), "it was killed after the end");
+        for (place, n) in again {
             *most.get_mut(&place).unwrap() += n;
         }
     }
-    assert!(
-        job.written() < truth.len() as i64,
-        "it was killed after the end"
-    );
     job.finish();
     let counts = job.counts();
     assert_eq!(counts.len(), truth.len(), "windows are lost or invented");

@@ -1,5 +1,10 @@
 //! Anomaly detection by a process function: values that are far from what a machine usually shows, and machines that fall silent.
 //!
+//! ```text
+//! in   m1 1767254400100 76        out  m1  500 at 2026-01-01 08:30:00: usual is 75.0 give or take 2.8
+//!                                      m7  silent since 2026-01-01 08:33:19
+//! ```
+//!
 //! `cargo run --release -p examples --bin anomalies -- --until-end` needs nothing else: it starts a cluster in this process.
 //!
 //! What to see in it:
@@ -8,7 +13,10 @@
 //! - **State is an ordinary value**: count, mean and sum of squares (Welford's method), and the time of the last value.
 //! - **Timers are event time**: "silent for a minute" means a minute in the time of the measurements. Read again, old data gives the old alarms.
 //! - **Both kinds of alarms go out of one function**; `split` would make two streams of them.
-//! - **State and timers are in the changelog**: a restart neither forgets what is usual nor rings twice.
+//! - **State and timers are in the changelog**: a restart neither forgets what is usual nor rings twice after an orderly end.
+//! - **With `--until-end` every machine is silent at last**: there, time itself ends, and timers that wait for it are called.
+//!
+//! A page about each of the examples is in `examples/README.md`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -19,6 +27,7 @@ use engine::flow::Scope;
 use engine::operators::Event;
 use engine::plan::App;
 use examples::cli::Common;
+use examples::numbers::utc;
 use examples::run::{self, Program};
 
 /// Alarms of machines. In: lines `machine milliseconds value`. Out: key = the machine, value = what is wrong.
@@ -60,7 +69,8 @@ fn alarms(s: Scope<'_>, input: &str, output: &str) {
                         out.push((
                             machine,
                             format!(
-                                "{value} at {at}: usual is {mean:.1} give or take {deviation:.1}"
+                                "{value} at {}: usual is {mean:.1} give or take {deviation:.1}",
+                                utc(at)
                             ),
                         ));
                     } else {
@@ -76,7 +86,7 @@ fn alarms(s: Scope<'_>, input: &str, output: &str) {
                     cx.timer_at(next + SILENCE_MS);
                 }
                 Event::Timer(at) => {
-                    out.push((machine, format!("silent since {}", at - SILENCE_MS)))
+                    out.push((machine, format!("silent since {}", utc(at - SILENCE_MS))))
                 }
                 Event::WallTimer(_) => {}
             }
@@ -106,7 +116,7 @@ fn sample(n: u64) -> String {
     } else {
         70 + machine + n * n % 11
     };
-    format!("m{machine} {} {value}", 1_800_000_000_000 + n * 100)
+    format!("m{machine} {} {value}", 1_767_254_400_000 + n * 100)
 }
 
 #[cfg(test)]
@@ -134,6 +144,6 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(silent, ["b silent since 100000"]);
+        assert_eq!(silent, ["b silent since 1970-01-01 00:01:40"]);
     }
 }

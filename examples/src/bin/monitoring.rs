@@ -1,5 +1,9 @@
 //! Monitoring with alerts: the share of failed requests of each service over the last minute, looked at every ten seconds.
 //!
+//! ```text
+//! in   pay 1767254400050 503      out  pay  16 % failed in the minute to 2026-01-01 08:07:20
+//! ```
+//!
 //! `cargo run --release -p examples --bin monitoring -- --until-end` needs nothing else: it starts a cluster in this process.
 //!
 //! What to see in it:
@@ -9,6 +13,9 @@
 //! - **Requests that come late correct the alert**: for half a minute after a window has closed it is kept, and given out again at the next
 //!   commit if it has changed.
 //! - **A quiet partition does not hold the alerts back**: when Kafka says that there is nothing more in it, the others go on without it.
+//! - **Lines that are no requests are left out and counted** (`records_skipped`), requests that come too late for any correction too (`rows_late`).
+//!
+//! A page about each of the examples is in `examples/README.md`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -19,6 +26,7 @@ use engine::flow::Scope;
 use engine::plan::App;
 use engine::windows::Hopping;
 use examples::cli::Common;
+use examples::numbers::utc;
 use examples::run::{self, Program};
 
 /// Alerts of services. In: lines `service milliseconds status`. Out: key = the service, value = the share of requests with status 500 and
@@ -62,7 +70,7 @@ fn alerts(s: Scope<'_>, input: &str, output: &str) {
                 format!(
                     "{:.0} % failed in the minute to {}",
                     failed * 100.0,
-                    window.end
+                    utc(window.end)
                 ),
             )
         })
@@ -88,7 +96,7 @@ fn sample(n: u64) -> String {
     let service = ["shop", "pay", "mail"][(n % 3) as usize];
     let is_bad = n % 3 == 1 && n / 1_200 % 10 == 7 && n.is_multiple_of(2);
     let status = if is_bad { 503 } else { 200 };
-    format!("{service} {} {status}", 1_800_000_000_000 + n * 50)
+    format!("{service} {} {status}", 1_767_254_400_000 + n * 50)
 }
 
 #[cfg(test)]
@@ -119,7 +127,7 @@ mod tests {
         assert!(
             alerts
                 .iter()
-                .any(|r| r.value_str() == Some("50 % failed in the minute to 60000")),
+                .any(|r| r.value_str() == Some("50 % failed in the minute to 1970-01-01 00:01:00")),
             "{alerts:?}"
         );
     }

@@ -1,6 +1,11 @@
 //! Sensor cleaning: CSV lines become validated readings, and these become averages of a minute; lines that are no readings go to a
 //! topic of their own.
 //!
+//! ```text
+//! in   s0,1767254400000,10.5        out  s0  2026-01-01 08:00:00 average 10.50
+//!      s9,1767254404950,warm             (to bad-readings, with the reason in its headers)
+//! ```
+//!
 //! `cargo run --release -p examples --bin sensors -- --until-end` needs nothing else: it starts a cluster in this process.
 //!
 //! What to see in it:
@@ -9,8 +14,11 @@
 //! - **The time of a reading is in the reading.** `with_timestamps` says which field it is, and how far out of order readings come: ten
 //!   seconds. A window of a minute closes when the watermark (the greatest time seen in each partition, less ten seconds) has passed its end,
 //!   not when a clock says so. So the same lines give the same averages, today and when they are read again next year.
-//! - **Late readings are counted**: `--stats` shows them as `rows_late`. Here there are none.
+//! - **Late readings are counted**: `--stats` shows them as `rows_late`. Here there are none. `.allowed_lateness(…)` would correct what was given
+//!   out, `.with_late()` would make a stream of them.
 //! - **Only numbers cross to the worker that owns a sensor**: `average` takes them out of the row before the row is sent.
+//!
+//! A page about each of the examples is in `examples/README.md`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -22,10 +30,11 @@ use engine::formats::csv;
 use engine::plan::App;
 use engine::windows::Tumbling;
 use examples::cli::Common;
+use examples::numbers::utc;
 use examples::run::{self, Program};
 
-/// Averages of a minute for each sensor. In: lines `sensor,milliseconds since 1970,degrees`. Out: key = the sensor, value = minute and
-/// average as text. Lines that are no readings go to the topic bad-readings.
+/// Averages of a minute for each sensor. In: lines `sensor,milliseconds since 1970,degrees`. Out: key = the sensor, value = minute (UTC)
+/// and average as text. Lines that are no readings go to the topic bad-readings.
 #[derive(Debug, Parser)]
 #[command(name = "sensors", version)]
 struct Args {
@@ -70,7 +79,7 @@ fn averages(s: Scope<'_>, input: &str, output: &str) {
         .map(|(sensor, window, average)| {
             (
                 sensor,
-                format!("minute {} average {average:.2}", window.start / 60_000),
+                format!("{} average {average:.2}", utc(window.start)),
             )
         })
         .sink(output);
@@ -92,7 +101,7 @@ fn main() -> ExitCode {
 
 /// A reading each 50 ms from ten sensors in turn; every hundredth line is none.
 fn sample(n: u64) -> String {
-    let at = 1_800_000_000_000 + n * 50;
+    let at = 1_767_254_400_000 + n * 50;
     match n % 300 {
         99 => format!("s{},{at},warm", n % 10),
         199 => format!("s{},{at}", n % 10),
@@ -134,7 +143,13 @@ mod tests {
             })
             .collect();
         got.sort();
-        assert_eq!(got, ["a minute 1 average 15.00", "b minute 1 average 5.00"]);
+        assert_eq!(
+            got,
+            [
+                "a 1970-01-01 00:01:00 average 15.00",
+                "b 1970-01-01 00:01:00 average 5.00"
+            ]
+        );
         assert_eq!(driver.read("bad-readings").len(), 3);
     }
 }

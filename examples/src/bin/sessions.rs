@@ -1,5 +1,9 @@
 //! Click-stream sessions: the clicks of a user that follow each other within half an hour are one visit.
 //!
+//! ```text
+//! in   user3 /page/31 1767254401000     out  user29  2026-01-01 12:26:41: 3997 s, 1143 clicks, left at /page/38
+//! ```
+//!
 //! `cargo run --release -p examples --bin sessions -- --until-end` needs nothing else: it starts a cluster in this process.
 //!
 //! What to see in it:
@@ -9,6 +13,9 @@
 //! - **The value is a value of your own**: here the number of clicks and the last page. What can be encoded can be kept: numbers, text,
 //!   tuples, lists, maps.
 //! - **State survives**: sessions that are open when the program stops are in the changelog, and go on when it is started again.
+//! - **Lines that are no clicks are left out and counted** (`records_skipped`), and so are clicks of visits that are over (`rows_late`).
+//!
+//! A page about each of the examples is in `examples/README.md`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -19,9 +26,10 @@ use engine::flow::Scope;
 use engine::plan::App;
 use engine::windows::Session;
 use examples::cli::Common;
+use examples::numbers::utc;
 use examples::run::{self, Program};
 
-/// Visits of users. In: lines `user page milliseconds`. Out: key = the user, value = length of the visit, clicks and the last page.
+/// Visits of users. In: lines `user page milliseconds`. Out: key = the user, value = when the visit began (UTC), its length, clicks and the last page.
 #[derive(Debug, Parser)]
 #[command(name = "sessions", version)]
 struct Args {
@@ -63,7 +71,8 @@ fn visits(s: Scope<'_>, input: &str, output: &str) {
             (
                 user,
                 format!(
-                    "{} s, {clicks} clicks, left at {page}",
+                    "{}: {} s, {clicks} clicks, left at {page}",
+                    utc(window.start),
                     (last - window.start) / 1000
                 ),
             )
@@ -91,7 +100,7 @@ fn sample(n: u64) -> String {
     format!(
         "user{user} /page/{} {}",
         n * 31 % 50,
-        1_800_000_000_000 + n * 1000
+        1_767_254_400_000 + n * 1000
     )
 }
 
@@ -129,11 +138,11 @@ mod tests {
             .collect();
         got.sort();
         assert!(
-            got.contains(&"bob 0 s, 1 clicks, left at /x".to_owned()),
+            got.contains(&"bob 1970-01-01 00:05:00: 0 s, 1 clicks, left at /x".to_owned()),
             "{got:?}"
         );
         assert!(
-            got.contains(&"ada 0 s, 1 clicks, left at /d".to_owned()),
+            got.contains(&"ada 1970-01-01 01:36:00: 0 s, 1 clicks, left at /d".to_owned()),
             "{got:?}"
         );
     }

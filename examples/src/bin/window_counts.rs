@@ -1,5 +1,9 @@
 //! Counts JSON readings: for each sensor and each ten seconds of event time, how many there were.
 //!
+//! ```text
+//! in   {"sensor":"s-0","ts":1767254400000,"battery":{…},"temp":10.5}      out  s-0  start of the window and count, eight bytes each
+//! ```
+//!
 //! `cargo run --release -p examples --bin window_counts -- --until-end` needs nothing else: it starts a cluster in this process.
 //!
 //! What to see in it:
@@ -9,6 +13,8 @@
 //! - **Nothing but the sensor's name and the time crosses** to the worker that owns the sensor: `count` wants no more.
 //! - **The last windows come out** although nothing follows that would push time past their ends: with `--until-end`, what is read to its
 //!   end holds nothing back.
+//!
+//! A page about each of the examples is in `examples/README.md`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -21,6 +27,7 @@ use engine::plan::App;
 use engine::windows::Tumbling;
 use examples::cli::Common;
 use examples::demo::Demo;
+use examples::numbers::utc;
 use examples::run::{self, Program};
 use examples::screen;
 
@@ -67,7 +74,7 @@ fn main() -> ExitCode {
 
 /// A reading each 50 ms from ten sensors in turn, up to five seconds late.
 fn sample(n: u64) -> String {
-    let ts = 1_800_000_000_000 + n * 50 - n * 7919 % 5000;
+    let ts = 1_767_254_400_000 + n * 50 - n * 7919 % 5000;
     format!(
         "{{\"sensor\":\"s-{}\",\"ts\":{ts},\"battery\":{{\"volts\":3.1,\"low\":false}},\"temp\":{}.5}}",
         n % 10,
@@ -85,7 +92,8 @@ fn show(demo: &Demo, _: &Snapshot) -> Result<(), String> {
         };
         if let (Some(sensor), Some(start), Some(count)) = (&record.key, number(0), number(8)) {
             let sensor = String::from_utf8_lossy(sensor);
-            screen::print(&format!("  {sensor:<6} from {start}: {count} readings"));
+            let from = utc(start);
+            screen::print(&format!("  {sensor:<6} from {from}: {count} readings"));
         }
     }
     screen::print(&format!("  {} results\n", results.len()));
