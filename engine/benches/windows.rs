@@ -3,6 +3,10 @@
 //!
 //! By hand is what one would write first and best: a `HashMap` with a fast hash for each open window, the window of the last row at hand,
 //! and a watermark looked at after each batch. Both give out each window's counts to a function when it closes.
+//!
+//! Beside it: 100 keys among two workers in turn on one thread, with rows for the other worker sent one by one and folded before (the driver
+//! brings everything on its way after each batch, so what is folded are 1,000 rows at most); and JSON readings of so many sensors as one of
+//! two workers has in the shared benchmark's workload c, without commits.
 //! Run: `cargo bench -p engine --bench windows [-- ROUNDS]`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
@@ -18,7 +22,12 @@ use std::{
     time::Duration,
 };
 
-use engine::{testing::Driver, windows::Tumbling};
+use engine::{
+    flow::{Limits, Scope},
+    plan::App,
+    testing::Driver,
+    windows::{Hopping, Tumbling},
+};
 use kafka_proto::records::{Batch, BatchBuilder, Compression, Stamp};
 use test_support::{
     alloc::CountingAllocator,
@@ -64,6 +73,81 @@ fn input(start_ms: i64) -> Vec<Batch> {
     out
 }
 
+const FEW: usize = 100;
+
+/// Averages of 100 keys in windows of 10 s, one for each second.
+fn few_keys(s: Scope<'_>) {
+    s.source("in")
+        .decode(|value: &[u8]| {
+            let (ts, user) = decode(value)?;
+            let user = user.as_bytes();
+            let number = user[5..]
+                .iter()
+                .fold(0, |n, b| n * 10 + usize::from(b - b'0'));
+            Ok::<_, &str>((ts, (number % FEW) as u32))
+        })
+        .with_timestamps(|r| r.0, Duration::from_millis(DISORDER_MS as u64))
+        .key_by(|r| r.1)
+        .window(Hopping::of(
+            Duration::from_millis(WINDOW_MS as u64),
+            Duration::from_secs(1),
+        ))
+        .average(|r| r.0)
+        .for_each(|row| {
+            black_box(row);
+        });
+}
+
+/// Feeds each partition to its worker in turn.
+fn two_workers(driver: &mut Driver, input: &[Batch]) -> u64 {
+    for (n, batch) in input.iter().enumerate() {
+        driver.feed_batch("in", n as i32 % 2, batch).unwrap();
+    }
+    RECORDS as u64
+}
+
+const SENSORS: u64 = 50_000;
+const SENSORS_DISORDER_MS: u64 = 5_000;
+
+/// The records of one round, which begin at `start_ms`.
+fn readings(start_ms: i64) -> Vec<Batch> {
+    let mut random = SplitMix64::new(7);
+    let mut builder = BatchBuilder::new(Compression::NONE, 1 << 17);
+    let mut out = Vec::new();
+    for at in 0..RECORDS {
+        let ts = start_ms + (at as u64 * SENSORS_STEP_US / 1000) as i64;
+        let value = format!(
+            "{{\"sensor\":\"s-{}\",\"ts\":{},\"temp\":{}.{}}}",
+            random.below(SENSORS),
+            ts - random.below(SENSORS_DISORDER_MS) as i64,
+            10 + random.below(20),
+            random.next_u64() >> 20
+        );
+        builder
+            .append(ts, None, Some(value.as_bytes()), &[])
+            .unwrap();
+        if (at + 1) % RECORDS_PER_BATCH == 0 {
+            out.push(Batch::new(builder.finish(Stamp::NONE).unwrap()).unwrap());
+        }
+    }
+    out
+}
+
+/// A window holds 250,000 readings.
+const SENSORS_STEP_US: u64 = 40;
+
+fn count_readings(s: Scope<'_>) {
+    s.source("in")
+        .json_fields::<(&str, i64, f64)>(["sensor", "ts", "temp"])
+        .with_timestamps(|(_, ts, _)| *ts, Duration::from_millis(SENSORS_DISORDER_MS))
+        .key_by(|(sensor, _, _)| sensor)
+        .window(Tumbling::of(Duration::from_millis(WINDOW_MS as u64)))
+        .count()
+        .for_each(|row| {
+            black_box(row);
+        });
+}
+
 fn main() {
     let rounds = std::env::args()
         .skip(1)
@@ -88,8 +172,20 @@ fn main() {
                 sum.fetch_add(n, Ordering::Relaxed);
             });
     });
-    let (mut hand, mut rounds_done) = (Hand::default(), [0; 2]);
-    let [by_hand, by_engine] = &mut rounds_done;
+    let (mut hand, mut rounds_done) = (Hand::default(), [0; 5]);
+    let [by_hand, by_engine, by_sending, by_folding, by_json] = &mut rounds_done;
+    let sends = Limits {
+        partials: 0,
+        ..Limits::default()
+    };
+    let app = |plan: fn(Scope<'_>)| App::new("windows", plan).unwrap();
+    let mut sending = Driver::of(app(few_keys), 2, sends).unwrap();
+    let mut folding = Driver::of(app(few_keys), 2, Limits::default()).unwrap();
+    let mut json = Driver::of(app(count_readings), 1, Limits::default()).unwrap();
+    let json_span = (RECORDS as u64 * SENSORS_STEP_US / 1000) as i64;
+    let json_inputs: Vec<Vec<Batch>> = (0..=rounds as i64)
+        .map(|r| readings(100_000 + r * json_span))
+        .collect();
     let table = Paired::new("count by key in windows of 10 s, per record", rounds)
         .arm(
             "by hand: std HashMap, fast hash, a map for each window",
@@ -106,12 +202,32 @@ fn main() {
             RECORDS as u64
         })
         .arm("only decoding", || only_decoding(&inputs[0]))
+        .arm("100 keys: two workers, every row sent", || {
+            *by_sending += 1;
+            two_workers(&mut sending, &inputs[*by_sending - 1])
+        })
+        .arm("100 keys: two workers, folded before", || {
+            *by_folding += 1;
+            two_workers(&mut folding, &inputs[*by_folding - 1])
+        })
+        .arm("JSON readings of 50,000 sensors", || {
+            *by_json += 1;
+            for batch in &json_inputs[*by_json - 1] {
+                json.feed_batch("in", 0, batch).unwrap();
+            }
+            RECORDS as u64
+        })
         .run();
     println!("{table}");
     assert_eq!(
         counted.load(Ordering::Relaxed),
         hand.given_out,
         "both have given out the same windows"
+    );
+    println!(
+        "rows that crossed: {} sent, {} folded",
+        sending.rows_exchanged("window-1"),
+        folding.rows_exchanged("window-1")
     );
     println!(
         "windows closed: {}; counts given out by each: {}",

@@ -490,3 +490,52 @@ proptest! {
         agrees(app, (kind, mode), &rows_of(&steps, start), &cuts, (workers, 1), limits, (side, 3))?;
     }
 }
+
+/// A plan that only counts, of which nothing but keys crosses; short keys, or those that do not fit into a slot.
+fn counting(width: u64, slide: u64, lateness: u64, is_long: bool) -> App {
+    let plan = move |s: Scope<'_>| {
+        rows(s, ms(10))
+            .key_by(move |r| match is_long {
+                true => format!("a key of more than 15 bytes {}", r.0),
+                false => r.0.to_string(),
+            })
+            .window(Hopping::of(ms(width), ms(slide)))
+            .allowed_lateness(ms(lateness))
+            .count()
+            .map(|(key, w, n)| {
+                let number = key.rsplit(' ').next().unwrap_or("");
+                (format!("{number} {} {}", w.start, w.end), format!("0 {n}"))
+            })
+            .sink("results");
+    };
+    App::new("test", plan).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_count_is_that_of_an_aggregate(
+        rows in prop::collection::vec((0u8..3, 0i64..150), 1..150),
+        slide in 1u64..30,
+        more in 0u64..30,
+        lateness in prop_oneof![Just(0u64), 1u64..60],
+        is_long in any::<bool>(),
+        cuts in cuts(),
+        workers in 1u16..4,
+        limits in limits(),
+    ) {
+        let rows: Vec<Row> = (0i64..).zip(rows).map(|(at, (key, back))| (key, 5 * at - back, 0)).collect();
+        let spec = Hopping::of(ms(slide + more), ms(slide));
+        let apps = [
+            counting(slide + more, slide, lateness, is_long),
+            plan_of(spec, Mode::Lateness(lateness), ms(10), false, Store::Memory),
+        ];
+        let [counted, aggregated] = apps.map(|app| {
+            let driver = Driver::of(app, workers, limits).unwrap();
+            let (driver, got, _, late) = run(driver, &rows, &cuts, workers, (false, 2));
+            (got, late, driver.counters("window-1").records)
+        });
+        prop_assert_eq!(counted, aggregated);
+    }
+}

@@ -160,9 +160,9 @@ impl<T, K: Encode, F: FnMut(T) -> K, V: FnMut(&T, &mut Vec<u8>)> Ship<T> for Shi
             return Ok(false);
         }
         item.with_encoded(key, |key| {
-            let hash = placement.keys.hasher.bytes(key);
+            let (hash, packed) = placement.keys.hasher.pack(key);
             let rows = &mut rows[usize::from(placement.owner(hash))];
-            match rows.push(hash, timestamp, value, key) {
+            match rows.push_packed(hash, timestamp, value, key, packed.map(Key::bytes)) {
                 Ok(()) => Ok(rows.size_bytes() >= limit),
                 Err(source) => Err(row_error(self.operator, source)),
             }
@@ -308,9 +308,7 @@ impl<T, V, N: Encode, K: FnMut(T) -> N, I: FnMut(&T) -> V, G: Fold<V>> Ship<T>
         let operator = self.operator;
         let cache = &mut self.partials;
         key.with_encoded(key_bytes, |key| {
-            let packed = Key::short(key);
-            let hasher = &placement.keys.hasher;
-            let hash = packed.map_or_else(|| hasher.long(key), |k| hasher.short(k));
+            let (hash, packed) = placement.keys.hasher.pack(key);
             let owner = placement.owner(hash);
             if owner != placement.me
                 && let (Some(packed), Some(cache)) = (packed, cache)
@@ -327,7 +325,7 @@ impl<T, V, N: Encode, K: FnMut(T) -> N, I: FnMut(&T) -> V, G: Fold<V>> Ship<T>
             value.clear();
             state.encode_last(value);
             let rows = &mut rows[usize::from(owner)];
-            match rows.push(hash, timestamp, value, key) {
+            match rows.push_packed(hash, timestamp, value, key, packed.map(Key::bytes)) {
                 Ok(()) => Ok(rows.size_bytes() >= limit),
                 Err(source) => Err(row_error(operator, source)),
             }

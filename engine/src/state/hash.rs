@@ -50,6 +50,21 @@ impl Hasher {
         }
     }
 
+    /// Hash of a key, and the key as it lies in a slot if it fits.
+    #[inline]
+    pub(crate) fn pack(&self, key: &[u8]) -> (u64, Option<Key>) {
+        self.pack_within(&[], key)
+    }
+
+    /// As [`Hasher::pack`], for a key that probably lies within `buffer`.
+    #[inline]
+    pub(crate) fn pack_within(&self, buffer: &[u8], key: &[u8]) -> (u64, Option<Key>) {
+        match Key::short_within(buffer, key) {
+            Some(packed) => (self.short(packed), Some(packed)),
+            None => (self.long(key), None),
+        }
+    }
+
     /// Hash of a key that fits into a slot.
     #[inline]
     pub(crate) fn short(&self, key: Key) -> u64 {

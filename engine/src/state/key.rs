@@ -73,6 +73,12 @@ impl Key {
         })
     }
 
+    /// Bytes of a short key, padded with zeroes.
+    #[inline]
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.unpack().0
+    }
+
     /// As [`Key::short`], for bytes that probably lie within `buffer`.
     #[inline]
     pub(crate) fn short_within(buffer: &[u8], bytes: &[u8]) -> Option<Self> {

@@ -138,9 +138,10 @@ impl<A: State> Table<A> {
     ) {
         let (segment, slot) = self.slot(key, packed, hash);
         let entry = &mut segment.slots[slot];
-        if entry.changed <= WARM {
-            segment.changed.push(slot as u32);
-        }
+        // Listed without a branch: between two commits about every other key is changed for the first time, which nobody foresees.
+        let listed = segment.changed.len() + usize::from(entry.changed <= WARM);
+        segment.changed.push(slot as u32);
+        segment.changed.truncate(listed);
         entry.changed = timestamp.max(WARM + 1);
         step(&mut entry.value);
     }

@@ -1,9 +1,9 @@
 //! Rows for windows that are made of slices, on their way to the workers that own their keys: those of one key and slice are folded
-//! before they cross, as far as that saves rows, and cross as one value with their number.
+//! before they leave, as far as that saves rows, and leave as one value with their number.
 //!
 //! ```text
 //! nothing       a row of which only the key is wanted
-//! 0, item       a row
+//! 0, item       a row (its item alone, where nothing is folded)
 //! 1, u32, value so many rows, folded
 //! ```
 //! The number is there for `late`: a value that comes too late, as after a restart, was so many rows.
@@ -14,7 +14,7 @@ use bumpalo::Bump;
 
 use super::spec::Slicing;
 use crate::{
-    batch::{Decode, Encode, Reader, Rows, Scratch, row::decode_all},
+    batch::{Decode, Encode, KeyRow, Reader, Rows, Scratch, row::decode_all},
     flow::{Cache, Error, Merge, Placement, Ship, Span, row_error},
     state::{Key, State},
 };
@@ -134,16 +134,75 @@ impl Spans {
     }
 }
 
-/// Sends rows to the owners of their keys; those of other workers' keys are folded as far as that saves rows.
-pub(super) struct Folding<'s, 'b, K, P, G, A> {
-    pub(super) key: K,
-    /// Writes what crosses beside the key. Before the key, so that the key's closure may consume the row.
-    pub(super) part: P,
-    pub(super) fold: &'s mut G,
-    pub(super) spans: Spans,
-    pub(super) cache: &'s mut Cache<Part<A>>,
-    /// For rows that are read back from what was written of them.
+/// What of a row is folded.
+pub(super) trait Item<T, V> {
+    /// There is nothing to it but that there is a row: nothing is written.
+    const IS_NOTHING: bool = false;
+
+    /// What is folded of it.
+    fn of(&mut self, row: &T) -> V;
+    /// Writes the same.
+    fn write(&mut self, row: &T, out: &mut Vec<u8>);
+}
+
+/// Nothing but that there is a row.
+pub(super) struct Nothing;
+
+impl<T> Item<T, ()> for Nothing {
+    const IS_NOTHING: bool = true;
+
+    #[inline]
+    fn of(&mut self, _: &T) {}
+    #[inline]
+    fn write(&mut self, _: &T, _: &mut Vec<u8>) {}
+}
+
+/// What a closure makes of a row.
+pub(super) struct Made<I>(pub(super) I);
+
+impl<T, V: Encode, I: FnMut(&T) -> V> Item<T, V> for Made<I> {
+    #[inline]
+    fn of(&mut self, row: &T) -> V {
+        (self.0)(row)
+    }
+    #[inline]
+    fn write(&mut self, row: &T, out: &mut Vec<u8>) {
+        (self.0)(row).encode_last(out);
+    }
+}
+
+/// The row itself. The key's closure may consume it, so what is folded is read back from its bytes, in the batch's arena.
+pub(super) struct Whole<'b> {
     pub(super) bump: &'b Bump,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl<'b, T: Encode + Decode<'b>> Item<T, T> for Whole<'b> {
+    fn of(&mut self, row: &T) -> T {
+        self.bytes.clear();
+        row.encode_last(&mut self.bytes);
+        let copy: &'b [u8] = self.bump.alloc_slice_copy(&self.bytes);
+        decode_all(copy).expect("`Decode` reads what `Encode` wrote")
+    }
+    #[inline]
+    fn write(&mut self, row: &T, out: &mut Vec<u8>) {
+        row.encode_last(out);
+    }
+}
+
+/// Sends rows to the owners of their keys.
+pub(super) struct Sending<'s, K, I, G, A> {
+    pub(super) key: K,
+    /// Before the key, so that the key's closure may consume the row.
+    pub(super) item: I,
+    pub(super) fold: &'s mut G,
+    /// Where rows are folded before they leave, as far as that saves rows. This worker's own too: a hit in the cache costs less than a row on
+    /// its way to the other half, and nobody foresees whose the next key is.
+    pub(super) folds: Option<(Spans, &'s mut Cache<Part<A>>)>,
+    /// Nothing but the key is wanted: rows go as packed keys.
+    pub(super) keys_only: bool,
+    /// Where keys probably lie.
+    pub(super) body: &'s [u8],
     pub(super) placement: &'s Placement,
     pub(super) rows: &'s mut [Rows],
     pub(super) scratch: &'s mut Scratch,
@@ -152,61 +211,73 @@ pub(super) struct Folding<'s, 'b, K, P, G, A> {
     pub(super) null_keys: &'s mut u64,
 }
 
-/// As [`Folding`], and what is folded is a `V`.
+/// As [`Sending`], and what is folded is a `V`.
 pub(super) struct Of<S, V>(pub(super) S, pub(super) PhantomData<fn() -> V>);
 
-impl<'b, T, V, N, K, P, G> Ship<T> for Of<Folding<'_, 'b, K, P, G, G::State>, V>
+impl<T, V, N, K, I, G> Ship<T> for Of<Sending<'_, K, I, G, G::State>, V>
 where
-    V: Decode<'b>,
+    V: Encode,
     N: Encode,
     K: FnMut(T) -> N,
-    P: FnMut(&T, &mut Vec<u8>),
+    I: Item<T, V>,
     G: Merge<V>,
 {
+    #[inline]
     fn ship(&mut self, timestamp: i64, row: T) -> Result<bool, Error> {
-        let Folding {
-            placement, limit, ..
-        } = self.0;
         let of = &mut self.0;
+        let (placement, limit, body, keys_only) = (of.placement, of.limit, of.body, of.keys_only);
         let Scratch {
             value,
             key: key_bytes,
         } = &mut *of.scratch;
-        value.clear();
-        value.push(ROW);
-        (of.part)(&row, value);
+        let mut folded = None;
+        let is_tagged = of.folds.is_some();
+        if let Some((spans, cache)) = &mut of.folds {
+            let span = spans.of(timestamp);
+            if cache.takes(span) {
+                folded = Some((of.item.of(&row), span, cache));
+            }
+        }
+        if folded.is_none() && !keys_only {
+            value.clear();
+            if is_tagged {
+                value.push(ROW);
+            }
+            of.item.write(&row, value);
+        }
         let key = (of.key)(row);
         if key.is_null() {
             *of.null_keys += 1;
             return Ok(false);
         }
         let size_bytes = key.with_encoded(key_bytes, |key| {
-            let (packed, hasher) = (Key::short(key), &placement.keys.hasher);
-            let hash = packed.map_or_else(|| hasher.long(key), |k| hasher.short(k));
-            let owner = placement.owner(hash);
-            if owner != placement.me
-                && let Some(packed) = packed
-                && let span = of.spans.of(timestamp)
-                && of.cache.takes(span)
-            {
-                let item = match &value[1..] {
-                    [] => &[],
-                    item => &*of.bump.alloc_slice_copy(item),
-                };
-                let (to, fold) = ((placement, &mut *of.rows), &mut *of.fold);
-                return of.cache.fold(packed, hash, (timestamp, span), to, |part| {
-                    part.rows = part.rows.saturating_add(1);
-                    let item = decode_all(item).expect("`Decode` reads what `Encode` wrote");
-                    fold.step(&mut part.value, item);
-                });
+            let (hash, packed) = placement.keys.hasher.pack_within(body, key);
+            if let Some((item, span, cache)) = folded {
+                if let Some(packed) = packed {
+                    let (to, fold) = ((placement, &mut *of.rows), &mut *of.fold);
+                    return cache.fold(packed, hash, (timestamp, span), to, |part| {
+                        part.rows = part.rows.saturating_add(1);
+                        fold.step(&mut part.value, item);
+                    });
+                }
+                value.clear();
+                value.push(ROW);
+                item.encode_last(value);
             }
-            let value = if value.len() == 1 {
-                &[][..]
-            } else {
-                &value[..]
-            };
-            let rows = &mut of.rows[usize::from(owner)];
-            rows.push(hash, timestamp, value, key)?;
+            let rows = &mut of.rows[usize::from(placement.owner(hash))];
+            match packed {
+                Some(packed) if keys_only => {
+                    rows.push_key(KeyRow {
+                        key: [packed.low, packed.high],
+                        hash,
+                        timestamp,
+                    });
+                }
+                _ => {
+                    let value = if keys_only { &[] } else { &value[..] };
+                    rows.push_packed(hash, timestamp, value, key, packed.map(Key::bytes))?;
+                }
+            }
             Ok(rows.size_bytes())
         });
         match size_bytes {

@@ -351,7 +351,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
         watermark: i64,
         merge: &mut dyn FnMut(&mut A, A),
         mut step: impl FnMut(&mut A, &'r [u8]) -> bool,
-        mut late: impl FnMut(usize),
+        mut late: impl FnMut(Option<usize>),
     ) -> bool {
         let data = rows.data();
         let (mut is_ok, mut index) = (true, 0);
@@ -390,7 +390,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
                                 .is_some_and(|at| at <= closed);
                     });
                 if is_late {
-                    late(index);
+                    late(Some(index));
                 }
                 if let Some(at) = look {
                     self.timers.push(at, head.hash, key);

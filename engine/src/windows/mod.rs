@@ -33,6 +33,7 @@
 mod changes;
 mod folding;
 mod lists;
+mod near;
 mod operator;
 mod slices;
 mod spec;

@@ -3,15 +3,16 @@
 use std::{any::Any, marker::PhantomData};
 
 use super::{
-    folding::{self, Folding, Of, Part, Spans},
+    folding::{self, Item, Of, Part, Sending, Spans},
     spec::{Rules, Slicing, Window, WindowSpec, WindowState},
 };
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
         Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream, send,
-        send_keyed, undecodable,
+        undecodable,
     },
+    state::Store,
 };
 
 /// Bytes of results that are made before they are taken.
@@ -81,14 +82,14 @@ pub(super) fn windowed<'b, T, P, F, K, W, V, G>(
     rules: Rules,
     mut fold: G,
     merges: bool,
-    part: impl FnMut(&T, &mut Vec<u8>),
+    item: impl Item<T, V>,
 ) -> Results<'b, K, V, G>
 where
     P: Pipe<T>,
     F: FnMut(T) -> K,
     K: Encode,
     W: WindowSpec,
-    V: Decode<'b>,
+    V: Encode + Decode<'b>,
     G: Merge<V>,
 {
     let Keyed {
@@ -109,13 +110,10 @@ where
         scope.fail(Error::Window { problem });
     }
     if let Some(graph) = scope.running() {
-        let slicing = folded_by(scope, graph, operator, &spec, merges);
-        let is_folded = slicing.is_some();
+        let how = How::of(scope, graph, operator, &spec, merges);
+        let is_folded = how.folded_by.is_some();
         take_in(scope, graph, operator, spec, rules, &mut fold, is_folded);
-        match slicing {
-            Some(slicing) => send_folded(scope, pipe, operator, key, part, slicing, &mut fold),
-            None => send_keyed(scope, pipe, operator, key, part),
-        }
+        send_rows(scope, pipe, operator, key, item, how, &mut fold);
     }
     let pipe = Fired {
         scope,
@@ -125,28 +123,43 @@ where
     Stream::new(scope, operator, pipe)
 }
 
-/// How time is cut where rows are folded before they cross to another worker: slices, whose values can be joined, and of which nobody
-/// wants to see the single rows that come too late.
-fn folded_by(
-    scope: Scope<'_>,
-    graph: &Graph,
-    operator: usize,
-    spec: &impl WindowSpec,
-    merges: bool,
-) -> Option<Slicing> {
-    let reads_late = graph.node(operator).is_some_and(|n| n.reads_late);
-    let slicing = spec.slicing()?;
-    (scope.folds_before() && merges && !reads_late).then_some(slicing)
+/// How rows go to the other half.
+struct How {
+    /// How time is cut where rows are folded before they leave.
+    folded_by: Option<Slicing>,
+    /// Rows of which nothing but the key is wanted may go as packed keys.
+    keys_only: bool,
 }
 
-/// Sends the rows of `pipe` to the owners of their keys, those of other workers' keys folded by slice.
-fn send_folded<'b, T, V: Decode<'b>, K: Encode, G: Merge<V>>(
+impl How {
+    /// Folded are rows for slices, whose values can be joined, and of which nobody wants to see the single ones that come too late.
+    fn of(
+        scope: Scope<'_>,
+        graph: &Graph,
+        operator: usize,
+        spec: &impl WindowSpec,
+        merges: bool,
+    ) -> Self {
+        let node = graph.node(operator);
+        let slicing = spec.slicing();
+        let reads_late = node.is_none_or(|n| n.reads_late);
+        let folds = merges && !reads_late && scope.folds_before();
+        let in_memory = node.is_some_and(|n| n.store == Store::Memory);
+        Self {
+            keys_only: slicing.is_some() && !reads_late && in_memory,
+            folded_by: slicing.filter(|_| folds),
+        }
+    }
+}
+
+/// Sends the rows of `pipe` to the owners of their keys.
+fn send_rows<'b, T, V: Encode, K: Encode, G: Merge<V>, I: Item<T, V>>(
     scope: Scope<'b>,
     pipe: impl Pipe<T>,
     operator: usize,
     key: impl FnMut(T) -> K,
-    part: impl FnMut(&T, &mut Vec<u8>),
-    slicing: Slicing,
+    item: I,
+    how: How,
     fold: &mut G,
 ) {
     let mut slot = scope.slot(operator);
@@ -158,17 +171,17 @@ fn send_folded<'b, T, V: Decode<'b>, K: Encode, G: Merge<V>>(
         ..
     } = &mut *slot;
     let initial = || Part::none(fold.initial());
-    // Its type is that of the operator's state, which was looked at before.
-    let Some(cache) = partials.cache(scope.call.limits.partials, initial) else {
-        return;
-    };
-    let folding = Folding {
+    let folds = how.folded_by.and_then(|slicing| {
+        let cache = partials.cache(scope.call.limits.partials, initial)?;
+        Some((Spans::new(slicing), cache))
+    });
+    let sending = Sending {
         key,
-        part,
+        item,
         fold,
-        spans: Spans::new(slicing),
-        cache,
-        bump: scope.scratch(),
+        folds,
+        keys_only: how.keys_only && I::IS_NOTHING,
+        body: scope.body(),
         placement: scope.call.placement,
         rows,
         scratch,
@@ -176,7 +189,7 @@ fn send_folded<'b, T, V: Decode<'b>, K: Encode, G: Merge<V>>(
         operator,
         null_keys: &mut counters.null_keys,
     };
-    send(scope, pipe, &mut Of(folding, PhantomData::<fn() -> V>));
+    send(scope, pipe, &mut Of(sending, PhantomData::<fn() -> V>));
     counters.fold(partials.take_saved());
 }
 
@@ -246,11 +259,11 @@ fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
                 item.map(|item| fold.step(state, item)).is_some()
             },
             |index| {
-                too_late += match is_folded {
-                    true => folding::rows_of(rows.value(index)),
-                    false => 1,
+                too_late += match index {
+                    Some(index) if is_folded => folding::rows_of(rows.value(index)),
+                    _ => 1,
                 };
-                if reads_late {
+                if let Some(index) = index.filter(|_| reads_late) {
                     let head = &rows.heads()[index];
                     let (value, key) = (rows.value(index), rows.key(index));
                     // A part of rows that did fit.

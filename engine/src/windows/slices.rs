@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::changes::{AtCommit, Changes};
+use super::near::{Near, UNKNOWN};
 use super::spec::{Rules, Slicing, Window, WindowState};
 use super::spill::Spill;
 use crate::{
@@ -147,6 +148,47 @@ impl<A: State> Slices<A> {
         };
         self.last = (start, number);
         number
+    }
+
+    /// The number of the slice of a row, or that the row is late.
+    #[inline(never)]
+    fn find(&mut self, timestamp: i64, watermark: i64, near: &mut Near) -> usize {
+        let start = self.slicing.slice(timestamp);
+        let last_end = self.slicing.last_end(start);
+        let number = if self.rules.is_past(last_end - 1, watermark) {
+            LATE
+        } else {
+            self.number(start)
+        };
+        near.note(start, number);
+        number
+    }
+
+    /// The numbers of the slices of rows.
+    fn find_all(
+        &mut self,
+        times: impl Iterator<Item = i64>,
+        watermark: i64,
+        near: &mut Near,
+    ) -> Vec<usize> {
+        let mut numbers = std::mem::take(&mut self.chunk);
+        numbers.clear();
+        numbers.extend(times.map(|timestamp| match near.of(timestamp) {
+            UNKNOWN => self.find(timestamp, watermark, near),
+            number => number,
+        }));
+        numbers
+    }
+
+    /// As in a plain table: first the loads, all at once, then the probes.
+    fn touch(&self, hashes: impl Iterator<Item = u64>, numbers: &[usize]) {
+        let mut seen = 0;
+        for (hash, number) in hashes.zip(numbers) {
+            if let Some(Some(slice)) = self.slices.get(*number) {
+                seen ^= slice.table.home(hash);
+            }
+        }
+        std::hint::black_box(seen);
     }
 
     #[cold]
@@ -462,7 +504,7 @@ impl<A: State> WindowState<A> for Slices<A> {
         watermark: i64,
         _: &mut dyn FnMut(&mut A, A),
         mut step: impl FnMut(&mut A, &'r [u8]) -> bool,
-        mut late: impl FnMut(usize),
+        mut late: impl FnMut(Option<usize>),
     ) -> bool {
         let data = rows.data();
         let (mut is_ok, mut index) = (true, 0);
@@ -473,33 +515,41 @@ impl<A: State> WindowState<A> for Slices<A> {
             "no row comes in the middle of a window"
         );
         let notes_late = self.rules.lateness_ms > 0 && self.rules.emit == Emit::OnClose;
-        for chunk in rows.heads().chunks(CHUNK) {
-            let mut numbers = std::mem::take(&mut self.chunk);
-            numbers.clear();
-            for head in chunk {
-                let start = self.slicing.slice(head.timestamp);
-                let last_end = self.slicing.last_end(start);
-                numbers.push(if self.rules.is_past(last_end - 1, watermark) {
-                    LATE
-                } else {
-                    self.number(start)
+        let mut near = Near::new(self.slicing.size);
+        for chunk in rows.keys().chunks(CHUNK) {
+            let times = chunk.iter().map(|row| row.timestamp);
+            let numbers = self.find_all(times, watermark, &mut near);
+            self.touch(chunk.iter().map(|row| row.hash), &numbers);
+            for (row, number) in chunk.iter().zip(&numbers) {
+                if *number == LATE {
+                    late(None);
+                    continue;
+                }
+                let key = Key::from(row.key);
+                let closed = self.closed;
+                let slice = self.slice_mut(*number);
+                let table = &mut slice.table;
+                table.update_hashed(&[], Some(key), row.hash, row.timestamp, |value| {
+                    is_ok &= step(value, &[]);
                 });
+                if notes_late && slice.first_end - 1 <= closed {
+                    let (start, (bytes, len)) = (slice.start, key.unpack());
+                    self.changes.note(row.hash, start, &bytes[..len]);
+                }
             }
+            self.chunk = numbers;
+        }
+        for chunk in rows.heads().chunks(CHUNK) {
+            let times = chunk.iter().map(|head| head.timestamp);
+            let numbers = self.find_all(times, watermark, &mut near);
             if let Some(spill) = &mut self.spill {
                 spill.warm(&mut self.slices, chunk, &numbers, data);
             }
-            // As in a plain table: first the loads, all at once, then the probes.
-            let mut seen = 0;
-            for (head, number) in chunk.iter().zip(&numbers) {
-                if let Some(Some(slice)) = self.slices.get(*number) {
-                    seen ^= slice.table.home(head.hash);
-                }
-            }
-            std::hint::black_box(seen);
+            self.touch(chunk.iter().map(|head| head.hash), &numbers);
             for (head, number) in chunk.iter().zip(&numbers) {
                 index += 1;
                 if *number == LATE {
-                    late(index - 1);
+                    late(Some(index - 1));
                     continue;
                 }
                 let (at, len) = head.key_range();

@@ -119,15 +119,15 @@ pub trait WindowSpec: Copy + fmt::Display + Send + 'static {
     reason = "users name kinds of windows, not their states"
 )]
 pub trait WindowState<A>: KeyedState {
-    /// Takes rows in, each with a step on the value of its slice or session; the indices of those that are too late go to `late`. False
-    /// when a row cannot be read.
+    /// Takes rows in, each with a step on the value of its slice or session; the indices of those that are too late go to `late`, and
+    /// `None` for one that is nothing but a key. False when a row cannot be read.
     fn take<'r>(
         &mut self,
         rows: &'r Rows,
         watermark: i64,
         merge: &mut dyn FnMut(&mut A, A),
         step: impl FnMut(&mut A, &'r [u8]) -> bool,
-        late: impl FnMut(usize),
+        late: impl FnMut(Option<usize>),
     ) -> bool;
 
     /// Whether it is in the middle of [`WindowState::fire_updates`].

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    folding::{self, Made},
     operator::{Results, windowed},
     spec::{Rules, Tumbling, WindowSpec},
 };
@@ -92,12 +93,25 @@ impl<'b, T, P, F, K, W: WindowSpec> Windowed<'b, T, P, F, K, W> {
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
     Windowed<'b, T, P, F, K, W>
 {
-    fn part<V: Decode<'b>, G: Merge<V>>(
+    /// A fold of what `item` makes of each row.
+    fn made<V: Encode + Decode<'b>, G: Merge<V>>(
         self,
         fold: G,
-        part: impl FnMut(&T, &mut Vec<u8>),
+        item: impl FnMut(&T) -> V,
     ) -> Results<'b, K, V, G> {
-        windowed(self.keyed, self.spec, self.rules, fold, true, part)
+        windowed(self.keyed, self.spec, self.rules, fold, true, Made(item))
+    }
+
+    /// A fold of the rows themselves.
+    fn whole<G: Merge<T>>(self, fold: G, merges: bool) -> Results<'b, K, T, G>
+    where
+        T: Encode + Decode<'b>,
+    {
+        let item = folding::Whole {
+            bump: self.keyed.scope.scratch(),
+            bytes: Vec::new(),
+        };
+        windowed(self.keyed, self.spec, self.rules, fold, merges, item)
     }
 
     /// Folds rows in a way of your own, whose parts can be joined: see [`Merge`].
@@ -105,68 +119,65 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
     where
         T: Encode + Decode<'b>,
     {
-        self.part(fold, T::encode_last)
+        self.whole(fold, true)
     }
 
     /// Counts the rows of each key and window. Nothing but the key crosses to its owner.
     pub fn count(self) -> Results<'b, K, (), Counting> {
-        self.part(Counting, |_, _| {})
+        windowed(
+            self.keyed,
+            self.spec,
+            self.rules,
+            Counting,
+            true,
+            folding::Nothing,
+        )
     }
 
     /// Sums a number of each row. Whole numbers stay at the end of their range instead of wrapping round.
-    pub fn sum<N: Number>(self, mut number: impl FnMut(&T) -> N) -> Results<'b, K, N, Summing<N>> {
-        self.part(Summing::new(), move |row, out| number(row).encode_last(out))
+    pub fn sum<N: Number>(self, number: impl FnMut(&T) -> N) -> Results<'b, K, N, Summing<N>> {
+        self.made(Summing::new(), number)
     }
 
     /// The average of a number of each row.
     pub fn average<N: Number>(
         self,
-        mut number: impl FnMut(&T) -> N,
+        number: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Averaging<N>> {
-        self.part(Averaging::new(), move |row, out| {
-            number(row).encode_last(out);
-        })
+        self.made(Averaging::new(), number)
     }
 
     /// The least value.
     pub fn min<N: State + PartialOrd>(
         self,
-        mut value: impl FnMut(&T) -> N,
+        value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
-        self.part(Extreme::new(false), move |row, out| {
-            value(row).encode_last(out);
-        })
+        self.made(Extreme::new(false), value)
     }
 
     /// The greatest value.
     pub fn max<N: State + PartialOrd>(
         self,
-        mut value: impl FnMut(&T) -> N,
+        value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
-        self.part(Extreme::new(true), move |row, out| {
-            value(row).encode_last(out);
-        })
+        self.made(Extreme::new(true), value)
     }
 
     /// The rows with the greatest score, best first; of equal ones those that came first.
     pub fn top_n<S: State + PartialOrd, R: State>(
         self,
         count: usize,
-        mut row: impl FnMut(&T) -> (S, R),
+        row: impl FnMut(&T) -> (S, R),
     ) -> Results<'b, K, (S, R), Topping<S, R>> {
-        self.part(Topping::new(count), move |item, out| {
-            row(item).encode_last(out);
-        })
+        self.made(Topping::new(count), row)
     }
 
     /// The number of different values.
     pub fn count_distinct<N: State + Ord>(
         self,
-        mut value: impl FnMut(&T) -> N,
+        value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Differing<N>> {
-        self.part(Differing(std::marker::PhantomData), move |row, out| {
-            value(row).encode_last(out);
-        })
+        self.made(Differing(std::marker::PhantomData), value)
     }
 
     /// Joins rows two by two; the rows must own their parts. `step(a, b)` must not care how rows are grouped on the way:
@@ -175,7 +186,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
     where
         T: State,
     {
-        self.part(Reducing(step), T::encode_last)
+        self.whole(Reducing(step), true)
     }
 
     /// Folds rows into a value that begins as `initial`. `merge` joins two such values: what two parts of the rows have given must
@@ -189,7 +200,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
     where
         T: Encode + Decode<'b>,
     {
-        self.part(Merging(initial, step, merge), T::encode_last)
+        self.whole(Merging(initial, step, merge), true)
     }
 }
 
@@ -206,9 +217,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>>
     where
         T: Encode + Decode<'b>,
     {
-        let fold = Whole(Aggregating(initial, step));
-        let Self { keyed, spec, rules } = self;
-        windowed(keyed, spec, rules, fold, false, T::encode_last)
+        self.whole(Whole(Aggregating(initial, step)), false)
     }
 }
 
