@@ -123,9 +123,16 @@ impl Memory {
 
     /// All records of a topic, partition by partition: key and value.
     pub(crate) fn records(&self, topic: &str) -> Vec<KeyValue> {
+        let partitions = self.state().topics.get(topic).map_or(0, Vec::len);
+        let of = |partition| self.records_of(topic, partition);
+        (0..partitions).flat_map(of).collect()
+    }
+
+    /// All records of a partition: key and value.
+    pub(crate) fn records_of(&self, topic: &str, partition: usize) -> Vec<KeyValue> {
         let state = self.state();
         let mut all = Vec::new();
-        for batch in state.topics.get(topic).into_iter().flatten().flatten() {
+        for batch in &state.topics[topic][partition] {
             for record in batch.records(batch.body()) {
                 let record = record.unwrap();
                 all.push((

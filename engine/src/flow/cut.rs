@@ -14,6 +14,8 @@ pub(crate) struct Placement {
     pub(crate) keys: KeyGroups,
     /// Where state may be kept on disk; `None`: in the system's folder for temporary files.
     pub(crate) state_dir: Option<std::path::PathBuf>,
+    /// By operator: what state on disk must be marked with to be taken up.
+    pub(crate) state_marks: Vec<(usize, Vec<u8>)>,
     /// Owner of each group.
     pub(crate) owners: Vec<u16>,
     /// This worker.

@@ -306,6 +306,7 @@ mod tests {
             me: 0,
             workers: 2,
             state_dir: None,
+            state_marks: Vec::new(),
         };
         let mut rows = [Rows::new(), Rows::new()];
         let mut partials = Partials::default();
@@ -349,6 +350,7 @@ mod tests {
             me: 0,
             workers: 2,
             state_dir: None,
+            state_marks: Vec::new(),
         };
         let mut rows = [Rows::new(), Rows::new()];
         let mut partials = Partials::default();

@@ -120,7 +120,11 @@ impl<'b> Scope<'b> {
                     Some(folder) => folder.join(id),
                     None => crate::state::temporary_folder(&id),
                 };
-                let disk: Box<dyn crate::state::Cold> = Box::new(crate::state::Disk::open(&path)?);
+                let marks = &self.call.placement.state_marks;
+                let mark = marks.iter().find(|(of, _)| *of == operator);
+                let mark = mark.map(|(_, mark)| &mark[..]);
+                let disk: Box<dyn crate::state::Cold> =
+                    Box::new(crate::state::Disk::open(&path, mark)?);
                 Some((disk, cache_bytes))
             }
             Some(Store::Memory) | None => None,

@@ -131,8 +131,9 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     }
 
     /// Where the operator keeps its state: in memory, unless this says something else. With the feature `fjall` that may be the disk, for
-    /// more keys than memory holds; for windows too. The results are the same. The folder is under `state.dir`, and is scratch space: after a
-    /// restart it is filled from the changelog.
+    /// more keys than memory holds; for windows too. The results are the same. The folder is under `state.dir`, and is scratch space:
+    /// a restart takes it up after an orderly end, if it holds what the changelog does (not of windows and process functions), and else fills it
+    /// from the changelog.
     ///
     /// ```
     /// # #[cfg(feature = "fjall")] {

@@ -98,6 +98,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
     let placement = Placement {
         keys: KeyGroups::new(0, 1),
         state_dir: None,
+        state_marks: Vec::new(),
         owners: vec![0],
         me: 0,
         workers: 1,

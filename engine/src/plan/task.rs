@@ -33,6 +33,9 @@ pub struct TaskConfig {
     pub limits: Limits,
     /// Where this worker may keep state on disk, alone; `None`: in a folder of its own among the system's temporary files.
     pub state_dir: Option<PathBuf>,
+    /// By operator: a mark of what its state must be. State on disk that [`Task::keep_state`] has left with the same mark is taken up;
+    /// other is emptied.
+    pub state_marks: Vec<(usize, Vec<u8>)>,
 }
 
 impl TaskConfig {
@@ -45,6 +48,7 @@ impl TaskConfig {
             me: 0,
             limits: Limits::default(),
             state_dir: None,
+            state_marks: Vec::new(),
         }
     }
 }
@@ -94,6 +98,7 @@ impl Task {
         let placement = Placement {
             keys: config.keys,
             state_dir: config.state_dir.clone(),
+            state_marks: config.state_marks.clone(),
             owners: (0..groups).map(owner).collect(),
             me: config.me,
             workers,
@@ -530,6 +535,22 @@ impl Task {
             Some(state) => state.restore(group, key, value),
             None => Ok(()),
         }
+    }
+
+    /// At an orderly end, when all that has changed is drained: keeps the state that an operator has on disk for the next task with the same
+    /// folder and this mark. False when there is none, or it cannot be kept: it is removed then, as ever.
+    ///
+    /// The operator must not be called any more.
+    pub fn keep_state(&mut self, operator: usize, mark: &[u8]) -> bool {
+        let state = self.slot(operator).state.as_mut();
+        state.is_some_and(|state| state.keep(mark))
+    }
+
+    /// Whether the state of an operator was taken up, so that nothing of it is to be restored.
+    #[must_use]
+    pub fn is_state_kept(&self, operator: usize) -> bool {
+        let slot = self.slots[operator].borrow();
+        slot.state.as_ref().is_some_and(|state| state.is_kept())
     }
 
     /// Drops what an operator holds of a key group: it belongs to another worker now.

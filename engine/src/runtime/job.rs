@@ -301,8 +301,32 @@ impl Job {
         partitions: &[i32],
         outbox: OutboxConfig,
         state_dir: Option<PathBuf>,
+        changelog_ends: Vec<(Place, i64)>,
     ) -> Result<Work, Error> {
-        Work::new(Arc::clone(self), seat, partitions, outbox, state_dir)
+        let job = Arc::clone(self);
+        Work::new(job, seat, partitions, outbox, state_dir, changelog_ends)
+    }
+
+    /// What the state of each operator is when its changelog partitions end so: whose it is, and the ends. Two that are equal are the same
+    /// state, because one process at a time writes there.
+    pub(crate) fn marks(&self, seed: u64, ends: &[(Place, i64)]) -> Vec<(usize, Vec<u8>)> {
+        let of = |changelog: &Changelog| {
+            let mut mark = self.identity(changelog, seed).encode();
+            let mut ends: Vec<(i32, i64)> = ends
+                .iter()
+                .filter(|(place, _)| place.topic == changelog.topic)
+                .map(|(place, end)| (place.partition, *end))
+                .collect();
+            ends.sort_unstable();
+            for (partition, end) in &ends {
+                mark.extend_from_slice(&partition.to_be_bytes());
+                mark.extend_from_slice(&end.to_be_bytes());
+            }
+            // So that none is the beginning of another one.
+            mark.extend_from_slice(&(ends.len() as u32).to_be_bytes());
+            (changelog.operator, mark)
+        };
+        self.changelogs.iter().map(of).collect()
     }
 
     /// Makes sure that every changelog partition begins with the identity of this application's state, and returns the seed that it was

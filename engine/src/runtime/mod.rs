@@ -6,6 +6,8 @@ mod errand;
 mod error;
 mod exchange;
 mod job;
+#[cfg(all(test, feature = "fjall"))]
+mod kept_tests;
 mod process;
 mod quiet;
 #[cfg(test)]

@@ -279,8 +279,10 @@ impl Crew {
                 runtime.block_on(async move {
                     let is_restoring = !errand.restore.is_empty();
                     let changelogs = is_restoring.then(|| ends.source()).transpose()?;
-                    let work =
-                        job.work(Seat { me, workers, seed }, &partitions, outbox, state_dir)?;
+                    let seat = Seat { me, workers, seed };
+                    let restore = errand.restore.iter();
+                    let ends_now = restore.map(|(from, end)| (from.place, *end)).collect();
+                    let work = job.work(seat, &partitions, outbox, state_dir, ends_now)?;
                     let worker = Worker::new(
                         work,
                         ends.source()?,

@@ -90,6 +90,10 @@ pub(crate) struct Work {
     marks_sent: Vec<Mark>,
     /// By changelog.
     logged_watermarks: Vec<Option<i64>>,
+    /// Where the changelog partitions of this worker end, as far as it knows: nobody else writes to them.
+    changelog_ends: Vec<(Place, i64)>,
+    /// State on disk has a place to be found again.
+    may_keep: bool,
     spare: Vec<Rows>,
     key: Vec<u8>,
     left_out: Counters,
@@ -107,7 +111,9 @@ impl Work {
         partitions: &[i32],
         outbox: OutboxConfig,
         state_dir: Option<PathBuf>,
+        changelog_ends: Vec<(Place, i64)>,
     ) -> Result<Self, Error> {
+        let may_keep = state_dir.is_some();
         let keys = KeyGroups::new(seat.seed, job.key_groups);
         let config = TaskConfig {
             keys,
@@ -115,6 +121,7 @@ impl Work {
             me: seat.me as u16,
             limits: Limits::default(),
             state_dir,
+            state_marks: job.marks(seat.seed, &changelog_ends),
         };
         let mut task = Task::new(&job.app, &config)?;
         let groups = 0..job.key_groups as i32;
@@ -159,6 +166,8 @@ impl Work {
             marks: vec![Mark::START; job.app.graph().nodes().len()],
             marks_sent: vec![Mark::START; job.app.graph().nodes().len() * seat.workers],
             logged_watermarks: vec![None; job.changelogs.len()],
+            changelog_ends,
+            may_keep,
             spare: Vec::new(),
             key: Vec::new(),
             left_out: Counters::default(),
@@ -377,6 +386,7 @@ impl Work {
                 self.changelogs[changelog]
                     .append(target, self.writable.nearest(at), key, Some(&value))
                     .map_err(|e| self.cannot_log(changelog, &e))?;
+                self.has_logged(changelog, group);
             }
         }
         Ok(())
@@ -407,8 +417,35 @@ impl Work {
                     value,
                 )
                 .map_err(|e| self.cannot_log(changelog, &e))?;
+            if self.may_keep {
+                self.has_logged(changelog, group);
+            }
         }
         Ok(())
+    }
+
+    /// A record more lies in a changelog partition, or will before the epoch is durable.
+    fn has_logged(&mut self, changelog: usize, group: i32) {
+        let topic = self.job.changelogs[changelog].topic;
+        let of = |p: &Place| p.topic == topic && p.partition == group;
+        if let Some((_, end)) = self.changelog_ends.iter_mut().find(|(p, _)| of(p)) {
+            *end += 1;
+        }
+    }
+
+    /// Whether the state that a changelog topic holds was kept by a former life.
+    pub(crate) fn is_kept(&self, topic: usize) -> bool {
+        let changelog = self.job.changelogs.iter().find(|c| c.topic == topic);
+        changelog.is_some_and(|c| self.task.is_state_kept(c.operator))
+    }
+
+    /// The last epoch is durable: state on disk is that of the changelogs' ends, and is kept for the next life that finds them so.
+    pub(crate) fn keep_state(&mut self) {
+        if self.may_keep {
+            for (operator, mark) in self.job.marks(self.seat.seed, &self.changelog_ends) {
+                self.task.keep_state(operator, &mark);
+            }
+        }
     }
 
     /// Hands out rows for workers, with what this worker says of time behind them: those worth sending, or with `all` every one, and

@@ -634,6 +634,9 @@ impl<S: Source, K: Sink> Worker<S, K> {
             epoch,
             positions,
         });
+        if last {
+            self.work.keep_state();
+        }
         last
     }
 
@@ -675,7 +678,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         };
         self.clock.turn_to(Activity::Restore);
         let mut left: Vec<(Position, i64)> = std::mem::take(&mut self.errand.restore);
-        left.retain(|(from, end)| from.offset < *end);
+        left.retain(|(from, end)| from.offset < *end && !self.work.is_kept(from.place.topic));
         changelogs.assign(&left.iter().map(|(from, _)| *from).collect::<Vec<_>>());
         while !left.is_empty() {
             let mut arrival = changelogs.next().await?;

@@ -1,16 +1,17 @@
 //! State on disk: [`Cold`] over `fjall`, a log-structured store in Rust.
 //!
-//! The folder is scratch space: what it holds is in the changelog too, and it is emptied before use. So nothing is synchronised to the
-//! disk, and a crash leaves nothing behind that could be wrong.
+//! The folder is scratch space: what it holds is in the changelog too. While it is in use nothing is synchronised to the disk, and what a crash
+//! leaves behind is never looked at. At an orderly end it is sealed with a mark of what is in it, and taken up again by who expects just that.
 
 use std::fmt;
 use std::fs::TryLockError;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fjall::{
-    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch,
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
     config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy},
 };
 
@@ -24,6 +25,8 @@ const CACHE_BYTES: u64 = 32 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The least that fjall takes.
 const JOURNAL_BYTES: u64 = 64 << 20;
+/// The mark of an orderly end, and then its note. No key of a table or queue begins so.
+const SEAL: &[u8] = &[0xfe];
 
 /// One operator's state in one worker.
 pub(crate) struct Disk {
@@ -33,6 +36,25 @@ pub(crate) struct Disk {
     /// Keys that were moved here between a change and its drain, with the time of the change.
     changed: Keyspace,
     batch: OwnedWriteBatch,
+    note: Option<Vec<u8>>,
+    /// Behind the database: it goes when that is closed.
+    folder: Arc<Folder>,
+}
+
+/// Removes the folder at the end, unless it was sealed.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    is_sealed: AtomicBool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.is_sealed.load(Ordering::Relaxed) {
+            // What is left is emptied before its next use.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
 }
 
 /// A folder among the system's temporary files that nobody else in this process uses.
@@ -43,19 +65,28 @@ pub(crate) fn temporary_folder(name: &str) -> PathBuf {
 }
 
 impl Disk {
-    /// Empties the folder and uses it. It is removed at the end.
+    /// Uses the folder as it is, if it was sealed with this mark; else empties it. It is removed at the end, unless it is sealed.
     ///
     /// # Errors
     /// When the folder cannot be made or used, or another process uses it.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |error| refused(path, &error);
-        let begin = || {
-            // As fjall itself does, but before anything is removed.
-            if let Ok(lock) = std::fs::File::open(path.join("lock"))
-                && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+    pub(crate) fn open(path: &Path, mark: Option<&[u8]>) -> Result<Self, StoreError> {
+        // As fjall itself does, but before anything is removed.
+        if let Ok(lock) = std::fs::File::open(path.join("lock"))
+            && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+        {
+            return Err(refused(path, &fjall::Error::Locked));
+        }
+        if let Some(mark) = mark
+            && path.exists()
+        {
+            // One that cannot be used as it is can still be emptied.
+            if let Ok(disk) = Self::open_as_it_is(path)
+                && let Ok(Some(disk)) = disk.unseal(mark)
             {
-                return Err(fjall::Error::Locked);
+                return Ok(disk);
             }
+        }
+        let begin = || {
             match std::fs::remove_dir_all(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error.into());
@@ -64,13 +95,31 @@ impl Disk {
             }
             Ok(std::fs::create_dir_all(path)?)
         };
-        begin().map_err(failed)?;
+        begin().map_err(|error: fjall::Error| refused(path, &error))?;
+        Self::open_as_it_is(path)
+    }
+
+    /// Breaks the seal, durably: what comes after it is not what the mark says. `None`: there is none, or another one.
+    fn unseal(mut self, mark: &[u8]) -> Result<Option<Self>, fjall::Error> {
+        let Some(seal) = self.values.get(SEAL)? else {
+            return Ok(None);
+        };
+        let Some(note) = seal.strip_prefix(mark) else {
+            return Ok(None);
+        };
+        self.note = Some(note.to_vec());
+        self.values.remove(SEAL)?;
+        self.database.persist(PersistMode::SyncAll)?;
+        Ok(Some(self))
+    }
+
+    fn open_as_it_is(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error| refused(path, &error);
         let database = Database::builder(path)
             .worker_threads(1)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
             .manual_journal_persist(true)
-            .temporary(true)
             .open()
             .map_err(failed)?;
         let options = |bits: f32| {
@@ -91,6 +140,11 @@ impl Disk {
             changed: changed.map_err(failed)?,
             batch: database.batch(),
             database,
+            note: None,
+            folder: Arc::new(Folder {
+                path: path.to_owned(),
+                is_sealed: AtomicBool::new(false),
+            }),
         })
     }
 
@@ -170,7 +224,22 @@ impl Cold for Disk {
             values: self.values.clone(),
             changed: self.changed.clone(),
             batch: self.database.batch(),
+            note: None,
+            folder: Arc::clone(&self.folder),
         })
+    }
+
+    fn seal(&mut self, mark: &[u8], note: &[u8]) -> Result<(), StoreError> {
+        self.batch.insert(&self.values, SEAL, [mark, note].concat());
+        self.flush()?;
+        let persisted = self.database.persist(PersistMode::SyncAll);
+        persisted.map_err(|e| self.failed(e))?;
+        self.folder.is_sealed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn take_note(&mut self) -> Option<Vec<u8>> {
+        self.note.take()
     }
 
     fn drop_until(&self, prefix: &[u8]) -> Result<(), StoreError> {
@@ -293,7 +362,7 @@ mod tests {
     #[test]
     fn a_key_too_long_for_the_disk_is_refused_before_it_is_written() {
         let path = temporary_folder("long-key");
-        let mut disk = Disk::open(&path).unwrap();
+        let mut disk = Disk::open(&path, None).unwrap();
         let error = disk
             .put(&vec![0; 70_000], b"", None)
             .unwrap_err()
@@ -307,7 +376,7 @@ mod tests {
     #[test]
     fn a_range_that_is_dropped_gives_its_files_back() {
         let path = temporary_folder("ranges");
-        let mut disk = Disk::open(&path).unwrap();
+        let mut disk = Disk::open(&path, None).unwrap();
         let mut other = disk.share();
         // What comes behind the range stays.
         other.put(&[0xff], b"stays", None).unwrap();
@@ -318,6 +387,9 @@ mod tests {
                 let key = [&slice.to_be_bytes()[..], &n.to_be_bytes()].concat();
                 disk.put(&key, &value, Some(1)).unwrap();
                 disk.flush().unwrap();
+            }
+            for keyspace in [&disk.values, &disk.changed] {
+                keyspace.rotate_memtable_and_wait().unwrap();
             }
             disk.drop_until(&slice.to_be_bytes()).unwrap();
         }
@@ -337,5 +409,52 @@ mod tests {
             Err(_) => 0,
         };
         entries.map(of).sum()
+    }
+
+    /// What a kill leaves behind: a copy of the folder while it is in use.
+    fn as_if_killed(path: &Path) -> PathBuf {
+        fn copy(from: &Path, to: &Path) {
+            std::fs::create_dir_all(to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+                let to = to.join(entry.file_name());
+                if entry.metadata().unwrap().is_dir() {
+                    copy(&entry.path(), &to);
+                } else {
+                    std::fs::copy(entry.path(), to).unwrap();
+                }
+            }
+        }
+        let to = temporary_folder("killed");
+        copy(path, &to);
+        to
+    }
+
+    #[test]
+    fn a_seal_counts_once_and_for_its_mark_only() {
+        let path = temporary_folder("sealed");
+        let life = |mark: &[u8], seal: Option<&[u8]>| {
+            let mut disk = Disk::open(&path, Some(mark)).unwrap();
+            let found = disk.take_note();
+            let mut value = Vec::new();
+            let is_there = disk.get(b"0000key", &mut value).unwrap();
+            assert_eq!(is_there, found.is_some(), "all or nothing");
+            disk.put(b"0000key", b"value", None).unwrap();
+            disk.flush().unwrap();
+            if let Some(seal) = seal {
+                disk.seal(seal, b"note").unwrap();
+            }
+            found
+        };
+        assert_eq!(life(b"one", Some(b"one")), None, "there was nothing");
+        assert_eq!(life(b"one", Some(b"two")), Some(b"note".to_vec()));
+        assert_eq!(life(b"one", Some(b"two")), None, "another mark");
+        assert_eq!(life(b"two", None), Some(b"note".to_vec()));
+        assert_eq!(life(b"two", Some(b"two")), None, "it was not sealed");
+        let disk = Disk::open(&path, Some(b"two")).unwrap();
+        let killed = as_if_killed(&path);
+        drop(disk);
+        let mut disk = Disk::open(&killed, Some(b"two")).unwrap();
+        assert_eq!(disk.take_note(), None, "it was in use");
+        assert!(!disk.get(b"0000key", &mut Vec::new()).unwrap());
     }
 }

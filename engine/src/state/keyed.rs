@@ -39,6 +39,15 @@ pub(crate) trait KeyedState: Any + Send {
     fn take_error(&mut self) -> Option<StoreError> {
         None
     }
+    /// At an orderly end, when all that has changed is drained: keeps what is outside of memory for the next life, under a mark of what it
+    /// is. False when it cannot be kept, and is read back from the changelog.
+    fn keep(&mut self, _mark: &[u8]) -> bool {
+        false
+    }
+    /// Whether it was kept from the former life, so that nothing is to be read back.
+    fn is_kept(&self) -> bool {
+        false
+    }
     /// Drops all of a group.
     fn drop_group(&mut self, group: u32);
     /// Calls `f` with each key of a group and its encoded value.

@@ -86,6 +86,10 @@ pub(crate) trait Cold: Send + fmt::Debug {
     /// Notes with the next [`Cold::flush`] that a key's change was drained.
     fn drained(&mut self, key: &[u8]);
     fn flush(&mut self) -> Result<(), StoreError>;
+    /// Keeps everything for the next life, durably: only under this mark, and with this note.
+    fn seal(&mut self, mark: &[u8], note: &[u8]) -> Result<(), StoreError>;
+    /// The note of the former life, if this is its continuation.
+    fn take_note(&mut self) -> Option<Vec<u8>>;
     /// Lets go of all keys that begin with this prefix or a smaller one. Some may be there for a while: they must not be looked at any more.
     fn drop_until(&self, prefix: &[u8]) -> Result<(), StoreError>;
     /// Calls `f` with the keys that begin with `prefix`, were changed, and come after `after`, and the time, until it says false.

@@ -452,6 +452,14 @@ impl<A: State> KeyedState for Table<A> {
         self.each_cold(group, f);
     }
 
+    fn keep(&mut self, mark: &[u8]) -> bool {
+        self.keep_tier(mark)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.tier.as_ref().is_some_and(|tier| tier.is_kept)
+    }
+
     fn take_error(&mut self) -> Option<StoreError> {
         self.tier.as_mut()?.error.clone()
     }

@@ -276,7 +276,7 @@ mod tests {
     fn hints_that_are_not_in_memory_come_in_the_order_of_time_too() {
         for bytes in [0, 200 << 10] {
             let path = crate::state::temporary_folder("hints");
-            let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path).unwrap());
+            let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path, None).unwrap());
             in_order(Timers::placed(&StorePlace(Some((disk, bytes))), 0), 5_000);
         }
     }
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn memory_of_hints_stays_within_its_bound() {
         let path = crate::state::temporary_folder("many-hints");
-        let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path).unwrap());
+        let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path, None).unwrap());
         let mut timers = Timers::placed(&StorePlace(Some((disk, 512 << 10))), 0);
         let mut key = Vec::new();
         for n in 0..100_000u64 {

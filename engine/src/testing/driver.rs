@@ -101,6 +101,7 @@ impl Driver {
                 me,
                 limits,
                 state_dir: None,
+                state_marks: Vec::new(),
             };
             Task::new(&app, &config)
         };

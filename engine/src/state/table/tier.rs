@@ -40,6 +40,8 @@ pub(super) struct Tier {
     drained: Option<Vec<u8>>,
     /// Keys were moved out whose change is not drained.
     pub(super) has_changed: bool,
+    /// It began with the keys of a former life.
+    pub(super) is_kept: bool,
     restored: usize,
 }
 
@@ -60,12 +62,15 @@ struct Missing {
 }
 
 impl Tier {
-    pub(super) fn new(cold: Box<dyn Cold>, prefix: Vec<u8>, limit_bytes: usize) -> Self {
+    pub(super) fn new(mut cold: Box<dyn Cold>, prefix: Vec<u8>, limit_bytes: usize) -> Self {
+        let note = cold.take_note();
+        let keys: Option<u64> = note.and_then(|note| decode_all(&note));
         Self {
+            is_kept: keys.is_some(),
             cold,
             prefix,
             limit_bytes,
-            keys: 0,
+            keys: keys.unwrap_or(0) as usize,
             hand: 0,
             samples: 0,
             value_bytes: 0,
@@ -458,6 +463,25 @@ impl<A: State> Table<A> {
             let all = table.segments[number].len;
             tier.evict(table, number, all)?;
             Ok(true)
+        })
+    }
+
+    /// See [`KeyedState::keep`](super::KeyedState::keep).
+    pub(super) fn keep_tier(&mut self, mark: &[u8]) -> bool {
+        if self.tier.is_none() || self.segments.iter().any(|s| !s.changed.is_empty()) {
+            return false;
+        }
+        while self.evict_segment() {}
+        self.with_tier(false, |tier, _| {
+            let mut is_drained = true;
+            tier.cold.each_changed(&tier.prefix, None, &mut |_, _| {
+                is_drained = false;
+                Ok(false)
+            })?;
+            if is_drained {
+                tier.cold.seal(mark, &(tier.keys as u64).to_be_bytes())?;
+            }
+            Ok(is_drained)
         })
     }
 
