@@ -208,6 +208,8 @@ pub struct Node {
     pub store: Store,
     /// What `explain` says of it beside this: the extent of windows.
     pub note: Option<String>,
+    /// What its state means beside its kind: other windows cannot go on with it.
+    pub(crate) state_of: Option<String>,
     /// Of an operator of windows, or of one that brings rows into order: whether somebody reads the rows that came too late.
     pub reads_late: bool,
     /// Of `with_timestamps`: which partitions wait for each other.

@@ -69,6 +69,7 @@ impl<'b> Scope<'b> {
                 emit: Emit::default(),
                 store: Store::default(),
                 note: None,
+                state_of: None,
                 reads_late: false,
                 aligned: None,
                 relays: None,

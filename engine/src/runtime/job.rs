@@ -49,7 +49,7 @@ pub(crate) struct Job {
 pub(crate) struct Changelog {
     pub(crate) topic: usize,
     pub(crate) operator: usize,
-    kind: &'static str,
+    kind: String,
     /// The operator's identity.
     pub(crate) id: String,
 }
@@ -142,7 +142,10 @@ impl Job {
             job.changelogs.push(Changelog {
                 topic,
                 operator,
-                kind: node.kind.name(),
+                kind: match &node.state_of {
+                    Some(of) => format!("{} ({of})", node.kind.name()),
+                    None => node.kind.name().to_owned(),
+                },
                 id,
             });
         }
@@ -417,7 +420,7 @@ impl Job {
         Identity {
             application_id: self.application_id.clone(),
             operator: changelog.id.clone(),
-            kind: changelog.kind.to_owned(),
+            kind: changelog.kind.clone(),
             key_groups: self.key_groups,
             hash_seed,
         }

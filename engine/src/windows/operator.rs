@@ -105,6 +105,7 @@ where
     scope.learn(operator, |n| {
         n.emit = rules.emit;
         n.note = Some(note(&spec, rules));
+        n.state_of = Some(spec.to_string());
     });
     if let Some(problem) = spec.problem() {
         scope.fail(Error::Window { problem });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::windows::Tumbling;
+use engine::windows::{Session, Tumbling};
 
 use super::*;
 
@@ -176,4 +176,42 @@ async fn state_on_disk_where_nothing_can_be_written_ends_the_run_with_the_path()
     config.set("state.dir", folder.0.to_str().unwrap()).unwrap();
     let error = run(plan, &config).await.unwrap_err().to_string();
     assert!(error.contains("app/store-0.d"), "{error}");
+}
+
+/// Counts lines in windows of this kind.
+fn windowed<W: engine::windows::WindowSpec + Sync>(
+    spec: W,
+) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    move |s| {
+        let windows = s.source("lines").utf8().key_by(|_| "all").window(spec);
+        windows.count().map(|(key, _, n)| (key, n)).sink("counts");
+    }
+}
+
+#[tokio::test]
+async fn windows_that_were_changed_do_not_go_on_with_the_state_of_others() {
+    let (cluster, _) = filled(100).await;
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let running = config(&cluster).until_end(false);
+    let all = until(|| committed(&cluster) == [Some(25); 4]);
+    run_until(windowed(Tumbling::of(minutes(60))), &running, all)
+        .await
+        .unwrap();
+    let refused = |error: Error, now: &str| {
+        let error = error.to_string();
+        assert!(
+            error.contains("app-window-1-changelog")
+                && error.contains("window (tumbling 1 h)")
+                && error.contains(now)
+                && error.contains("--group-id"),
+            "{error}"
+        );
+    };
+    let config = config(&cluster);
+    let session = run(windowed(Session::gap(minutes(5))), &config).await;
+    refused(session.unwrap_err(), "window (session, gap 5 min)");
+    let wider = run(windowed(Tumbling::of(minutes(120))), &config).await;
+    refused(wider.unwrap_err(), "window (tumbling 2 h)");
+    let same = run(windowed(Tumbling::of(minutes(60))), &config).await;
+    assert!(same.unwrap().records_restored > 0);
 }
