@@ -308,3 +308,73 @@ fn folds_that_depend_on_order_give_the_same_however_the_input_was_read() {
         }
     }
 }
+
+#[cfg(feature = "fjall")]
+#[test]
+fn held_rows_are_on_disk_where_the_keyed_stream_says_so() {
+    use engine::state::Store;
+    let texts = |store: Store| {
+        move |s: Scope<'_>| {
+            rows(s)
+                .key_by(|r| r.1)
+                .state_store(store)
+                .in_order()
+                .state_store(Store::Memory)
+                .aggregate(0u64, |hash, (time, _, text)| {
+                    // Depends on the order.
+                    *hash = hash.wrapping_mul(31).wrapping_add(time as u64);
+                    *hash = text
+                        .bytes()
+                        .fold(*hash, |h, b| h.wrapping_mul(31) ^ u64::from(b));
+                })
+                .map(|(key, hash)| (key, format!("{hash}")))
+                .sink("out");
+        }
+    };
+    let disk = match Store::disk() {
+        Store::Disk { .. } => Store::Disk {
+            cache_bytes: 64 << 10,
+        },
+        memory => memory,
+    };
+    let mut sums = Vec::new();
+    for store in [Store::Memory, disk] {
+        let mut driver = Driver::with_workers(2, texts(store));
+        driver.assign("in", 1);
+        let padding = "x".repeat(200);
+        for batch in 0..10 {
+            let lines: Vec<String> = (0..400)
+                .map(|n| format!("{} k{} {batch}.{n} {padding}", n * 37 % 20, n % 40))
+                .collect();
+            let records: Vec<InRecord<'_>> = lines
+                .iter()
+                .map(|line| InRecord {
+                    value: Some(line.as_bytes()),
+                    ..InRecord::default()
+                })
+                .collect();
+            driver.feed_records("in", 0, &records);
+            if batch % 3 == 0 {
+                driver.commit();
+            }
+            if batch == 6 {
+                driver = driver.restarted(2);
+                driver.assign("in", 1);
+            }
+        }
+        let size = driver.state_size("in_order-1");
+        assert_eq!(size.keys, 4000);
+        let is_small = size.bytes < 500 << 10;
+        assert_eq!(is_small, store != Store::Memory, "{} bytes", size.bytes);
+        driver.finish();
+        let of = |r: engine::testing::OutRecord| (r.key.clone(), r.value_str().unwrap().to_owned());
+        sums.push(
+            driver
+                .read("out")
+                .into_iter()
+                .map(of)
+                .collect::<BTreeMap<_, _>>(),
+        );
+    }
+    assert!(sums[0].len() == 40 && sums[0] == sums[1]);
+}

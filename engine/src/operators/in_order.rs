@@ -45,9 +45,10 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// In a process function behind it timers are part of that order: before a row come all timers of its key that are set for an
     /// earlier time, and [`Context::watermark`](crate::operators::Context::watermark) is the last millisecond before the row.
     ///
-    /// Held rows are state: kept in the changelog from the first commit that they live through, in memory
-    /// ([`Keyed::state_store`] is for what follows). How many there are follows from how far rows come out of order, and from how far the
-    /// slowest partition is behind: where that is much, let the others wait ([`aligned`](crate::time::Watermarks::aligned)).
+    /// Held rows are state: kept in the changelog from the first commit that they live through; in memory, or where a
+    /// [`Keyed::state_store`] before this says (one behind it is for what follows alone). How many there are follows from how far rows come
+    /// out of order, and from how far the slowest partition is behind: where that is much, let the others wait
+    /// ([`aligned`](crate::time::Watermarks::aligned)).
     ///
     /// ```
     /// use std::time::Duration;
@@ -85,6 +86,7 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
         } = self;
         let rest = (key.clone(), ttl_ms, store);
         let operator = scope.operator(Kind::InOrder, &[node], None);
+        scope.keeps_state(operator, store);
         scope.learn(operator, |n| n.emit = Emit::EveryUpdate);
         if let Some(graph) = scope.running() {
             take_in(scope, graph, operator);
@@ -213,7 +215,17 @@ fn take_in(scope: Scope<'_>, graph: &Graph, operator: usize) {
         ..
     } = &mut *slot;
     let keys = scope.call.placement.keys;
-    let state: &mut dyn Any = &mut **state.get_or_insert_with(|| Box::new(HeldRows::new(keys)));
+    if state.is_none() {
+        match scope.place(graph, operator) {
+            Ok(place) => *state = Some(Box::new(HeldRows::new(keys, place))),
+            Err(source) => {
+                let operator = graph.describe(operator);
+                return scope.fail(Error::Store { operator, source });
+            }
+        }
+    }
+    let Some(state) = state else { return };
+    let state: &mut dyn Any = &mut **state;
     let Some(state) = state.downcast_mut::<HeldRows>() else {
         let operator = graph.describe(operator);
         return scope.fail(Error::StateType { operator });

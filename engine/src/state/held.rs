@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! row in      [tie][row][key]               tie: who gave the row out, and where that one had it from (`Tie`)
-//! changelog   key [key][number]             value [time][tie][row]
+//! changelog   key [key][time][number]       value [tie][row]
 //! ```
 //! A row that is let go of before a commit never touches the changelog; one that was there at a commit is written once and deleted once.
+//! On disk (`held_cold.rs`) are the rows that have the longest to wait, where there is a bound on memory.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::{KeyGroups, KeyedState, RestoreError};
+use super::held_cold::{ColdRow, ColdRows};
+use super::store::Place;
+use super::{CHUNK, KeyGroups, KeyedState, RestoreError, StoreError};
 use crate::batch::Rows;
 
 /// Below this many dead bytes an arena is left as it is.
@@ -93,8 +96,16 @@ impl Held {
     }
 }
 
+/// Where a row in memory is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Young,
+    Logged,
+    Restored,
+}
+
 /// The rows of one key group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
     arena: Vec<u8>,
     /// Bytes in the arena that no row needs any more.
@@ -103,11 +114,36 @@ struct Group {
     young: BinaryHeap<Reverse<Held>>,
     /// Rows that are.
     logged: BinaryHeap<Reverse<Held>>,
-    /// Rows read back, by number, as long as deletions of them may follow.
-    restored: BTreeMap<u64, Held>,
+    /// Rows read back, by time and number, as long as deletions of them may follow.
+    restored: BTreeMap<(i64, u64), Held>,
     /// Rows whose time has come and whether they are in the changelog, the last one first.
     ready: Vec<(Held, bool)>,
     next_number: u64,
+    /// Rows on disk, and those of them that are not in the changelog.
+    cold: usize,
+    cold_young: usize,
+    /// On disk is nothing before this time.
+    cold_next: i64,
+    /// What is on disk comes behind this time.
+    cold_after: i64,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            arena: Vec::new(),
+            dead: 0,
+            young: BinaryHeap::new(),
+            logged: BinaryHeap::new(),
+            restored: BTreeMap::new(),
+            ready: Vec::new(),
+            next_number: 0,
+            cold: 0,
+            cold_young: 0,
+            cold_next: i64::MAX,
+            cold_after: i64::MIN,
+        }
+    }
 }
 
 impl Group {
@@ -179,14 +215,20 @@ impl Group {
     fn release(
         &mut self,
         watermark: i64,
-        out: &mut Rows,
-        limit: usize,
+        (out, limit): (&mut Rows, usize),
+        (cold, number): (&mut Option<ColdRows>, u32),
         mut removed: impl FnMut(&Held, &[u8]),
     ) {
         self.settle();
         while out.size_bytes() < limit {
             let Some((held, is_logged)) = self.ready.pop() else {
-                self.make_ready(watermark, limit);
+                let mut until = watermark;
+                if self.cold > 0 && self.cold_next <= watermark {
+                    self.warm(watermark, limit, cold, number);
+                    // From there on something is on disk.
+                    until = until.min(self.cold_next.saturating_sub(1));
+                }
+                self.make_ready(until, limit);
                 if self.ready.is_empty() {
                     break;
                 }
@@ -200,14 +242,85 @@ impl Group {
             }
             self.dead += held.len();
         }
-        if self.len() == 0 {
+        if self.len() == self.cold {
             self.arena.clear();
             self.dead = 0;
         }
     }
 
     fn len(&self) -> usize {
-        self.young.len() + self.logged.len() + self.restored.len() + self.ready.len()
+        let here = self.young.len() + self.logged.len() + self.restored.len() + self.ready.len();
+        here + self.cold
+    }
+
+    /// Takes rows back from the disk whose time has come.
+    fn warm(&mut self, watermark: i64, limit: usize, cold: &mut Option<ColdRows>, group: u32) {
+        let Some(cold) = cold else { return };
+        let after = self.cold_after;
+        let next = cold.take(group, after, watermark, limit, |row| {
+            let held = self.keep(row.number, row.time, row.hash, row.value, row.key);
+            self.cold -= 1;
+            self.cold_after = row.time;
+            if row.is_logged {
+                self.logged.push(Reverse(held));
+            } else {
+                self.cold_young -= 1;
+                self.young.push(Reverse(held));
+            }
+        });
+        self.cold_next = next.unwrap_or(i64::MAX);
+    }
+
+    /// Moves the half of the rows that has the longest to wait to the disk; false when there is nothing to move.
+    fn chill(&mut self, cold: &mut ColdRows, number: u32) -> bool {
+        let of = |heap: &mut BinaryHeap<Reverse<Held>>| std::mem::take(heap).into_vec();
+        let (young, logged) = (of(&mut self.young), of(&mut self.logged));
+        let young = young.into_iter().map(|Reverse(held)| (held, Kept::Young));
+        let logged = logged.into_iter().map(|Reverse(held)| (held, Kept::Logged));
+        let restored = std::mem::take(&mut self.restored).into_values();
+        let restored = restored.map(|held| (held, Kept::Restored));
+        let mut all: Vec<(Held, Kept)> = young.chain(logged).chain(restored).collect();
+        all.sort_unstable_by_key(|(held, _)| *held);
+        let half = all.iter().map(|(held, _)| held.len()).sum::<usize>() / 2;
+        let mut bytes = 0;
+        let stays = all.iter().take_while(|(held, _)| {
+            let is_before = bytes <= half;
+            bytes += held.len();
+            is_before
+        });
+        let gone = all.split_off(stays.count());
+        for (held, kept) in &gone {
+            let row = ColdRow {
+                time: held.time,
+                number: held.number,
+                hash: held.hash,
+                is_logged: *kept != Kept::Young,
+                value: held.value(&self.arena),
+                key: held.key(&self.arena),
+            };
+            cold.put(number, &row);
+            self.dead += held.len();
+            self.cold += 1;
+            self.cold_young += usize::from(!row.is_logged);
+            self.cold_next = self.cold_next.min(held.time);
+            // It may have been there before.
+            self.cold_after = self.cold_after.min(held.time.saturating_sub(1));
+        }
+        cold.flush();
+        for (held, kept) in all {
+            match kept {
+                Kept::Young => self.young.push(Reverse(held)),
+                Kept::Logged => self.logged.push(Reverse(held)),
+                Kept::Restored => drop(self.restored.insert((held.time, held.number), held)),
+            }
+        }
+        self.compact();
+        !gone.is_empty()
+    }
+
+    /// Bytes of rows in memory.
+    fn held_bytes(&self) -> usize {
+        self.arena.len() - self.dead + (self.len() - self.cold) * size_of::<Held>()
     }
 
     fn compact(&mut self) {
@@ -250,12 +363,14 @@ pub(crate) struct HeldRows {
     groups: Vec<Group>,
     /// Rows that the changelog must forget, in pieces.
     removed: Vec<Rows>,
+    cold: Option<ColdRows>,
 }
 
 impl HeldRows {
-    pub(crate) fn new(keys: KeyGroups) -> Self {
+    pub(crate) fn new(keys: KeyGroups, place: Place) -> Self {
         Self {
             keys,
+            cold: ColdRows::new(place),
             groups: (0..keys.count()).map(|_| Group::default()).collect(),
             removed: Vec::new(),
         }
@@ -269,6 +384,9 @@ impl HeldRows {
         mut late: impl FnMut(usize),
     ) -> bool {
         for (index, (head, key, value)) in rows.iter().enumerate() {
+            if index.is_multiple_of(CHUNK) {
+                self.trim();
+            }
             if value.len() < Tie::LEN {
                 return false;
             }
@@ -282,10 +400,35 @@ impl HeldRows {
         true
     }
 
+    /// Moves rows to the disk until those in memory are few enough.
+    fn trim(&mut self) {
+        let Some(cold) = &mut self.cold else { return };
+        let mut total: usize = self.groups.iter().map(Group::held_bytes).sum();
+        while total > cold.limit_bytes {
+            let groups = (0..).zip(&mut self.groups);
+            let Some((number, largest)) = groups.max_by_key(|(_, g)| g.held_bytes()) else {
+                return;
+            };
+            let before = largest.held_bytes();
+            if !largest.chill(cold, number) {
+                return;
+            }
+            total = total + largest.held_bytes() - before;
+        }
+    }
+
     /// What a row was before its tie was written before it.
     pub(crate) fn without_tie(value: &[u8]) -> &[u8] {
         value.get(Tie::LEN..).unwrap_or_default()
     }
+}
+
+/// What stands behind the key in the changelog.
+fn name(time: i64, number: u64) -> [u8; 16] {
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&time.to_be_bytes());
+    name[8..].copy_from_slice(&number.to_be_bytes());
+    name
 }
 
 impl KeyedState for HeldRows {
@@ -299,15 +442,19 @@ impl KeyedState for HeldRows {
     }
 
     fn changed(&self) -> usize {
-        self.groups.iter().map(|g| g.young.len()).sum()
+        let of = |g: &Group| g.young.len() + g.cold_young;
+        self.groups.iter().map(of).sum()
     }
 
     fn due(&mut self, watermark: i64, _: i64, rows: &mut Rows, limit: usize) {
         let Self {
-            groups, removed, ..
+            groups,
+            removed,
+            cold,
+            ..
         } = self;
-        for group in groups {
-            group.release(watermark, rows, limit, |held, key| {
+        for (number, group) in (0..).zip(groups) {
+            group.release(watermark, (rows, limit), (cold, number), |held, key| {
                 if removed
                     .last()
                     .is_none_or(|r| r.size_bytes() > REMOVED_BYTES)
@@ -315,9 +462,9 @@ impl KeyedState for HeldRows {
                     removed.push(Rows::new());
                 }
                 if let Some(removed) = removed.last_mut() {
-                    let number = held.number.to_be_bytes();
+                    let name = name(held.time, held.number);
                     // Far below 4 GiB.
-                    let _ = removed.push_parts(held.hash, held.time, [&[], &[]], [key, &number]);
+                    let _ = removed.push_parts(held.hash, held.time, [&[], &[]], [key, &name]);
                 }
             });
             if rows.size_bytes() >= limit {
@@ -326,8 +473,8 @@ impl KeyedState for HeldRows {
         }
     }
 
-    fn drain_changed(&mut self, group: u32, rows: &mut Rows, limit: usize) -> bool {
-        let Some(group) = self.groups.get_mut(group as usize) else {
+    fn drain_changed(&mut self, number: u32, rows: &mut Rows, limit: usize) -> bool {
+        let Some(group) = self.groups.get_mut(number as usize) else {
             return false;
         };
         group.settle();
@@ -335,11 +482,27 @@ impl KeyedState for HeldRows {
             && let Some(Reverse(held)) = group.young.pop()
         {
             let (value, key) = (held.value(&group.arena), held.key(&group.arena));
-            let (time, number) = (held.time.to_be_bytes(), held.number.to_be_bytes());
-            let _ = rows.push_parts(held.hash, held.time, [&time, value], [key, &number]);
+            let name = name(held.time, held.number);
+            // Far below 4 GiB, here and below: `limit`.
+            let _ = rows.push_parts(held.hash, held.time, [&[], value], [key, &name]);
             group.logged.push(Reverse(held));
         }
-        !group.young.is_empty()
+        while rows.size_bytes() < limit
+            && group.cold_young > 0
+            && let Some(cold) = &mut self.cold
+        {
+            let drained = cold.drain(number, group.cold_after, |row| {
+                let name = name(row.time, row.number);
+                let _ = rows.push_parts(row.hash, row.time, [&[], row.value], [row.key, &name]);
+            });
+            // None: the disk has failed, and the call ends with that.
+            group.cold_young = if drained > 0 {
+                group.cold_young - drained
+            } else {
+                0
+            };
+        }
+        !group.young.is_empty() || group.cold_young > 0
     }
 
     fn drain_removed(&mut self, rows: &mut Rows, _: usize) -> bool {
@@ -355,50 +518,76 @@ impl KeyedState for HeldRows {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), RestoreError> {
-        let Some((key, number)) = key.split_last_chunk::<8>() else {
+        let Some((key, name)) = key.split_last_chunk::<16>() else {
             return Err(RestoreError::Value { bytes: key.len() });
         };
-        let (actual, number) = (self.keys.group(key), u64::from_be_bytes(*number));
+        let actual = self.keys.group(key);
         if actual != group {
             return Err(RestoreError::WrongGroup { group, actual });
         }
+        let name = u128::from_be_bytes(*name);
+        let (time, row) = ((name >> 64) as i64, name as u64);
         let hash = self.keys.hasher.bytes(key);
-        let group = &mut self.groups[group as usize];
-        group.next_number = group.next_number.max(number.saturating_add(1));
-        if let Some(gone) = group.restored.remove(&number) {
-            group.dead += gone.len();
+        let of = &mut self.groups[group as usize];
+        of.next_number = of.next_number.max(row.wrapping_add(1));
+        if let Some(gone) = of.restored.remove(&(time, row)) {
+            of.dead += gone.len();
+        } else if value.is_none()
+            && of.cold > 0
+            && let Some(cold) = &mut self.cold
+            && cold.remove(group, time, row)
+        {
+            of.cold -= 1;
         }
-        let Some(bytes) = value else { return Ok(()) };
-        match bytes.split_first_chunk::<8>() {
-            Some((time, value)) if value.len() >= Tie::LEN => {
-                let held = group.keep(number, i64::from_be_bytes(*time), hash, value, key);
-                group.restored.insert(number, held);
-                Ok(())
-            }
-            _ => Err(RestoreError::Value { bytes: bytes.len() }),
+        let Some(value) = value else { return Ok(()) };
+        if value.len() < Tie::LEN {
+            return Err(RestoreError::Value { bytes: value.len() });
         }
+        let held = of.keep(row, time, hash, value, key);
+        of.restored.insert((time, row), held);
+        if of.restored.len().is_multiple_of(CHUNK) {
+            self.trim();
+        }
+        Ok(())
     }
 
-    fn drop_group(&mut self, group: u32) {
-        if let Some(group) = self.groups.get_mut(group as usize) {
-            *group = Group::default();
-        }
+    fn take_error(&mut self) -> Option<StoreError> {
+        self.cold.as_ref().and_then(ColdRows::error)
     }
 
-    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
-        let Some(group) = self.groups.get(group as usize) else {
+    fn drop_group(&mut self, number: u32) {
+        let Some(group) = self.groups.get_mut(number as usize) else {
             return;
         };
-        let (mut key, mut value) = (Vec::new(), Vec::new());
+        let was_cold = std::mem::take(group).cold > 0;
+        if let Some(cold) = self.cold.as_mut().filter(|_| was_cold) {
+            let mut left = Some(i64::MIN);
+            while left.is_some() {
+                left = cold.take(number, i64::MIN, i64::MAX, REMOVED_BYTES, |_| ());
+            }
+        }
+    }
+
+    fn each_encoded(&self, number: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
+        let Some(group) = self.groups.get(number as usize) else {
+            return;
+        };
+        let mut whole = Vec::new();
+        let mut each = |key: &[u8], name: [u8; 16], value: &[u8]| {
+            whole.clear();
+            whole.extend_from_slice(key);
+            whole.extend_from_slice(&name);
+            f(&whole, value);
+        };
         group.each(|held| {
-            key.clear();
-            key.extend_from_slice(held.key(&group.arena));
-            key.extend_from_slice(&held.number.to_be_bytes());
-            value.clear();
-            value.extend_from_slice(&held.time.to_be_bytes());
-            value.extend_from_slice(held.value(&group.arena));
-            f(&key, &value);
+            let name = name(held.time, held.number);
+            each(held.key(&group.arena), name, held.value(&group.arena));
         });
+        if let Some(cold) = &self.cold {
+            cold.each(number, &mut |row| {
+                each(row.key, name(row.time, row.number), row.value);
+            });
+        }
     }
 }
 
@@ -415,7 +604,7 @@ mod tests {
     }
 
     fn held() -> HeldRows {
-        HeldRows::new(KeyGroups::new(7, 4))
+        HeldRows::new(KeyGroups::new(7, 4), Place::default())
     }
 
     fn take(held: &mut HeldRows, rows: &[(i64, i32, i64, &str)], watermark: i64) -> usize {
@@ -509,7 +698,7 @@ mod tests {
         assert_eq!((again.len(), out(&mut again, 2)), (0, String::new()));
         let other = (group + 1) % 4;
         assert!(again.restore(other, &key, Some(&value)).is_err());
-        assert!(again.restore(group, &key, Some(&value[..20])).is_err());
+        assert!(again.restore(group, &key, Some(&value[..13])).is_err());
         assert!(again.restore(group, b"short", None).is_err());
     }
 

@@ -7,6 +7,7 @@ mod disk;
 mod entries;
 pub mod hash;
 mod held;
+mod held_cold;
 mod key;
 mod keyed;
 mod segment;
