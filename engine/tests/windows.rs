@@ -10,7 +10,7 @@ use engine::{
     flow::{Limits, Pipe, Scope, Stream},
     plan::App,
     state::Store,
-    testing::{Driver, InRecord},
+    testing::{Driver, InRecord, OutRecord},
     windows::{Hopping, Session, Sliding, Tumbling, Window, WindowSpec},
 };
 use proptest::prelude::*;
@@ -178,28 +178,26 @@ fn reference(kind: Kind, rows: &[Row]) -> Results {
     windows.into_iter().map(|w| (w, value(&w))).collect()
 }
 
+/// Key and window with sum and count, as plans write them.
+fn parsed(r: &OutRecord) -> ((u8, i64, i64), (i64, u64)) {
+    let numbers = |text: Option<&str>| {
+        let numbers = text.unwrap().split(' ').map(|n| n.parse::<i64>().unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    let (k, v) = (numbers(r.key_str()), numbers(r.value_str()));
+    assert_eq!(
+        r.timestamp,
+        k[2] - 1,
+        "a result has the time of its window's end"
+    );
+    ((k[0] as u8, k[1], k[2]), (v[0], v[1] as u64))
+}
+
 /// The last value of each key and window, and how often one was given out.
 fn results(driver: &mut Driver) -> (Results, usize) {
     let out = driver.read("results");
     let count = out.len();
-    let numbers = |text: &str| {
-        text.split(' ')
-            .map(|n| n.parse::<i64>().unwrap())
-            .collect::<Vec<_>>()
-    };
-    let of = |r: &engine::testing::OutRecord| {
-        let (k, v) = (
-            numbers(r.key_str().unwrap()),
-            numbers(r.value_str().unwrap()),
-        );
-        assert_eq!(
-            r.timestamp,
-            k[2] - 1,
-            "a result has the time of its window's end"
-        );
-        ((k[0] as u8, k[1], k[2]), (v[0], v[1] as u64))
-    };
-    (out.iter().map(of).collect(), count)
+    (out.iter().map(parsed).collect(), count)
 }
 
 fn feed(driver: &mut Driver, partition: i32, rows: &[Row]) {
@@ -537,5 +535,72 @@ proptest! {
             (got, late, driver.counters("window-1").records)
         });
         prop_assert_eq!(counted, aggregated);
+    }
+}
+
+fn distinct_of<W: WindowSpec + Sync>(spec: W) -> App {
+    let plan = move |s: Scope<'_>| {
+        let (counted, collected) = {
+            let keyed = rows(s, ms(BOUND as u64)).share();
+            let windows = || keyed.clone().key_by(|r| u64::from(r.0)).window(spec);
+            let counted = windows().count_distinct(|r| r.2);
+            (counted, windows().distinct(|r| r.2))
+        };
+        let name = |key: u64, w: Window| format!("{key} {} {}", w.start, w.end);
+        counted
+            .map(move |(key, w, n)| (name(key, w), format!("0 {n}")))
+            .sink("results");
+        collected
+            .map(move |(key, w, all)| {
+                let sum: i64 = all.iter().sum();
+                (name(key, w), format!("{sum} {}", all.len()))
+            })
+            .sink("values");
+    };
+    App::new("test", plan).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn different_values_are_counted_exactly(
+        steps in prop::collection::vec((0u8..3, 0i64..12, 0i64..BOUND, -4i64..4), 1..150),
+        kind in kinds(),
+        cuts in cuts(),
+        workers in 1u16..4,
+        limits in limits(),
+    ) {
+        let mut now = 0;
+        let rows: Vec<Row> = steps
+            .iter()
+            .map(|(key, step, back, n)| { now += step; (*key, now - back, *n) })
+            .collect();
+        let app = match kind {
+            Kind::Tumbling(size, offset) => distinct_of(Tumbling::of(ms(size)).offset_ms(offset)),
+            Kind::Hopping(width, slide, offset) => distinct_of(Hopping::of(ms(width), ms(slide)).offset_ms(offset)),
+            Kind::Sliding(length) => distinct_of(Sliding::of(ms(length))),
+            Kind::Session(gap) => distinct_of(Session::gap(ms(gap))),
+        };
+        let mut driver = Driver::of(app, workers, limits).unwrap();
+        for (n, some) in rows.chunks(cuts[0].0).enumerate() {
+            feed(&mut driver, n as i32 % 2, some);
+            if cuts[n % cuts.len()].2 {
+                driver.commit();
+            }
+        }
+        driver.finish();
+        let values: Results = driver.read("values").iter().map(parsed).collect();
+        let (counted, _) = results(&mut driver);
+        let mut want = reference(kind, &rows);
+        for ((key, start, end), value) in &mut want {
+            let window = Window { start: *start, end: *end };
+            let inside = rows.iter().filter(|r| r.0 == *key && window.contains(r.1));
+            let different: BTreeSet<i64> = inside.map(|r| r.2).collect();
+            *value = (different.iter().sum(), different.len() as u64);
+        }
+        prop_assert_eq!(&values, &want);
+        want.values_mut().for_each(|(sum, _)| *sum = 0);
+        prop_assert_eq!(counted, want);
     }
 }

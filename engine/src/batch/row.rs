@@ -3,7 +3,7 @@
 //! Integers are big-endian of fixed width, text and bytes carry their length, except as the last part of a row, where they are what is left.
 //! The format is stored in changelogs: a change of it is a change of the state's version.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A value that can cross a cut, or be kept as state.
 #[diagnostic::on_unimplemented(
@@ -318,6 +318,18 @@ impl<'b, K: Decode<'b> + Ord, V: Decode<'b>> Decode<'b> for BTreeMap<K, V> {
     }
 }
 
+impl<T: Encode> Encode for BTreeSet<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_length(self.len(), out);
+        self.iter().for_each(|item| item.encode(out));
+    }
+}
+impl<'b, T: Decode<'b> + Ord> Decode<'b> for BTreeSet<T> {
+    fn decode(r: &mut Reader<'b>) -> Option<Self> {
+        Vec::decode(r).map(Self::from_iter)
+    }
+}
+
 impl<T: Encode> Encode for VecDeque<T> {
     fn encode(&self, out: &mut Vec<u8>) {
         put_length(self.len(), out);
@@ -402,6 +414,7 @@ mod tests {
         round("", &mut vec![]);
         let map = BTreeMap::from([("a", vec![1u8]), ("b", vec![])]);
         round((map, VecDeque::from([1i64, -1])), &mut vec![]);
+        round(BTreeSet::from(["b", "a", ""]), &mut vec![]);
     }
 
     #[test]

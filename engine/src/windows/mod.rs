@@ -42,4 +42,4 @@ mod windowed;
 
 pub use operator::{Fired, Late, Results};
 pub use spec::{Hopping, Session, Sliding, Tumbling, Window, WindowSpec};
-pub use windowed::{Differing, Whole, Windowed};
+pub use windowed::{Collecting, Differing, Whole, Windowed};

@@ -1,6 +1,6 @@
 //! `window`: what users write between `key_by` and the fold.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     folding::{self, Made},
@@ -172,12 +172,47 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
         self.made(Topping::new(count), row)
     }
 
-    /// The number of different values.
+    /// The number of different values, exactly: they are kept, so memory grows with their number, and a commit writes those of each changed
+    /// key into the changelog. Hopping windows and sessions join them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use engine::{testing::Driver, windows::Hopping};
+    ///
+    /// // Visits: page, user, time. Different users of each page in the last ten seconds, every five.
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("visits").utf8()
+    ///         .try_map(|l| -> Result<_, std::num::ParseIntError> {
+    ///             let (page, rest) = l.split_once(' ').unwrap_or((l, "nobody 0"));
+    ///             let (user, time) = rest.split_once(' ').unwrap_or((rest, "0"));
+    ///             Ok((page, user, time.parse::<i64>()?))
+    ///         })
+    ///         .with_timestamps(|r| r.2, Duration::ZERO)
+    ///         .key_by(|r| r.0)
+    ///         .window(Hopping::of(Duration::from_secs(10), Duration::from_secs(5)))
+    ///         .count_distinct(|r| r.1.to_owned())
+    ///         .map(|(page, window, users)| (page, format!("{}: {users}", window.end)))
+    ///         .sink("users");
+    /// });
+    /// driver.feed("visits", ["home ann 1000", "home bob 2000", "home ann 6000", "home cid 7000"]);
+    /// driver.finish();
+    /// let users: Vec<_> = driver.read("users").iter().map(|r| r.value_str().unwrap().to_owned()).collect();
+    /// assert_eq!(users, ["5000: 2", "10000: 3", "15000: 2"]);
+    /// ```
     pub fn count_distinct<N: State + Ord>(
         self,
         value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Differing<N>> {
         self.made(Differing(std::marker::PhantomData), value)
+    }
+
+    /// The different values themselves, in order; kept as for [`Windowed::count_distinct`].
+    pub fn distinct<N: State + Ord>(
+        self,
+        value: impl FnMut(&T) -> N,
+    ) -> Results<'b, K, N, Collecting<N>> {
+        let fold = Collecting(Differing(std::marker::PhantomData));
+        self.made(fold, value)
     }
 
     /// Joins rows two by two; the rows must own their parts. `step(a, b)` must not care how rows are grouped on the way:
@@ -247,36 +282,54 @@ impl<T, G: Fold<T>> Merge<T> for Whole<G> {
     }
 }
 
-/// Counts different values: they are kept in order.
+/// Counts different values; see [`Windowed::count_distinct`].
 pub struct Differing<N>(std::marker::PhantomData<fn() -> N>);
 
 impl<N: State + Ord> Fold<N> for Differing<N> {
-    type State = Vec<N>;
+    type State = BTreeSet<N>;
     type Out = u64;
 
-    fn initial(&self) -> Vec<N> {
-        Vec::new()
+    fn initial(&self) -> BTreeSet<N> {
+        BTreeSet::new()
     }
-    fn step(&mut self, values: &mut Vec<N>, item: N) {
-        if let Err(at) = values.binary_search(&item) {
-            values.insert(at, item);
-        }
+    fn step(&mut self, values: &mut BTreeSet<N>, item: N) {
+        values.insert(item);
     }
-    fn out(values: Vec<N>) -> Option<u64> {
+    fn out(values: BTreeSet<N>) -> Option<u64> {
         Some(values.len() as u64)
     }
 }
 
 impl<N: State + Ord> Merge<N> for Differing<N> {
-    fn merge(&mut self, values: &mut Vec<N>, other: Vec<N>) {
-        if values.len() < 8 || other.len() < 8 {
-            for item in other {
-                self.step(values, item);
-            }
-            return;
+    fn merge(&mut self, values: &mut BTreeSet<N>, mut other: BTreeSet<N>) {
+        // Few into many: the cost is that of the fewer.
+        if other.len() > values.len() {
+            std::mem::swap(values, &mut other);
         }
         values.extend(other);
-        values.sort();
-        values.dedup();
+    }
+}
+
+/// Collects different values; see [`Windowed::distinct`].
+pub struct Collecting<N>(Differing<N>);
+
+impl<N: State + Ord> Fold<N> for Collecting<N> {
+    type State = BTreeSet<N>;
+    type Out = BTreeSet<N>;
+
+    fn initial(&self) -> BTreeSet<N> {
+        BTreeSet::new()
+    }
+    fn step(&mut self, values: &mut BTreeSet<N>, item: N) {
+        self.0.step(values, item);
+    }
+    fn out(values: BTreeSet<N>) -> Option<BTreeSet<N>> {
+        Some(values)
+    }
+}
+
+impl<N: State + Ord> Merge<N> for Collecting<N> {
+    fn merge(&mut self, values: &mut BTreeSet<N>, other: BTreeSet<N>) {
+        self.0.merge(values, other);
     }
 }
