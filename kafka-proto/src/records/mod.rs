@@ -30,4 +30,4 @@ pub use error::{BuildError, Fault, RecordError};
 #[cfg(feature = "client")]
 pub(crate) use record::WalkPlace;
 pub use record::{Header, Headers, Record, RecordIter};
-pub use relay::{NotRelayable, RewriteError, relay, rewrite};
+pub use relay::{NotRelayable, RewriteError, can_relay, relay, rewrite};

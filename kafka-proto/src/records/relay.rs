@@ -40,16 +40,12 @@ pub enum NotRelayable {
     PartlyConsumed(i64),
 }
 
-/// Restamps a fetched batch for producing it again, in two pieces: a header of its own, and the records as the slice of the frame they
-/// came in. New are base offset 0, no leader epoch, and the producer's fields and the transactional
-/// bit from `stamp`. The checksum is renewed from the old one, so the records are not read at all; a batch that was corrupt stays so,
-/// and [`Batch::verify_crc`] before is the caller's choice.
-///
-/// `position` is where the reader stands: a batch that begins before it was partly handled and cannot go whole.
+/// Whether a fetched batch can be produced again untouched. `position` is where the reader stands: a batch that begins before it was
+/// partly handled and cannot go whole.
 ///
 /// # Errors
-/// When the batch cannot go untouched, with the reason.
-pub fn relay(batch: &Batch, position: i64, stamp: Stamp) -> Result<Records, NotRelayable> {
+/// The reason why not.
+pub fn can_relay(batch: &Batch, position: i64) -> Result<(), NotRelayable> {
     if batch.is_control() {
         return Err(NotRelayable::Control);
     }
@@ -69,6 +65,18 @@ pub fn relay(batch: &Batch, position: i64, stamp: Stamp) -> Result<Records, NotR
     if batch.base_offset() < position {
         return Err(NotRelayable::PartlyConsumed(position));
     }
+    Ok(())
+}
+
+/// Restamps a fetched batch for producing it again, in two pieces: a header of its own, and the records as the slice of the frame they
+/// came in. New are base offset 0, no leader epoch, and the producer's fields and the transactional
+/// bit from `stamp`. The checksum is renewed from the old one, so the records are not read at all; a batch that was corrupt stays so,
+/// and [`Batch::verify_crc`] before is the caller's choice.
+///
+/// # Errors
+/// When the batch cannot go untouched ([`can_relay`]), with the reason.
+pub fn relay(batch: &Batch, position: i64, stamp: Stamp) -> Result<Records, NotRelayable> {
+    can_relay(batch, position)?;
     let mut head = BytesMut::from(&batch.bytes()[..HEADER_BYTES]);
     head[..8].fill(0);
     head[LEADER_EPOCH_AT..][..4].fill(0xff);

@@ -127,8 +127,9 @@ struct Buffers {
 }
 
 impl Buffers {
-    /// One being filled, one being read by the application, one between them.
-    const COUNT: usize = 3;
+    /// One being filled, one being read by the application, one between them; and those whose batches a producer is sending on. As many
+    /// are kept as were held at once.
+    const COUNT: usize = 8;
     /// Smaller frames are left to the allocator, which does not give such memory back to the system.
     const WORTH_KEEPING: usize = 64 * 1024;
     /// Capacities are rounded up to a multiple of this, so that frames of about the same size fit each other's buffers.

@@ -1,7 +1,10 @@
 //! The producer's byte budget: `buffer.memory` is its bound, and a part of it what a producer takes as long as its brokers keep up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -14,7 +17,8 @@ pub(super) const BATCH_OVERHEAD: usize = 512;
 const STALLED_AFTER: Duration = Duration::from_millis(100);
 
 /// The budget. All of it is there for bursts and stalls; while batches are acknowledged, senders wait once a window of them is on its
-/// way: more would only lie in a queue, and memory that is not touched need not be there.
+/// way: more would only lie in a queue, and memory that is not touched need not be there. Who waits goes on when half of the window has
+/// ended, and not with each batch: a sender on another thread is woken up for many batches, and these leave together.
 #[derive(Debug)]
 pub(super) struct Memory {
     free: Arc<Semaphore>,
@@ -116,7 +120,11 @@ const LINGER_UNDER_PRESSURE: Duration = Duration::from_millis(20);
 impl Traffic {
     /// Whether another batch may come: the window has room, or nothing moves and all of the budget may be used.
     fn flows(&self) -> bool {
-        self.bytes.load(Relaxed) <= self.window || self.stalled_from() <= Instant::now()
+        self.is_within(self.window)
+    }
+
+    fn is_within(&self, bytes: usize) -> bool {
+        self.bytes.load(SeqCst) <= bytes || self.stalled_from() <= Instant::now()
     }
 
     fn stalled_from(&self) -> Instant {
@@ -124,10 +132,13 @@ impl Traffic {
     }
 
     async fn flowing(&self) {
-        while !self.flows() {
+        if self.flows() {
+            return;
+        }
+        loop {
             let mut ended = std::pin::pin!(self.ended.notified());
             ended.as_mut().enable();
-            if self.flows() {
+            if self.is_within(self.window / 2) {
                 return;
             }
             tokio::select! {
@@ -183,9 +194,10 @@ impl Drop for Share {
         if self.on_its_way == 0 {
             return;
         }
-        let before = self.traffic.bytes.fetch_sub(self.on_its_way, Relaxed);
+        let before = self.traffic.bytes.fetch_sub(self.on_its_way, SeqCst);
         self.traffic.note_progress();
-        if before.saturating_sub(self.on_its_way) <= self.traffic.window {
+        let enough = self.traffic.window / 2;
+        if before > enough && before.saturating_sub(self.on_its_way) <= enough {
             self.traffic.ended.notify_waiters();
         }
     }
@@ -213,15 +225,20 @@ mod tests {
             sent.push(reserve(&memory, 100).await.unwrap().send(100));
         }
         assert!(memory.try_reserve(100).is_none(), "300 are on their way");
-        // Something ends every 50 ms: the fourth comes with the first end.
+        // Something ends every 50 ms: the fourth comes when half of the window has.
         let begin = Instant::now();
-        let one_ends = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            sent.pop();
+        let two_end = async {
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                sent.pop();
+            }
         };
-        let (fourth, ()) = tokio::join!(reserve(&memory, 100), one_ends);
-        assert_eq!(begin.elapsed(), Duration::from_millis(50));
-        assert_eq!(memory.gauge()(), Some(300));
+        let (fourth, ()) = tokio::join!(reserve(&memory, 100), two_end);
+        assert_eq!(begin.elapsed(), Duration::from_millis(100));
+        assert_eq!(memory.gauge()(), Some(200));
+        // There is room for more of them at once.
+        let fifth = reserve(&memory, 100).await;
+        assert!(fifth.is_some() && begin.elapsed() == Duration::from_millis(100));
         drop(fourth);
     }
 

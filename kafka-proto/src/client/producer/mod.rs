@@ -37,7 +37,7 @@ use self::task::{Event, Submission};
 use super::cluster::Cluster;
 use super::config::Config;
 use super::error::{Error, Result};
-use crate::records::{Batch, BuildError, NotRelayable, Stamp, relay};
+use crate::records::{Batch, BuildError, NotRelayable, Stamp, can_relay, relay};
 use crate::wire::Records;
 
 /// A record to be sent. Borrowed: its bytes are copied once, into the batch.
@@ -444,7 +444,7 @@ impl Producer {
     /// # Errors
     /// The reason why not.
     pub fn can_relay(batch: &Batch, position: i64) -> std::result::Result<(), NotRelayable> {
-        relay(batch, position, Stamp::NONE).map(drop)
+        can_relay(batch, position)
     }
 
     fn submit_records(
