@@ -211,7 +211,7 @@ mod tests {
     const GROUPS: u32 = 3;
 
     fn on_disk(limit_bytes: usize) -> HeldRows {
-        let disk = Disk::open(&temporary_folder("held")).unwrap();
+        let disk = Disk::open(&temporary_folder("held"), None).unwrap();
         let place = StorePlace(Some((Box::new(disk), limit_bytes)));
         HeldRows::new(KeyGroups::new(3, GROUPS), place)
     }

@@ -583,7 +583,7 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
     }
 
     fn take_error(&mut self) -> Option<StoreError> {
-        self.table.take_error().or(self.timers.error())
+        self.table.take_error().or_else(|| self.timers.error())
     }
 
     fn drop_group(&mut self, group: u32) {
