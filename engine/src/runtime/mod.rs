@@ -6,7 +6,8 @@ mod errand;
 mod error;
 mod exchange;
 mod job;
-#[cfg(all(test, feature = "fjall"))]
+#[cfg(feature = "fjall")]
+#[cfg(test)]
 mod kept_tests;
 mod process;
 mod quiet;
