@@ -48,6 +48,37 @@ fn sums_every_update(s: Scope<'_>) {
         .sink("sums");
 }
 
+fn sums_of_a_part(s: Scope<'_>) {
+    sales(s)
+        .key_by(|(shop, _)| shop)
+        .aggregate_of(
+            |(_, amount)| *amount,
+            (0i64, 0u32),
+            |(sum, n), amount| {
+                *sum += amount;
+                *n += 1;
+            },
+        )
+        .map(|(shop, (sum, n))| (shop, format!("{sum}/{n}")))
+        .sink("sums");
+}
+
+fn sums_of_a_part_every_update(s: Scope<'_>) {
+    sales(s)
+        .key_by(|(shop, _)| shop)
+        .aggregate_of(
+            |(_, amount)| *amount,
+            (0i64, 0u32),
+            |(sum, n), amount| {
+                *sum += amount;
+                *n += 1;
+            },
+        )
+        .emit_every_update()
+        .map(|(shop, (sum, n))| (shop, format!("{sum}/{n}")))
+        .sink("sums");
+}
+
 /// Counts sales by shop, and then shops by their count: two cuts.
 fn histogram(s: Scope<'_>) {
     sales(s)
@@ -150,7 +181,8 @@ proptest! {
         (rows_bytes, records) in (1usize..400, 1u32..50),
     ) {
         let want: BTreeMap<_, _> = truth(&sales).into_iter().map(|(k, (s, n))| (k, format!("{s}/{n}"))).collect();
-        for plan in [sums as fn(Scope<'_>), sums_every_update] {
+        let plans: [fn(Scope<'_>); 4] = [sums, sums_every_update, sums_of_a_part, sums_of_a_part_every_update];
+        for plan in plans {
             let mut driver = small_calls(plan, workers, rows_bytes, records);
             run(&mut driver, &sales, &cuts);
             prop_assert_eq!(&last_values(&driver.read("sums")), &want);

@@ -12,7 +12,8 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// Folds the rows of each key into a value that begins as `initial`. The changed keys come out once at each commit, with their
     /// values; after each row with `.emit_every_update()`.
     ///
-    /// The rows themselves cross to the worker that owns the key: project them first to what the step needs.
+    /// The rows themselves cross to the worker that owns the key: project them first to what the step needs, or say which part of them it
+    /// needs beside the key ([`Keyed::aggregate_of`]).
     ///
     /// They are folded in the order in which they were read, which over several partitions is another one on each run. If the result
     /// depends on it (a list, the last value), put [`Keyed::in_order`] before it.
@@ -47,6 +48,47 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
         K: Encode + Decode<'b>,
     {
         self.fold(Kind::Aggregate, Aggregating(initial, step))
+    }
+
+    /// As [`Keyed::aggregate`] over a part of each row: what `part` gives is all that crosses beside the key, and what `step` gets. So a
+    /// key that is borrowed from the row crosses once.
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::with_workers(2, |s| {
+    ///     s.source("sales").utf8()
+    ///         .try_map(|l| -> Result<_, std::num::ParseIntError> {
+    ///             let (shop, amount) = l.split_once(' ').unwrap_or((l, "0"));
+    ///             Ok((shop, amount.parse::<u64>()?))
+    ///         })
+    ///         .key_by(|(shop, _)| shop)
+    ///         .aggregate_of(|(_, amount)| *amount, (0u64, 0u64), |(count, sum), amount| {
+    ///             *count += 1;
+    ///             *sum += amount;
+    ///         })
+    ///         .map(|(shop, (count, sum))| (shop, sum / count))
+    ///         .sink("averages");
+    /// });
+    /// driver.feed("sales", ["north 2", "south 5", "north 4"]);
+    /// driver.commit();
+    /// let north = driver.read("averages").into_iter().find(|r| r.key_str() == Some("north")).unwrap();
+    /// assert_eq!(north.value_u64(), Some(3));
+    /// ```
+    pub fn aggregate_of<V, A: State, S: FnMut(&mut A, V)>(
+        self,
+        mut part: impl FnMut(&T) -> V,
+        initial: A,
+        step: S,
+    ) -> Results<'b, K, V, Aggregating<A, S>>
+    where
+        V: Encode + Decode<'b>,
+        P: Pipe<T>,
+        F: FnMut(T) -> K,
+        K: Encode + Decode<'b>,
+    {
+        let write = move |row: &T, out: &mut Vec<u8>| part(row).encode_last(out);
+        self.fold_part(Kind::Aggregate, Aggregating(initial, step), write)
     }
 
     /// As [`Keyed::aggregate`], for values that can be joined: `merge` joins two values, and what two parts of the rows have given must

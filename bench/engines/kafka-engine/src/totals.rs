@@ -24,10 +24,14 @@ fn totals(s: Scope<'_>, input: &str, output: &str) {
         .record()
         .try_map(payment)
         .key_by(|(key, _)| key)
-        .aggregate((0u64, 0i64), |(count, sum), (_, amount)| {
-            *count += 1;
-            *sum = sum.saturating_add(amount);
-        })
+        .aggregate_of(
+            |(_, amount)| *amount,
+            (0u64, 0i64),
+            |(count, sum), amount| {
+                *count += 1;
+                *sum = sum.saturating_add(amount);
+            },
+        )
         .filter(|(key, _)| key.ends_with(b"000"))
         .map(|(key, (count, sum))| (key, pair(count, sum)))
         .sink(output);
