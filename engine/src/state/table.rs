@@ -222,7 +222,7 @@ impl<A: State> Table<A> {
     pub(crate) fn home(&self, hash: u64) -> u64 {
         let (at, rest) = self.segment_of(hash);
         let segment = &self.segments[at];
-        segment.slots[segment.home(rest)].key.low
+        segment.slots[segment.home(rest)].load()
     }
 
     /// Loads the home slot of each hash: independent loads, so that the processor waits for all of them at once.
@@ -337,7 +337,7 @@ impl<A: State> Table<A> {
             while !segment.changed.is_empty() {
                 // As for updates: first load the slots of a chunk, then work on them.
                 let from = segment.changed.len().saturating_sub(CHUNK);
-                let seen = |seen, at: &u32| seen ^ segment.slots[*at as usize].key.low;
+                let seen = |seen, at: &u32| seen ^ segment.slots[*at as usize].load();
                 black_box(segment.changed[from..].iter().fold(0, seen));
                 for i in (from..segment.changed.len()).rev() {
                     if rows.size_bytes() >= limit {
