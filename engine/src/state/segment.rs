@@ -181,6 +181,11 @@ impl<A: Clone> Segment<A> {
         }
     }
 
+    /// An empty one with as many slots as another has, for the same keys.
+    pub(super) fn like<B>(other: &Segment<B>, initial: &A) -> Self {
+        Self::with_slots(other.slots.len(), other.depth, initial)
+    }
+
     /// Puts a key that is not there into a slot of which a probe said that it is empty.
     pub(super) fn fill(&mut self, slot: usize, key: Key) {
         self.slots[slot].key = key;

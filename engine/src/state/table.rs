@@ -295,6 +295,19 @@ impl<A: State> Table<A> {
         None
     }
 
+    /// Makes room in an empty table for the keys of another one with the same hash, unless there is as much. Keys that come in the order of
+    /// their hashes would all crowd at the beginning of a table that grows while they come.
+    pub(crate) fn make_room_for<B>(&mut self, other: &Table<B>) {
+        let has: usize = self.segments.iter().map(|s| s.slots.len()).sum();
+        let needs: usize = other.segments.iter().map(|s| s.slots.len()).sum();
+        if self.is_empty() && has < needs {
+            let like = |segment| Segment::like(segment, &self.initial);
+            self.segments = other.segments.iter().map(like).collect();
+            self.directory.clone_from(&other.directory);
+            self.bits = other.bits;
+        }
+    }
+
     /// Forgets all keys and keeps the memory.
     pub(crate) fn clear(&mut self) {
         for segment in &mut self.segments {
@@ -672,6 +685,23 @@ mod tests {
             empty < now / 20,
             "{empty} bytes for no key, {now} for 10,000"
         );
+    }
+
+    #[test]
+    fn a_table_with_room_for_another_takes_its_keys_without_growing() {
+        let (mut from, mut to) = (table(1), table(1));
+        for i in 0..150_000u64 {
+            from.update(&key(i), 0, |n| *n = i);
+        }
+        to.make_room_for(&from);
+        let slots = |t: &Table<u64>| t.segments.iter().map(|s| s.slots.len()).sum::<usize>();
+        let before = slots(&to);
+        let _ = from.walk(0, 0, |hash, key, n| {
+            to.update_hashed(key, Key::short(key), hash, 0, |m| *m = *n);
+            true
+        });
+        assert_eq!((to.len(), slots(&to)), (150_000, before));
+        assert!((0..150_000).all(|i| to.find(&key(i)) == Some(&i)));
     }
 
     #[test]

@@ -31,6 +31,7 @@
 //! that is late for all of its windows goes to [`with_late`](Results::with_late), and is counted (`late`); it is never simply gone.
 
 mod changes;
+mod firing;
 mod folding;
 mod lists;
 mod near;

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::changes::{AtCommit, Changes};
+use super::firing::{Firing, Stage};
 use super::near::{Near, UNKNOWN};
 use super::spec::{Rules, Slicing, Window, WindowState};
 use super::spill::Spill;
@@ -30,27 +31,6 @@ pub(super) struct Slice<A> {
     is_logged: bool,
     /// When rows last came to it, where that matters: counted in chunks.
     pub(super) touched: u64,
-}
-
-/// A window that is being given out.
-struct Firing {
-    end: i64,
-    /// The slices of it that are joined already, and where to go on.
-    joined: usize,
-    place: Place,
-    stage: Stage,
-}
-
-/// What is done with the slices of a window.
-enum Stage {
-    /// They are joined in memory.
-    Join,
-    /// The one slice, or what was joined, is given out.
-    Emit,
-    /// All of them are moved to the disk, to be joined there.
-    Settle,
-    /// They are joined key by key as they lie there, up to this key.
-    Merge(Option<Vec<u8>>),
 }
 
 /// See the module's head.
@@ -356,6 +336,14 @@ impl<A: State> Slices<A> {
         merge: &mut dyn FnMut(&mut A, A),
         limit: usize,
     ) -> bool {
+        if firing.joined == 0 && self.joined.is_empty() {
+            let largest = self
+                .of_window(window)
+                .max_by_key(|n| self.slice(*n).table.len());
+            if let Some(Some(slice)) = largest.and_then(|n| self.slices.get(n)) {
+                self.joined.make_room_for(&slice.table);
+            }
+        }
         let numbers: Vec<usize> = self.of_window(window).skip(firing.joined).collect();
         for number in numbers {
             let slice = self.slices[number].as_mut().expect("it is in the order");
