@@ -1,7 +1,5 @@
 //! State on disk across runs: what an orderly end has kept is taken up, if the changelog is still what it was; anything else is read back.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
