@@ -4,6 +4,10 @@
 //! producer, and works on. When all of one worker's are acknowledged it reports them *durable* together with its positions at the
 //! barrier. Only when every worker has reported may the positions be committed: an offset that is committed earlier than the outputs
 //! behind it loses records in a crash.
+//!
+//! What gives a result once and forgets it (a window, a process function) must not have forgotten it in the changelog before the result is
+//! durable, wherever it has come to. So such changelogs follow in steps of their own: everything else first; then, when all workers have
+//! reported that *written*, those of the last level, and so on to the first.
 
 use std::time::Duration;
 
@@ -15,6 +19,8 @@ pub(crate) type Epoch = u64;
 pub(crate) enum Action<P> {
     /// Ask every worker to pass this barrier.
     Barrier { epoch: Epoch, last: bool },
+    /// Ask every worker to write the next of the changelogs that it holds back.
+    Log { epoch: Epoch },
     /// Commit these positions, then call [`Epochs::committed`].
     Commit { epoch: Epoch, positions: Vec<P> },
     /// Everything is committed and no further epoch comes.
@@ -26,8 +32,13 @@ enum Phase<P> {
     Idle {
         due: Duration,
     },
-    /// The barrier is out; by worker, the positions that are durable.
-    Flushing(Vec<Option<Vec<P>>>),
+    /// The barrier is out.
+    Flushing {
+        /// By worker, how many steps it has written.
+        written: Vec<usize>,
+        /// By worker, the positions that are durable.
+        reported: Vec<Option<Vec<P>>>,
+    },
     /// Everything is durable and the positions are being committed.
     Committing,
     Finished,
@@ -77,7 +88,10 @@ impl<P> Epochs<P> {
         }
         self.epoch += 1;
         self.last = self.stop_requested;
-        self.phase = Phase::Flushing((0..self.workers).map(|_| None).collect());
+        self.phase = Phase::Flushing {
+            written: vec![0; self.workers],
+            reported: (0..self.workers).map(|_| None).collect(),
+        };
         Some(Action::Barrier {
             epoch: self.epoch,
             last: self.last,
@@ -87,6 +101,21 @@ impl<P> Epochs<P> {
     /// The run is to end: the next epoch is the last one, and it comes at once.
     pub(crate) fn stop(&mut self) {
         self.stop_requested = true;
+    }
+
+    /// What a worker has sent for `epoch` is acknowledged, and it holds more back.
+    ///
+    /// # Panics
+    /// When it reports for another epoch: that is a mistake of ours.
+    pub(crate) fn written(&mut self, worker: usize, epoch: Epoch) -> Option<Action<P>> {
+        let Phase::Flushing { written, .. } = &mut self.phase else {
+            panic!("worker {worker} reported epoch {epoch} written, and none is on its way");
+        };
+        assert_eq!(epoch, self.epoch, "worker {worker} is out of turn");
+        written[worker] += 1;
+        let step = written[worker];
+        let is_everywhere = written.iter().all(|steps| *steps == step);
+        is_everywhere.then_some(Action::Log { epoch })
     }
 
     /// A worker's outputs and changelog entries before the barrier of `epoch` are acknowledged.
@@ -99,7 +128,7 @@ impl<P> Epochs<P> {
         epoch: Epoch,
         at_barrier: impl IntoIterator<Item = P>,
     ) -> Option<Action<P>> {
-        let Phase::Flushing(reported) = &mut self.phase else {
+        let Phase::Flushing { reported, .. } = &mut self.phase else {
             panic!("worker {worker} reported epoch {epoch} durable, and none is on its way");
         };
         assert!(
@@ -162,6 +191,21 @@ mod tests {
         );
         assert_eq!(epochs.committed(250 * MS), None);
         assert_eq!(epochs.due(), Some(350 * MS));
+    }
+
+    #[test]
+    fn changelogs_that_are_held_back_follow_when_all_workers_have_written_the_rest() {
+        let mut epochs = Epochs::<u8>::new(2, MS, Duration::ZERO);
+        epochs.tick(MS);
+        for _ in 0..2 {
+            assert_eq!(epochs.written(0, 1), None);
+            assert_eq!(epochs.written(1, 1), Some(Action::Log { epoch: 1 }));
+        }
+        assert_eq!(epochs.durable(1, 1, []), None);
+        assert!(matches!(
+            epochs.durable(0, 1, []),
+            Some(Action::Commit { .. })
+        ));
     }
 
     #[test]

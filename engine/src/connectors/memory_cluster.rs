@@ -164,6 +164,13 @@ impl Memory {
         self.shared.acks.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
+    /// Gives the next acknowledgement, if one is awaited and the one before it has been taken.
+    pub(crate) fn acknowledge_one(&self) {
+        if self.unacknowledged() > 0 && self.shared.acks.available_permits() == 0 {
+            self.shared.acks.add_permits(1);
+        }
+    }
+
     pub(crate) fn unacknowledged(&self) -> usize {
         self.state().unacknowledged
     }

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Start,
     /// Pass this barrier; after the last one, end.
     Barrier { epoch: Epoch, last: bool },
+    /// What all have sent for the epoch on its way is acknowledged: send the next of the changelogs that are held back.
+    Log,
     /// Every worker has reached its ends: nothing comes any more.
     Finish,
 }
@@ -42,6 +44,8 @@ pub(crate) enum Command {
 pub(crate) enum Report {
     /// State is restored; it waits for the others.
     Running,
+    /// What was sent before the barrier is acknowledged, and there are changelogs that are held back.
+    Written { worker: usize, epoch: Epoch },
     /// Every output and changelog entry before the barrier is acknowledged; these were the positions there.
     Durable {
         worker: usize,

@@ -284,6 +284,17 @@ impl Job {
         nodes.iter().any(|n| n.store != Store::Memory)
     }
 
+    /// The levels whose changelogs are written behind everything else of an epoch, in that order: the last one first. There are
+    /// operators that give a result once and forget it; a changelog that has forgotten it while the result is not written yet, or what
+    /// has become of it at a later level, would lose it in a crash. The others give out again what they count again.
+    pub(crate) fn held_back(&self) -> Vec<usize> {
+        let of = |cut: &&Cut| cut.waits_for_time && cut.changelog.is_some();
+        let mut levels: Vec<usize> = self.cuts.iter().filter(of).map(|c| c.level).collect();
+        levels.sort_unstable_by(|a, b| b.cmp(a));
+        levels.dedup();
+        levels
+    }
+
     pub(crate) fn levels(&self) -> usize {
         self.level_of
             .iter()

@@ -373,6 +373,7 @@ impl Crew {
                         }
                         None
                     }
+                    Report::Written { worker, epoch } => epochs.written(worker, epoch),
                     Report::Durable { worker, epoch, positions } => epochs.durable(worker, epoch, positions),
                     Report::Reached => {
                         reached += 1;
@@ -430,6 +431,7 @@ impl Crew {
                 Some(Action::Barrier { epoch, last }) => {
                     self.tell(Command::Barrier { epoch, last });
                 }
+                Some(Action::Log { .. }) => self.tell(Command::Log),
                 Some(Action::Commit { positions, .. }) => {
                     committed.clone_from(&positions);
                     commit = Some(Box::pin(async move { log.commit(&positions).await }));

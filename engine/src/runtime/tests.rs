@@ -504,6 +504,70 @@ async fn windows_over_threads_and_restarts_are_those_of_a_batch_computation() {
     }
 }
 
+/// Sums of the counts of [`windows`] in windows of 100 ms.
+fn windows_of_windows(s: Scope<'_>) {
+    s.source("lines")
+        .utf8()
+        .try_map(str::parse::<i64>)
+        .with_timestamps(|t| *t, Duration::from_millis(5))
+        .key_by(|t| (t as u64) % 3)
+        .window(crate::windows::Tumbling::of(Duration::from_millis(10)))
+        .count()
+        .named("short")
+        .key_by(|(key, _, _)| key)
+        .window(crate::windows::Tumbling::of(Duration::from_millis(100)))
+        .sum(|(_, _, n)| *n)
+        .named("long")
+        .map(|(key, w, n)| (format!("{key} {}", w.start), n))
+        .sink("counts");
+}
+
+#[tokio::test]
+async fn a_changelog_forgets_a_result_only_when_what_became_of_it_is_written() {
+    let memory = Memory::new("app");
+    memory.create("lines", 3);
+    fill_times(&memory, 0, 1500, &mut BTreeMap::new());
+    let mut config = config(2);
+    // Windows are open when it stops, and their changelogs know them.
+    config.until_end = false;
+    let committed = |partition| memory.committed_at("lines", partition).unwrap_or(0);
+    let all_committed = async {
+        while (0..3).map(committed).sum::<i64>() < 1500 {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    };
+    run_plan(&memory, windows_of_windows, &config, all_committed)
+        .await
+        .unwrap();
+    let entries = |name: &str| memory.records(&format!("app-{name}-changelog")).len();
+    let (short, long) = (entries("short"), entries("long"));
+    assert!(short > 16 && long > 16, "more than identities");
+    // The rest in one epoch, the last, at whose end all windows close and are forgotten.
+    config.until_end = true;
+    config.commit_interval = Duration::from_secs(3600);
+    memory.hold_acks();
+    let script = async {
+        while entries("long") == long {
+            assert_eq!(entries("short"), short, "before what follows it");
+            memory.acknowledge_one();
+            tokio::time::sleep(Duration::from_micros(20)).await;
+        }
+        assert_eq!(memory.records("counts").len(), 45, "before all results");
+        assert_eq!(
+            entries("short"),
+            short,
+            "before what follows it is acknowledged"
+        );
+        memory.acknowledge();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = run_plan(&memory, windows_of_windows, &config, std::future::pending()) => drop(outcome.unwrap()),
+        () = script => {}
+    }
+    assert!(entries("long") > long && entries("short") > short);
+}
+
 #[tokio::test]
 async fn an_empty_partition_does_not_hold_windows_open_once_kafka_says_that_it_has_nothing() {
     let memory = Memory::new("app");

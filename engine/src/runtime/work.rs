@@ -182,6 +182,11 @@ impl Work {
         self.job.levels()
     }
 
+    /// As [`Job::held_back`].
+    pub(crate) fn held_back(&self) -> Vec<usize> {
+        self.job.held_back()
+    }
+
     /// Handles the records of a batch of an input topic.
     pub(crate) fn records(
         &mut self,
@@ -642,6 +647,13 @@ impl Work {
     /// Number of sinks and changelogs.
     pub(crate) fn outboxes(&self) -> usize {
         self.sinks.len() + self.changelogs.len()
+    }
+
+    /// The level whose changelogs one of them belongs to, if these are held back.
+    pub(crate) fn held_back_of(&self, index: usize) -> Option<usize> {
+        let changelog = index.checked_sub(self.sinks.len())?;
+        let of = |cut: &&Cut| cut.waits_for_time && cut.changelog == Some(changelog);
+        self.job.cuts.iter().find(of).map(|cut| cut.level)
     }
 
     /// The batches being filled for one of them, its topic, and whether that is a changelog.

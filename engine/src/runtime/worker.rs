@@ -57,6 +57,10 @@ struct Flushing {
     last: bool,
     positions: Vec<Position>,
     acks: VecDeque<Ack>,
+    /// The levels whose changelogs are still held back, in the order in which they follow.
+    held_back: VecDeque<usize>,
+    /// All that was sent is acknowledged; it waits for the other workers.
+    is_waiting: bool,
 }
 
 /// A batch that is being processed.
@@ -188,6 +192,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
+                Ok(Command::Log) => self.log_next().await?,
                 Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
                 Ok(Command::Finish) => self.finish(),
                 Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
@@ -287,13 +292,14 @@ impl<S: Source, K: Sink> Worker<S, K> {
         };
         tokio::select! {
             biased;
-            outcome = flushed(&mut self.flushing), if self.flushing.is_some() => {
+            outcome = flushed(&mut self.flushing), if self.flushing.as_ref().is_some_and(|f| !f.is_waiting) => {
                 outcome?;
-                return Ok(self.report_durable());
+                return Ok(self.report_flushed());
             }
             () = self.exchange.ready() => {}
             command = self.commands.recv() => match command {
                 Some(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
+                Some(Command::Log) => self.log_next().await?,
                 Some(Command::Finish) => self.finish(),
                 Some(Command::Start) => {}
                 None => return Ok(true),
@@ -605,7 +611,25 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 last,
                 positions,
                 acks: std::mem::take(&mut self.acks),
+                held_back: self.work.held_back().into(),
+                is_waiting: false,
             });
+        }
+        Ok(())
+    }
+
+    /// What all workers have sent for the epoch is acknowledged: the next changelogs follow.
+    async fn log_next(&mut self) -> Result<(), Error> {
+        let next = |flushing: &mut Flushing| flushing.held_back.pop_front();
+        let Some(level) = self.flushing.as_mut().and_then(next) else {
+            return Ok(());
+        };
+        // Batches of the next epoch may be on their way already.
+        let others = std::mem::take(&mut self.acks);
+        self.send_held_back(level).await?;
+        let acks = std::mem::replace(&mut self.acks, others);
+        if let Some(flushing) = &mut self.flushing {
+            (flushing.acks, flushing.is_waiting) = (acks, false);
         }
         Ok(())
     }
@@ -618,8 +642,17 @@ impl<S: Source, K: Sink> Worker<S, K> {
         });
     }
 
-    /// True when it was the last epoch.
-    fn report_durable(&mut self) -> bool {
+    /// What was sent for the epoch is acknowledged. True when it was all, and the last epoch.
+    fn report_flushed(&mut self) -> bool {
+        let worker = self.exchange.me();
+        if let Some(flushing) = &mut self.flushing
+            && !flushing.held_back.is_empty()
+        {
+            flushing.is_waiting = true;
+            let epoch = flushing.epoch;
+            let _ = self.reports.send(Report::Written { worker, epoch });
+            return false;
+        }
         let Some(Flushing {
             epoch,
             last,
@@ -630,7 +663,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             return false;
         };
         let _ = self.reports.send(Report::Durable {
-            worker: self.exchange.me(),
+            worker,
             epoch,
             positions,
         });

@@ -396,8 +396,18 @@ mod tests {
         let mut value = Vec::new();
         assert!(disk.get(&[0xff], &mut value).unwrap());
         let written = 8 * 400 * (64 << 10);
-        let left = bytes_in(&path.join("keyspaces"));
-        assert!(left < written / 2, "{left} bytes of {written} are left");
+        // A file that is being compacted stays for now, and goes with a later slice.
+        let began = std::time::Instant::now();
+        loop {
+            let left = bytes_in(&path.join("keyspaces"));
+            if left < written / 2 {
+                break;
+            }
+            let is_patient = began.elapsed().as_secs() < 60;
+            assert!(is_patient, "{left} bytes of {written} are left");
+            std::thread::yield_now();
+            disk.drop_until(&7u64.to_be_bytes()).unwrap();
+        }
     }
 
     fn bytes_in(folder: &Path) -> u64 {

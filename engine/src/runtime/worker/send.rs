@@ -18,16 +18,13 @@ impl<S: Source, K: Sink> Worker<S, K> {
         Ok(())
     }
 
-    /// Sends full batches, or with `all` every batch that holds a record.
+    /// Sends full batches, or with `all` every batch that holds a record; but none of changelogs that are held back.
     pub(super) async fn send(&mut self, all: bool) -> Result<(), Error> {
         self.open_topics().await?;
         let mut waiting = false;
         for i in 0..self.work.outboxes() {
-            let (topic, outbox, is_changelog) = self.work.outbox(i);
-            waiting |= take_batches(outbox, topic, all, &mut self.full);
-            self.append(is_changelog).await?;
-            while let Some(builder) = self.sink.spare() {
-                self.work.outbox(i).1.lend(builder);
+            if self.work.held_back_of(i).is_none() {
+                waiting |= self.send_of(i, all).await?;
             }
         }
         let full = &mut self.full;
@@ -40,6 +37,27 @@ impl<S: Source, K: Sink> Worker<S, K> {
             (true, since) => since,
         };
         Ok(())
+    }
+
+    /// Sends what the changelogs of a level have held back.
+    pub(super) async fn send_held_back(&mut self, level: usize) -> Result<(), Error> {
+        for i in 0..self.work.outboxes() {
+            if self.work.held_back_of(i) == Some(level) {
+                self.send_of(i, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the batches of one outbox; whether some record stays there.
+    async fn send_of(&mut self, i: usize, all: bool) -> Result<bool, Error> {
+        let (topic, outbox, is_changelog) = self.work.outbox(i);
+        let waiting = take_batches(outbox, topic, all, &mut self.full);
+        self.append(is_changelog).await?;
+        while let Some(builder) = self.sink.spare() {
+            self.work.outbox(i).1.lend(builder);
+        }
+        Ok(waiting)
     }
 
     /// Hands what was taken from outboxes to the sink.
