@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bumpalo::Bump;
+
 /// A value that can cross a cut, or be kept as state.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross from one worker to another or be kept as state",
@@ -58,6 +60,22 @@ pub fn decode_all<'b, T: Decode<'b>>(bytes: &'b [u8]) -> Option<T> {
     let mut r = Reader(bytes);
     let value = T::decode_last(&mut r)?;
     r.0.is_empty().then_some(value)
+}
+
+/// A copy of a value that borrows from `bump`, made of its bytes: for what is wanted beside a closure that consumes the value.
+///
+/// # Panics
+/// When `Decode` does not read what `Encode` has written.
+#[inline]
+pub(crate) fn copy<'b, T: Encode + Decode<'b>>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+    bump: &'b Bump,
+) -> T {
+    bytes.clear();
+    value.encode_last(bytes);
+    let copy: &'b [u8] = bump.alloc_slice_copy(bytes);
+    decode_all(copy).expect("`Decode` reads what `Encode` wrote")
 }
 
 /// What is left of a row while it is being read.

@@ -2,9 +2,9 @@
 //!
 //! Where nothing but the key is wanted no row is written at all: packed keys go to the list of their owner ([`Count`]).
 
-use super::{Cache, Error, Flow, Fold, Meta, Pipe, Resume, Scope, Slot, Span};
+use super::{Cache, Error, Flow, Fold, Meta, Pipe, Port, Resume, Scope, Slot, Span};
 use crate::{
-    batch::{Encode, KeyRow, RowTooLarge, Rows, Scratch},
+    batch::{Decode, Encode, KeyRow, RowTooLarge, Rows, Scratch, row::decode_all},
     state::{CHUNK, Key, KeyGroups, State, Table},
 };
 
@@ -358,4 +358,34 @@ pub(crate) fn receive<'b, A: State>(
         }
     }
     is_ok
+}
+
+/// Calls `f` with each row that came for an entrance, its value decoded.
+#[inline]
+pub(crate) fn each_row<'b, V: Decode<'b>>(
+    scope: Scope<'b>,
+    operator: usize,
+    port: Port,
+    mut f: impl FnMut(Meta, &'b [u8], V) -> Flow,
+) -> Flow {
+    let Some(rows) = scope.rows(operator, port) else {
+        return Flow::Continue(());
+    };
+    let (data, first) = (rows.data(), scope.call.from.index as usize);
+    for (index, head) in rows.heads().iter().enumerate().skip(first) {
+        if scope.is_enough((index - first) as u32) {
+            return scope.stopped_before(index as u32);
+        }
+        let Some(value) = decode_all(head.value_of(data)) else {
+            return undecodable(scope, operator);
+        };
+        let meta = Meta {
+            timestamp: head.timestamp,
+            record: index as u32,
+        };
+        if f(meta, head.key_of(data), value).is_break() {
+            return scope.stopped_at(index as u32);
+        }
+    }
+    Flow::Continue(())
 }

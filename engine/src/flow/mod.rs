@@ -19,8 +19,8 @@ pub(crate) use answers::{ANSWERED, Answers, Ask, Waited, Waiting};
 pub(crate) use call::{Call, Mode, Progress, TimeRange};
 pub use call::{Input, Limits, Port, Position};
 pub(crate) use cut::{
-    Count, Folded, Owners, Placement, Ship, receive, row_error, send, send_keyed, send_own,
-    undecodable,
+    Count, Folded, Owners, Placement, Ship, each_row, receive, row_error, send, send_keyed,
+    send_own, undecodable,
 };
 pub use error::Error;
 pub use fold::{

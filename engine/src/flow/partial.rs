@@ -298,16 +298,21 @@ mod tests {
     use super::*;
     use crate::state::KeyGroups;
 
-    #[test]
-    fn folding_stops_for_a_while_when_it_saves_less_than_two_rows_in_three() {
-        let placement = Placement {
+    /// The other one of two workers owns everything.
+    fn all_elsewhere() -> Placement {
+        Placement {
             keys: KeyGroups::new(1, 4),
             owners: vec![1; 4],
             me: 0,
             workers: 2,
             state_dir: None,
             state_marks: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn folding_stops_for_a_while_when_it_saves_less_than_two_rows_in_three() {
+        let placement = all_elsewhere();
         let mut rows = [Rows::new(), Rows::new()];
         let mut partials = Partials::default();
         let mut fold = |different: u64| {
@@ -344,14 +349,7 @@ mod tests {
 
     #[test]
     fn values_of_slices_leave_before_a_mark_that_closes_a_window_over_them() {
-        let placement = Placement {
-            keys: KeyGroups::new(1, 4),
-            owners: vec![1; 4],
-            me: 0,
-            workers: 2,
-            state_dir: None,
-            state_marks: Vec::new(),
-        };
+        let placement = all_elsewhere();
         let mut rows = [Rows::new(), Rows::new()];
         let mut partials = Partials::default();
         let at = |at| Mark { at, idle: false };

@@ -1,12 +1,13 @@
 //! The scope: what a plan function is given.
 
+use std::any::Any;
 use std::cell::RefMut;
 
 use bumpalo::Bump;
 
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
 use crate::batch::{Frame, Rows, produce::Target};
-use crate::state::{Store, StoreError, StorePlace};
+use crate::state::{KeyGroups, KeyedState, Store, StoreError, StorePlace};
 
 /// What a plan is given: its sources, its arena, and what it makes once.
 ///
@@ -111,8 +112,34 @@ impl<'b> Scope<'b> {
         self.learn(operator, |n| n.store = store);
     }
 
+    /// The state in an operator's slot; made in the first call, which has no data. `None` after an error, which is told.
+    pub(crate) fn state<'s, S: KeyedState>(
+        self,
+        graph: &Graph,
+        operator: usize,
+        state: &'s mut Option<Box<dyn KeyedState>>,
+        make: impl FnOnce(KeyGroups, StorePlace) -> S,
+    ) -> Option<&'s mut S> {
+        if state.is_none() {
+            match self.place(graph, operator) {
+                Ok(place) => *state = Some(Box::new(make(self.call.placement.keys, place))),
+                Err(source) => {
+                    let operator = graph.describe(operator);
+                    self.fail(Error::Store { operator, source });
+                }
+            }
+        }
+        let state: &mut dyn Any = &mut **state.as_mut()?;
+        let state = state.downcast_mut();
+        if state.is_none() {
+            let operator = graph.describe(operator);
+            self.fail(Error::StateType { operator });
+        }
+        state
+    }
+
     /// Where an operator's state is to be; a place on disk is opened, and so taken from whoever had it.
-    pub(crate) fn place(self, graph: &Graph, operator: usize) -> Result<StorePlace, StoreError> {
+    fn place(self, graph: &Graph, operator: usize) -> Result<StorePlace, StoreError> {
         let place = match graph.node(operator).map(|n| n.store) {
             #[cfg(feature = "fjall")]
             Some(Store::Disk { cache_bytes }) => {

@@ -2,7 +2,7 @@
 
 use super::fold::Results;
 use crate::{
-    batch::{Decode, Encode, row::decode_all},
+    batch::{Decode, Encode, row::copy},
     flow::{Aggregating, Keyed, Kind, Merging, Pipe},
     state::State,
 };
@@ -128,12 +128,7 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
         let scope = self.scope;
         // The key's closure may consume the row: what is folded is read back from its bytes, in the batch's arena.
         let mut bytes = Vec::new();
-        let item = move |row: &T| {
-            bytes.clear();
-            row.encode_last(&mut bytes);
-            let copy: &'b [u8] = scope.scratch().alloc_slice_copy(&bytes);
-            decode_all(copy).expect("`Decode` reads what `Encode` wrote")
-        };
+        let item = move |row: &T| copy(row, &mut bytes, scope.scratch());
         self.fold_merging(Kind::Aggregate, Merging(initial, step, merge), item)
     }
 }

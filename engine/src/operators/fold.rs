@@ -30,7 +30,7 @@ impl<'b, K, O, T, F> Stream<'b, (K, O), Totals<'b, K, T, F>> {
     }
 }
 
-/// The table in an operator's slot; made in the first call, which has no data. `None` after an error.
+/// The table in an operator's slot; see [`Scope::state`].
 pub(crate) fn table<'s, A: State>(
     scope: Scope<'_>,
     graph: &Graph,
@@ -38,26 +38,9 @@ pub(crate) fn table<'s, A: State>(
     state: &'s mut Option<Box<dyn crate::state::KeyedState>>,
     initial: impl FnOnce() -> A,
 ) -> Option<&'s mut Table<A>> {
-    if state.is_none() {
-        match scope.place(graph, operator) {
-            Ok(place) => {
-                let keys = scope.call.placement.keys;
-                *state = Some(Box::new(Table::placed(keys, initial(), place)));
-            }
-            Err(source) => {
-                let operator = graph.describe(operator);
-                scope.fail(Error::Store { operator, source });
-            }
-        }
-    }
-    let state: &mut dyn Any = &mut **state.as_mut()?;
-    let table = state.downcast_mut();
-    if table.is_none() {
-        scope.fail(Error::StateType {
-            operator: graph.describe(operator),
-        });
-    }
-    table
+    scope.state(graph, operator, state, |keys, place| {
+        Table::placed(keys, initial(), place)
+    })
 }
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {

@@ -1,12 +1,12 @@
 //! `in_order`: the rows of each key in the order of event time, whatever order they came in.
 
-use std::{any::Any, marker::PhantomData};
+use std::marker::PhantomData;
 
 use crate::{
-    batch::{Decode, Encode, Rows, row::decode_all},
+    batch::{Decode, Encode, Rows},
     flow::{
         Emit, Error, Flow, Graph, Input, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream,
-        send_keyed, undecodable,
+        each_row, send_keyed,
     },
     state::{HeldRows, Tie},
 };
@@ -214,21 +214,8 @@ fn take_in(scope: Scope<'_>, graph: &Graph, operator: usize) {
         late,
         ..
     } = &mut *slot;
-    let keys = scope.call.placement.keys;
-    if state.is_none() {
-        match scope.place(graph, operator) {
-            Ok(place) => *state = Some(Box::new(HeldRows::new(keys, place))),
-            Err(source) => {
-                let operator = graph.describe(operator);
-                return scope.fail(Error::Store { operator, source });
-            }
-        }
-    }
-    let Some(state) = state else { return };
-    let state: &mut dyn Any = &mut **state;
-    let Some(state) = state.downcast_mut::<HeldRows>() else {
-        let operator = graph.describe(operator);
-        return scope.fail(Error::StateType { operator });
+    let Some(state) = scope.state(graph, operator, state, HeldRows::new) else {
+        return;
     };
     let Some(rows) = scope.rows(operator, Port::Sent) else {
         return;
@@ -261,7 +248,7 @@ impl<'b, T: Decode<'b>> Pipe<T> for InOrder<'b, T> {
 
     #[inline]
     fn drive(self, f: impl FnMut(Meta, T) -> Flow) -> Flow {
-        each_row(self.scope, self.operator, Port::Due, f)
+        each_row(self.scope, self.operator, Port::Due, without_key(f))
     }
 }
 
@@ -270,36 +257,11 @@ impl<'b, T: Decode<'b>> Pipe<T> for OutOfTime<'b, T> {
 
     #[inline]
     fn drive(self, f: impl FnMut(Meta, T) -> Flow) -> Flow {
-        each_row(self.scope, self.operator, Port::Late, f)
+        each_row(self.scope, self.operator, Port::Late, without_key(f))
     }
 }
 
-/// Calls `f` with each row that came for an entrance.
 #[inline]
-fn each_row<'b, T: Decode<'b>>(
-    scope: Scope<'b>,
-    operator: usize,
-    port: Port,
-    mut f: impl FnMut(Meta, T) -> Flow,
-) -> Flow {
-    let Some(rows) = scope.rows(operator, port) else {
-        return Flow::Continue(());
-    };
-    let (data, first) = (rows.data(), scope.call.from.index as usize);
-    for (index, head) in rows.heads().iter().enumerate().skip(first) {
-        if scope.is_enough((index - first) as u32) {
-            return scope.stopped_before(index as u32);
-        }
-        let Some(row) = decode_all(head.value_of(data)) else {
-            return undecodable(scope, operator);
-        };
-        let meta = Meta {
-            timestamp: head.timestamp,
-            record: index as u32,
-        };
-        if f(meta, row).is_break() {
-            return scope.stopped_at(index as u32);
-        }
-    }
-    Flow::Continue(())
+fn without_key<'b, T>(mut f: impl FnMut(Meta, T) -> Flow) -> impl FnMut(Meta, &'b [u8], T) -> Flow {
+    move |meta, _, row| f(meta, row)
 }

@@ -259,18 +259,9 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         });
         if let Some(graph) = scope.running() {
             let state = &mut scope.slot(operator).state;
-            if state.is_none() {
-                let keys = scope.call.placement.keys;
-                match scope.place(graph, operator) {
-                    Ok(place) => {
-                        *state = Some(Box::new(Entries::new(keys, initial, ttl_ms, place)));
-                    }
-                    Err(source) => {
-                        let operator = graph.describe(operator);
-                        scope.fail(Error::Store { operator, source });
-                    }
-                }
-            }
+            scope.state(graph, operator, state, |keys, place| {
+                Entries::new(keys, initial, ttl_ms, place)
+            });
         }
         if scope.running().is_some() {
             send_keyed(scope, pipe, operator, key, part);

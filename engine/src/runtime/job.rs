@@ -52,6 +52,8 @@ pub(crate) struct Changelog {
     kind: String,
     /// The operator's identity.
     pub(crate) id: String,
+    /// Written behind everything else of an epoch, with the others of this level; see [`Job::held_back`].
+    pub(crate) held_back: Option<usize>,
 }
 
 /// A source whose partitions wait for others of a group.
@@ -147,6 +149,7 @@ impl Job {
                     None => node.kind.name().to_owned(),
                 },
                 id,
+                held_back: job.level_of[operator].filter(|_| node.kind.waits_for_time()),
             });
         }
         for (operator, node) in graph.nodes().iter().enumerate() {
@@ -288,8 +291,8 @@ impl Job {
     /// operators that give a result once and forget it; a changelog that has forgotten it while the result is not written yet, or what
     /// has become of it at a later level, would lose it in a crash. The others give out again what they count again.
     pub(crate) fn held_back(&self) -> Vec<usize> {
-        let of = |cut: &&Cut| cut.waits_for_time && cut.changelog.is_some();
-        let mut levels: Vec<usize> = self.cuts.iter().filter(of).map(|c| c.level).collect();
+        let levels = self.changelogs.iter().filter_map(|c| c.held_back);
+        let mut levels: Vec<usize> = levels.collect();
         levels.sort_unstable_by(|a, b| b.cmp(a));
         levels.dedup();
         levels

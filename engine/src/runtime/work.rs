@@ -649,11 +649,10 @@ impl Work {
         self.sinks.len() + self.changelogs.len()
     }
 
-    /// The level whose changelogs one of them belongs to, if these are held back.
+    /// The level with whose changelogs one of them is written, if it is held back.
     pub(crate) fn held_back_of(&self, index: usize) -> Option<usize> {
         let changelog = index.checked_sub(self.sinks.len())?;
-        let of = |cut: &&Cut| cut.waits_for_time && cut.changelog == Some(changelog);
-        self.job.cuts.iter().find(of).map(|cut| cut.level)
+        self.job.changelogs[changelog].held_back
     }
 
     /// The batches being filled for one of them, its topic, and whether that is a changelog.

@@ -1,7 +1,7 @@
 //! State of process functions: a value for each key, with the timers that it has set, and when it expires.
 
 use super::{
-    CHUNK, Key, KeyGroups, KeyedState, RestoreError, State, StoreError, StorePlace, Table, Timers,
+    Key, KeyGroups, KeyedState, RestoreError, State, StoreError, StorePlace, Table, Timers,
 };
 use crate::batch::{Decode, Encode, Head, Reader, Rows};
 
@@ -158,16 +158,10 @@ impl<S: State> Entries<S> {
     /// Lets go of values that were not worked on for too long.
     fn expire(&mut self, now_ms: i64) {
         let Some(ttl) = self.ttl_ms else { return };
-        loop {
-            self.due.clear();
-            while self.due.len() < CHUNK
-                && let Some((time, hash)) = self.expiries.pop(now_ms, &mut self.key)
-            {
-                let _ = self.due.push(hash, time, &[], &self.key);
-            }
-            if self.due.is_empty() {
-                return;
-            }
+        while self
+            .expiries
+            .pop_chunk(now_ms, &mut self.key, &mut self.due)
+        {
             let due = &self.due;
             self.table
                 .warm(|each| due.iter().for_each(|(h, key, _)| each(key, h.hash)));

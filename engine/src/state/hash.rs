@@ -3,6 +3,7 @@
 //! It decides the key group of a key, across processes and restarts: its output is part of the format of stored state.
 
 use super::key::Key;
+use super::keyed::RestoreError;
 
 /// Hashes key bytes under an application's seed. Two processes with the same seed agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,18 @@ impl KeyGroups {
     #[must_use]
     pub fn group(&self, key: &[u8]) -> u32 {
         self.of(self.hasher.bytes(key)).0 as u32
+    }
+
+    /// The hash of a key that a changelog has for `group`.
+    ///
+    /// # Errors
+    /// When it belongs to another one.
+    pub(crate) fn check(&self, group: u32, key: &[u8]) -> Result<u64, RestoreError> {
+        let hash = self.hasher.bytes(key);
+        match self.group_of_hash(hash) {
+            actual if actual == group => Ok(hash),
+            actual => Err(RestoreError::WrongGroup { group, actual }),
+        }
     }
 
     /// Group of a row's hash.

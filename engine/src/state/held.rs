@@ -521,13 +521,9 @@ impl KeyedState for HeldRows {
         let Some((key, name)) = key.split_last_chunk::<16>() else {
             return Err(RestoreError::Value { bytes: key.len() });
         };
-        let actual = self.keys.group(key);
-        if actual != group {
-            return Err(RestoreError::WrongGroup { group, actual });
-        }
+        let hash = self.keys.check(group, key)?;
         let name = u128::from_be_bytes(*name);
         let (time, row) = ((name >> 64) as i64, name as u64);
-        let hash = self.keys.hasher.bytes(key);
         let of = &mut self.groups[group as usize];
         of.next_number = of.next_number.max(row.wrapping_add(1));
         if let Some(gone) = of.restored.remove(&(time, row)) {

@@ -420,14 +420,7 @@ impl<A: State> KeyedState for Table<A> {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), RestoreError> {
-        let hash = self.keys.hasher.bytes(key);
-        let (actual, _) = self.keys.of(hash);
-        if actual != group as usize {
-            return Err(RestoreError::WrongGroup {
-                group,
-                actual: actual as u32,
-            });
-        }
+        let hash = self.keys.check(group, key)?;
         if self.tier.is_some() {
             self.warm_restored(key, hash, value.is_none());
         }

@@ -13,6 +13,7 @@ use super::{
     CHUNK, StoreError, StorePlace,
     store::{Cold, Scanned},
 };
+use crate::batch::Rows;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Hint {
@@ -218,6 +219,18 @@ impl Timers {
     /// The first time that somebody waits for.
     pub(crate) fn next(&self) -> Option<i64> {
         self.hints.peek().map(|Reverse(hint)| hint.time)
+    }
+
+    /// Takes the hints whose time has come, a chunk of them at most, as rows of key, hash and time. False when there are none.
+    pub(crate) fn pop_chunk(&mut self, now: i64, key: &mut Vec<u8>, due: &mut Rows) -> bool {
+        due.clear();
+        while due.len() < CHUNK
+            && let Some((time, hash)) = self.pop(now, key)
+        {
+            // Far below the size at which a batch is full.
+            let _ = due.push(hash, time, &[], key);
+        }
+        !due.is_empty()
     }
 
     /// Takes the first hint, if its time has come, and copies its key to `key`; its time and hash.

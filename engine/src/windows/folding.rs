@@ -14,7 +14,7 @@ use bumpalo::Bump;
 
 use super::spec::Slicing;
 use crate::{
-    batch::{Decode, Encode, KeyRow, Reader, Rows, Scratch, row::decode_all},
+    batch::{Decode, Encode, KeyRow, Reader, Rows, Scratch, row::copy, row::decode_all},
     flow::{Cache, Error, Merge, Placement, Ship, Span, row_error},
     state::{Key, State},
 };
@@ -179,10 +179,7 @@ pub(super) struct Whole<'b> {
 
 impl<'b, T: Encode + Decode<'b>> Item<T, T> for Whole<'b> {
     fn of(&mut self, row: &T) -> T {
-        self.bytes.clear();
-        row.encode_last(&mut self.bytes);
-        let copy: &'b [u8] = self.bump.alloc_slice_copy(&self.bytes);
-        decode_all(copy).expect("`Decode` reads what `Encode` wrote")
+        copy(row, &mut self.bytes, self.bump)
     }
     #[inline]
     fn write(&mut self, row: &T, out: &mut Vec<u8>) {

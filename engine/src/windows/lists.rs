@@ -422,13 +422,10 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
             self.spec,
         );
         while out.size_bytes() < limit {
-            self.due.clear();
-            while self.due.len() < CHUNK
-                && let Some((time, hash)) = self.timers.pop(watermark, &mut self.key)
+            if !self
+                .timers
+                .pop_chunk(watermark, &mut self.key, &mut self.due)
             {
-                let _ = self.due.push(hash, time, &[], &self.key);
-            }
-            if self.due.is_empty() {
                 return;
             }
             let due = &self.due;

@@ -1,6 +1,6 @@
 //! The operator of windows: its sending half, its receiving half, and the streams of results and of late rows.
 
-use std::{any::Any, marker::PhantomData};
+use std::marker::PhantomData;
 
 use super::{
     folding::{self, Item, Of, Part, Sending, Spans},
@@ -9,8 +9,8 @@ use super::{
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream, send,
-        undecodable,
+        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream,
+        each_row, send, undecodable,
     },
     state::Store,
 };
@@ -221,24 +221,9 @@ fn take_in<'b, W: WindowSpec, V: Decode<'b>, G: Merge<V>>(
         fired,
         ..
     } = &mut *slot;
-    if state.is_none() {
-        let keys = scope.call.placement.keys;
-        match scope.place(graph, operator) {
-            Ok(place) => {
-                let made = spec.state::<G::State>(keys, fold.initial(), rules, place);
-                *state = Some(Box::new(made));
-            }
-            Err(source) => {
-                let operator = graph.describe(operator);
-                return scope.fail(Error::Store { operator, source });
-            }
-        }
-    }
-    let Some(state) = state else { return };
-    let state: &mut dyn Any = &mut **state;
-    let Some(state) = state.downcast_mut::<W::State<G::State>>() else {
-        let operator = graph.describe(operator);
-        return scope.fail(Error::StateType { operator });
+    let make = |keys, place| spec.state::<G::State>(keys, fold.initial(), rules, place);
+    let Some(state) = scope.state(graph, operator, state, make) else {
+        return;
     };
     let watermark = watermark.unwrap_or(i64::MIN);
     if let Some(rows) = scope.rows(operator, Port::Sent) {
@@ -328,34 +313,4 @@ impl<'b, K: Decode<'b>, V: Decode<'b>> Pipe<(K, V)> for Late<'b, K, V> {
             },
         )
     }
-}
-
-/// Calls `f` with each row that came for an entrance, its value decoded.
-#[inline]
-fn each_row<'b, V: Decode<'b>>(
-    scope: Scope<'b>,
-    operator: usize,
-    port: Port,
-    mut f: impl FnMut(Meta, &'b [u8], V) -> Flow,
-) -> Flow {
-    let Some(rows) = scope.rows(operator, port) else {
-        return Flow::Continue(());
-    };
-    let (data, first) = (rows.data(), scope.call.from.index as usize);
-    for (index, head) in rows.heads().iter().enumerate().skip(first) {
-        if scope.is_enough((index - first) as u32) {
-            return scope.stopped_before(index as u32);
-        }
-        let Some(value) = decode_all(head.value_of(data)) else {
-            return undecodable(scope, operator);
-        };
-        let meta = Meta {
-            timestamp: head.timestamp,
-            record: index as u32,
-        };
-        if f(meta, head.key_of(data), value).is_break() {
-            return scope.stopped_at(index as u32);
-        }
-    }
-    Flow::Continue(())
 }

@@ -727,13 +727,9 @@ impl<A: State> KeyedState for Slices<A> {
         let Some((key, start)) = key.split_last_chunk::<8>() else {
             return Err(RestoreError::Value { bytes: key.len() });
         };
-        let actual = self.groups.group(key);
-        if actual != group {
-            return Err(RestoreError::WrongGroup { group, actual });
-        }
+        let hash = self.groups.check(group, key)?;
         let start = i64::from_be_bytes(*start);
         let number = self.number(start);
-        let hash = self.groups.hasher.bytes(key);
         self.changes.restored(hash, start, key);
         let slice = self.slice_mut(number);
         slice.is_logged = true;
