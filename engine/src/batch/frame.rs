@@ -1,6 +1,6 @@
 //! A fetched record batch as the plan sees it: walked in place, nothing copied.
 
-use kafka_proto::records::{Batch, Headers, RecordError, RecordIter};
+use kafka_proto::records::{Batch, Headers, RecordError, RecordIter, WalkPlace};
 
 /// A record as it lies in the batch, without its partition.
 pub(crate) type RawRecord<'b> = kafka_proto::records::Record<'b>;
@@ -93,6 +93,41 @@ impl<'b> Frame<'b> {
     }
 }
 
+/// Where the last record that was looked up by its index stands in the frame of a call. Looking records up in their order walks the
+/// frame once, whatever their number: a batch of nothing but bad records must not cost its square.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    /// Its index, and where the walk stood before it.
+    at: Option<(u32, WalkPlace)>,
+    /// Records that were walked over.
+    #[cfg(test)]
+    steps: u64,
+}
+
+impl Cursor {
+    /// The record of this index in the frame, which is the same in all calls; `None` when there is none that can be read.
+    pub(crate) fn record<'b>(&mut self, frame: Frame<'b>, index: u32) -> Option<RawRecord<'b>> {
+        let (mut next, mut records) = match self.at {
+            Some((at, place)) if at <= index => (at, frame.batch.records_from(frame.body, place)),
+            // Another operator began anew with the first records.
+            _ => (0, frame.walk()),
+        };
+        loop {
+            let place = records.place();
+            let record = records.next()?.ok()?;
+            #[cfg(test)]
+            {
+                self.steps += 1;
+            }
+            if next == index {
+                self.at = Some((index, place));
+                return Some(record);
+            }
+            next += 1;
+        }
+    }
+}
+
 /// A whole record as a plan sees it: borrowed from the fetched batch, and written by `sink` as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'b> {
@@ -151,5 +186,41 @@ impl<'b> Record<'b> {
             partition: None,
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_proto::records::{BatchBuilder, Compression, Stamp};
+
+    use super::*;
+
+    #[test]
+    fn looking_up_every_record_of_a_frame_walks_it_once_for_each_operator_that_does() {
+        let mut builder = BatchBuilder::new(Compression::NONE, 1 << 16);
+        for n in 0..1000 {
+            let value = format!("{n}");
+            let appended = builder.append(n, None, Some(value.as_bytes()), &[]);
+            appended.expect("the batch has room");
+        }
+        let bytes = builder.finish(Stamp::NONE).expect("it is not empty");
+        let batch = Batch::new(bytes).expect("it is a batch");
+        let frame = Frame::new(0, &batch, batch.body(), 0);
+        let mut cursor = Cursor::default();
+        let value = |cursor: &mut Cursor, index: u32| {
+            let record = cursor.record(frame, index);
+            record.and_then(|r| r.value).map(<[u8]>::to_vec)
+        };
+        for round in 1..=2 {
+            for index in 0..1000 {
+                let want = Some(format!("{index}").into_bytes());
+                assert_eq!(value(&mut cursor, index), want);
+            }
+            // Each is read once more, so that the next operator may ask for the same one.
+            assert_eq!(cursor.steps, round * 1999);
+        }
+        assert_eq!(value(&mut cursor, 500), Some(b"500".to_vec()), "a way back");
+        assert_eq!(value(&mut cursor, 1000), None, "there is no such record");
+        assert_eq!(value(&mut cursor, 999), Some(b"999".to_vec()));
     }
 }

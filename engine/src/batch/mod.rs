@@ -12,6 +12,7 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod topics;
 
+pub(crate) use frame::Cursor;
 pub use frame::{Frame, Record};
 pub use out_record::OutRecord;
 pub use produce::{Outbox, OutboxConfig, Scratch};

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use bumpalo::Bump;
 
 use super::{Error, Graph, Onces, Placement, Slot};
-use crate::batch::{Frame, Rows};
+use crate::batch::{Cursor, Frame, Rows};
 
 /// What a call of the plan works on.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,8 @@ pub(crate) struct Call<'b> {
     pub(crate) writable: TimeRange,
     /// Rows that `share` may keep.
     pub(crate) share_rows: usize,
+    /// Where the last bad record stands in the frame at hand.
+    pub(crate) cursor: Cell<Cursor>,
     pub(crate) progress: Progress,
 }
 

@@ -6,7 +6,7 @@ use std::cell::RefMut;
 use bumpalo::Bump;
 
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
-use crate::batch::{Frame, Rows, produce::Target};
+use crate::batch::{Frame, Rows, frame::RawRecord, produce::Target};
 use crate::state::{KeyGroups, KeyedState, Store, StoreError, StorePlace};
 
 /// What a plan is given: its sources, its arena, and what it makes once.
@@ -276,11 +276,7 @@ impl<'b> Scope<'b> {
                     .unwrap_or_default()
                     .to_owned(),
                 partition: frame.partition(),
-                offset: frame
-                    .walk()
-                    .nth(record as usize)
-                    .and_then(Result::ok)
-                    .map_or(-1, |r| r.offset),
+                offset: self.record(frame, record).map_or(-1, |r| r.offset),
                 reason,
             },
             _ => Error::BadRow {
@@ -289,6 +285,14 @@ impl<'b> Scope<'b> {
             },
         };
         self.broken(error)
+    }
+
+    /// The record of this index in the frame at hand.
+    fn record(self, frame: Frame<'b>, index: u32) -> Option<RawRecord<'b>> {
+        let mut cursor = self.call.cursor.get();
+        let record = cursor.record(frame, index);
+        self.call.cursor.set(cursor);
+        record
     }
 
     /// Writes what is bad to the operator's topic for dead letters: a record as it was read, or a row of a cut, with headers that say
@@ -309,7 +313,7 @@ impl<'b> Scope<'b> {
         let mut headers: Vec<(String, Option<Vec<u8>>)> = Vec::new();
         let (timestamp, key, value) = match self.call.input {
             Input::Frame { source, frame } => {
-                let Some(Ok(bad)) = frame.walk().nth(record as usize) else {
+                let Some(bad) = self.record(frame, record) else {
                     return Flow::Continue(());
                 };
                 let own = bad.headers.map(|h| (h.name().into_owned(), h.value));

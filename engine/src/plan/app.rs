@@ -115,6 +115,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
         now_ms: 0,
         writable: TimeRange::ALL,
         share_rows: 0,
+        cursor: std::cell::Cell::default(),
         progress: Progress::new(Position::START),
     };
     plan(Scope { call: &call });

@@ -192,6 +192,7 @@ impl Task {
             now_ms: self.now_ms,
             writable: self.writable,
             share_rows: self.share_rows,
+            cursor: std::cell::Cell::default(),
             progress: Progress::new(from),
         };
         (self.plan)(Scope { call: &call });

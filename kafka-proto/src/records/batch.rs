@@ -441,9 +441,8 @@ impl Batch {
         RecordIter::new(self.walk(), body)
     }
 
-    /// As [`Batch::records`], from where another walk stood.
-    #[cfg(feature = "client")]
-    pub(crate) fn records_from<'a>(
+    /// The records of [`Batch::records`] from where another walk over the same bytes stood ([`RecordIter::place`]).
+    pub fn records_from<'a>(
         &self,
         body: &'a [u8],
         place: super::record::WalkPlace,

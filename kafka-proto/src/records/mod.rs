@@ -27,7 +27,5 @@ pub use builder::{BatchBuilder, Placement, Stamp, restamp};
 pub use compression::{Codec, Compression, CompressionError, Compressor, Decompressor};
 pub use control::{ControlType, EndTxnMarker, end_txn_batch};
 pub use error::{BuildError, Fault, RecordError};
-#[cfg(feature = "client")]
-pub(crate) use record::WalkPlace;
-pub use record::{Header, Headers, Record, RecordIter};
+pub use record::{Header, Headers, Record, RecordIter, WalkPlace};
 pub use relay::{NotRelayable, RewriteError, can_relay, relay, rewrite};

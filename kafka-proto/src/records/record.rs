@@ -134,10 +134,10 @@ pub(crate) struct Walk {
     pub(crate) count: u32,
 }
 
-/// Where a walk stands, apart from the bytes it walks over.
-#[cfg(feature = "client")]
+/// Where a walk stands, apart from the bytes it walks over: [`RecordIter::place`] gives it, [`Batch::records_from`](super::Batch::records_from)
+/// goes on there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WalkPlace {
+pub struct WalkPlace {
     bytes_left: usize,
     left: u32,
 }
@@ -164,7 +164,6 @@ impl<'a> RecordIter<'a> {
     }
 
     /// Goes on where another walk over the same bytes stood.
-    #[cfg(feature = "client")]
     pub(crate) fn resumed(walk: Walk, bytes: &'a [u8], place: WalkPlace) -> Self {
         let read = bytes.len().saturating_sub(place.bytes_left);
         Self {
@@ -176,8 +175,7 @@ impl<'a> RecordIter<'a> {
     }
 
     /// Where the walk stands.
-    #[cfg(feature = "client")]
-    pub(crate) const fn place(&self) -> WalkPlace {
+    pub const fn place(&self) -> WalkPlace {
         WalkPlace {
             bytes_left: self.bytes.len(),
             left: self.left,
