@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use engine::{
-    batch::{Frame, Rows},
+    batch::{Frame, InputPartition, Rows},
     flow::{Input, Port, Position, Scope},
     plan::{App, Task, TaskConfig},
 };
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     fn batch(&mut self, batch: &Batch) {
-        let frame = Frame::new(0, batch, batch.body(), 0);
+        let frame = Frame::new(InputPartition::single(0), batch, batch.body(), 0);
         let mut from = Some(Position::START);
         while let Some(at) = from {
             from = self

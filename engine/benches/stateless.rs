@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use engine::{
-    batch::{Frame, OutboxConfig},
+    batch::{Frame, InputPartition, OutboxConfig},
     flow::{Input, Position, Scope},
     plan::{App, Task, TaskConfig},
 };
@@ -187,7 +187,7 @@ impl Engine {
 
     fn run(&mut self, input: &[Batch]) -> u64 {
         for batch in input {
-            let frame = Frame::new(0, batch, batch.body(), 0);
+            let frame = Frame::new(InputPartition::single(0), batch, batch.body(), 0);
             let mut from = Some(Position::START);
             while let Some(at) = from {
                 from = self

@@ -13,7 +13,7 @@ use std::{
 
 use bumpalo::Bump;
 use engine::{
-    batch::{Frame, OutboxConfig, Rows},
+    batch::{Frame, InputPartition, OutboxConfig, Rows},
     flow::{Emit, Input, Limits, Port, Position, Scope},
     formats::text::words,
     plan::{App, Task, TaskConfig},
@@ -369,7 +369,7 @@ impl Two {
     fn run(&mut self, input: &[Batch]) -> u64 {
         let before = self.records();
         for (n, batch) in input.iter().enumerate() {
-            let frame = Frame::new(0, batch, batch.body(), 0);
+            let frame = Frame::new(InputPartition::single(0), batch, batch.body(), 0);
             let input = Input::Frame { source: 0, frame };
             let mut from = Some(Position::START);
             while let Some(at) = from {
@@ -453,7 +453,7 @@ impl Engine {
     fn run(&mut self, input: &[Batch]) -> u64 {
         let before = self.task.counters(self.keyed).records;
         for batch in input {
-            let frame = Frame::new(0, batch, batch.body(), 0);
+            let frame = Frame::new(InputPartition::single(0), batch, batch.body(), 0);
             self.call(Input::Frame { source: 0, frame });
         }
         self.commit();

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use engine::{
-    batch::{Frame, Rows},
+    batch::{Frame, InputPartition, Rows},
     flow::{Input, Port, Position, Scope},
     formats::text::words,
     plan::{App, Task, TaskConfig},
@@ -73,7 +73,7 @@ impl Runner {
 
     fn feed(&mut self, batches: &[Batch]) {
         for batch in batches {
-            let frame = Frame::new(0, batch, batch.body(), 0);
+            let frame = Frame::new(InputPartition::single(0), batch, batch.body(), 0);
             self.call(Input::Frame { source: 0, frame });
             let (mut rows, mut to) = (std::mem::take(&mut self.rows), None);
             self.task.outgoing(|operator, _, out| {

@@ -2,17 +2,15 @@
 
 use kafka_proto::records::{Batch, Headers, RecordError, RecordIter, WalkPlace};
 
+use super::InputPartition;
+
 /// A record as it lies in the batch, without its partition.
 pub(crate) type RawRecord<'b> = kafka_proto::records::Record<'b>;
-
-/// Topics that one source reads have fewer partitions than 2 to the power of this: those of the second one are numbered on from there.
-pub(crate) const PARTITION_BITS: u32 = 20;
 
 /// One fetched batch of one partition, its records uncompressed.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'b> {
-    /// The partition, and above [`PARTITION_BITS`] which of its source's topics it is in.
-    part: i32,
+    partition: InputPartition,
     topic: Option<&'b str>,
     batch: &'b Batch,
     body: &'b [u8],
@@ -23,9 +21,9 @@ impl<'b> Frame<'b> {
     /// The records of `batch` from offset `position` on (a fetch may return a batch that begins before what was asked for).
     /// `body` is what [`Batch::uncompressed`] gave for this batch.
     #[must_use]
-    pub fn new(partition: i32, batch: &'b Batch, body: &'b [u8], position: i64) -> Self {
+    pub fn new(partition: InputPartition, batch: &'b Batch, body: &'b [u8], position: i64) -> Self {
         Self {
-            part: partition,
+            partition,
             topic: None,
             batch,
             body,
@@ -47,15 +45,10 @@ impl<'b> Frame<'b> {
         self.topic
     }
 
-    /// The partition among all that its source reads.
-    pub(crate) fn part(&self) -> i32 {
-        self.part
-    }
-
-    /// Partition the batch was fetched from.
+    /// The partition that the batch was fetched from, among all that its source reads.
     #[must_use]
-    pub fn partition(&self) -> i32 {
-        self.part & ((1 << PARTITION_BITS) - 1)
+    pub fn partition(&self) -> InputPartition {
+        self.partition
     }
 
     /// The batch itself, for those who relay it.
@@ -85,7 +78,7 @@ impl<'b> Frame<'b> {
     /// # Errors
     /// Each item is an error when the bytes are no record; nothing follows then.
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'b>, RecordError>> + use<'b> {
-        let (position, partition) = (self.position, self.partition());
+        let (position, partition) = (self.position, self.partition.number());
         let topic = self.topic.unwrap_or_default();
         self.walk()
             .filter(move |r| !matches!(r, Ok(r) if r.offset < position))
@@ -205,7 +198,7 @@ mod tests {
         }
         let bytes = builder.finish(Stamp::NONE).expect("it is not empty");
         let batch = Batch::new(bytes).expect("it is a batch");
-        let frame = Frame::new(0, &batch, batch.body(), 0);
+        let frame = Frame::new(InputPartition::single(0), &batch, batch.body(), 0);
         let mut cursor = Cursor::default();
         let value = |cursor: &mut Cursor, index: u32| {
             let record = cursor.record(frame, index);

@@ -5,6 +5,7 @@
 pub(crate) mod by_topic;
 pub mod frame;
 mod out_record;
+mod partition;
 pub mod produce;
 pub mod row;
 pub mod rows;
@@ -15,6 +16,7 @@ pub(crate) mod topics;
 pub(crate) use frame::Cursor;
 pub use frame::{Frame, Record};
 pub use out_record::OutRecord;
+pub use partition::InputPartition;
 pub use produce::{Outbox, OutboxConfig, Scratch};
 pub use row::{Decode, Encode, Reader};
 pub(crate) use rows::KeyRow;

@@ -47,6 +47,13 @@ pub(crate) enum Names {
     Pattern(String),
 }
 
+impl Names {
+    /// A pattern as it is applied: the whole name has to match, as in Java.
+    pub(crate) fn whole(pattern: &str) -> Result<regex::Regex, regex::Error> {
+        regex::Regex::new(&format!("^(?:{pattern})$"))
+    }
+}
+
 impl Topics {
     /// These topics. One of them that does not exist is created, where the cluster allows it.
     pub fn list<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {

@@ -5,39 +5,45 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Error;
-use crate::batch::frame::PARTITION_BITS;
-use crate::batch::{Batch, BatchBuilder, OutboxConfig, sink::Destination, source::Origin};
+use crate::batch::{
+    Batch, BatchBuilder, InputPartition, OutboxConfig, sink::Destination, source::Origin,
+};
 
 /// A partition of one of the run's topics. Topics are counted in the order in which they were opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// Index of the topic.
     pub topic: usize,
-    /// Number of the partition; of an input that is several topics see [`Place::of`].
-    pub partition: i32,
+    /// Which of its topics, where that is an input of several, and the partition's number there.
+    pub partition: InputPartition,
 }
 
 impl Place {
+    /// A partition of what is one topic.
+    #[must_use]
+    pub fn single(topic: usize, number: i32) -> Self {
+        Self::of(topic, 0, number)
+    }
+
     /// A partition of the `nth` topic of an input that is several topics.
     #[must_use]
-    pub fn of(topic: usize, nth: usize, partition: i32) -> Self {
-        let nth = i32::try_from(nth).unwrap_or(i32::MAX >> PARTITION_BITS);
+    pub fn of(topic: usize, nth: usize, number: i32) -> Self {
         Self {
             topic,
-            partition: (nth << PARTITION_BITS) | partition,
+            partition: InputPartition::of_topic(nth, number),
         }
     }
 
     /// Which of the input's topics it is in.
     #[must_use]
     pub fn nth(self) -> usize {
-        usize::try_from(self.partition >> PARTITION_BITS).unwrap_or(0)
+        self.partition.nth()
     }
 
     /// The partition's number in its topic.
     #[must_use]
     pub fn number(self) -> i32 {
-        self.partition & ((1 << PARTITION_BITS) - 1)
+        self.partition.number()
     }
 }
 

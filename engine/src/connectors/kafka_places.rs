@@ -1,7 +1,6 @@
 //! Which topic and partition of Kafka a place of the run means. Pure.
 //!
-//! An input may be several topics, also such as are found while the run goes on: the partitions of its n-th topic are numbered from
-//! `n << 20` on ([`Place::of`]).
+//! An input may be several topics, also such as are found while the run goes on: a place says which of them it is in ([`Place::of`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,8 +86,7 @@ impl Input {
         let pattern = match &topics.names {
             Names::List(_) => None,
             Names::Pattern(pattern) => {
-                // The whole name has to match, as in Java.
-                let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+                let regex = Names::whole(pattern).map_err(|error| {
                     Error::Settings(format!(
                         "the pattern `{pattern}` of a source is no regular expression: {error}"
                     ))

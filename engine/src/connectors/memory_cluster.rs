@@ -211,7 +211,7 @@ impl Log for Memory {
         self.inputs = inputs
             .filter(|(_, ((_, need), _))| matches!(need, Need::Input(_)))
             .flat_map(|(topic, (_, count))| {
-                (0..*count).map(move |partition| Place { topic, partition })
+                (0..*count).map(move |number| Place::single(topic, number))
             })
             .collect();
         Ok(counts)
@@ -236,7 +236,7 @@ impl Log for Memory {
             let all = input
                 .iter()
                 .flat_map(|&topic| {
-                    partitions(topic).map(move |partition| Place { topic, partition })
+                    partitions(topic).map(move |number| Place::single(topic, number))
                 })
                 .collect();
             drop(state);
@@ -267,7 +267,7 @@ impl Log for Memory {
         let at = |&place: &Place| Position {
             place,
             offset: self
-                .committed_at(self.name(place), place.partition)
+                .committed_at(self.name(place), place.number())
                 .unwrap_or(0),
         };
         Ok(places.iter().map(at).collect())
@@ -276,14 +276,14 @@ impl Log for Memory {
     async fn committed(&self, places: &[Place]) -> Result<Vec<Option<i64>>, Error> {
         Ok(places
             .iter()
-            .map(|place| self.committed_at(self.name(*place), place.partition))
+            .map(|place| self.committed_at(self.name(*place), place.number()))
             .collect())
     }
 
     async fn bounds(&self, places: &[Place], _stable: bool) -> Result<Vec<(i64, i64)>, Error> {
         let state = self.state();
         let end = |place: &Place| {
-            state.topics[self.name(*place)][place.partition as usize]
+            state.topics[self.name(*place)][place.number() as usize]
                 .last()
                 .map_or(0, Batch::next_offset)
         };
@@ -302,7 +302,7 @@ impl Log for Memory {
                 (
                     self.group.clone(),
                     self.name(*place).to_owned(),
-                    place.partition,
+                    place.number(),
                 ),
                 *offset,
             );
@@ -344,7 +344,7 @@ impl Worker for Memory {
 
 impl Sink for Memory {
     async fn append(&mut self, place: Place, batch: BatchBuilder) -> Result<Ack, Error> {
-        Self::append(self, self.name(place), place.partition as usize, batch);
+        Self::append(self, self.name(place), place.number() as usize, batch);
         self.state().unacknowledged += 1;
         let cluster = self.clone();
         Ok(Box::pin(async move {
@@ -462,7 +462,7 @@ impl Source for MemorySource {
 
     fn high_watermark(&self, place: Place) -> Option<i64> {
         let state = self.cluster.state();
-        let log = &state.topics[self.cluster.name(place)][place.partition as usize];
+        let log = &state.topics[self.cluster.name(place)][place.number() as usize];
         Some(log.last().map_or(0, Batch::next_offset))
     }
 
@@ -471,7 +471,7 @@ impl Source for MemorySource {
         for i in 0..self.positions.len() {
             let position = self.positions[i];
             let log =
-                &state.topics[self.cluster.name(position.place)][position.place.partition as usize];
+                &state.topics[self.cluster.name(position.place)][position.place.number() as usize];
             let at = log.partition_point(|batch| batch.next_offset() <= position.offset);
             if let Some(batch) = log.get(at) {
                 let (next, end) = (

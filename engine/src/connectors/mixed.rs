@@ -113,7 +113,7 @@ impl<L: Log> Mixed<L> {
                 let kept = positions
                     .as_ref()
                     .filter(|_| self.keeps(place))
-                    .and_then(|p| p.of(self.name(place), place.partition));
+                    .and_then(|p| p.of(self.name(place), place.number()));
                 self.segments
                     .begin(place, kept.and_then(|kept| kept.segment.clone()));
                 Position {
@@ -167,7 +167,7 @@ impl<L: Log> Log for Mixed<L> {
                             source,
                         })?;
                         self.own
-                            .extend((0..count).map(|partition| Place { topic, partition }));
+                            .extend((0..count).map(|number| Place::single(topic, number)));
                         count
                     }
                 },
@@ -305,7 +305,7 @@ impl<L: Log> Log for Mixed<L> {
                 let offset = p.offset;
                 (
                     self.name(p.place),
-                    p.place.partition,
+                    p.place.number(),
                     Kept { offset, segment },
                 )
             });
@@ -415,7 +415,7 @@ impl<S: Source> Source for MixedSource<S> {
                 continue;
             };
             let open = Open {
-                partition: place.partition,
+                partition: place.number(),
                 offset,
                 segment: self.segments.of(place, offset),
                 until_end: self.until_end,

@@ -212,7 +212,7 @@ impl Part {
             doing: format!(
                 "{doing} {}, partition {} at {}",
                 self.source.name(),
-                self.place.partition,
+                self.place.number(),
                 self.position
             ),
             source,

@@ -6,6 +6,7 @@ use bumpalo::Bump;
 
 use super::{Error, Graph, Onces, Placement, Slot};
 use crate::batch::{Cursor, Frame, Rows};
+use crate::time::PartOf;
 
 /// What a call of the plan works on.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,20 @@ pub enum Input<'b> {
         /// The rows.
         rows: &'b Rows,
     },
+}
+
+impl Input<'_> {
+    /// Whose timestamps its records or rows have; `None`: there are none.
+    pub(crate) fn part(&self) -> Option<PartOf> {
+        match *self {
+            Self::Tick => None,
+            Self::Frame { source, frame } => Some(PartOf::Input {
+                source,
+                partition: frame.partition(),
+            }),
+            Self::Rows { operator, .. } => Some(PartOf::Rows { operator }),
+        }
+    }
 }
 
 /// Entrance of an operator's second half.

@@ -275,7 +275,7 @@ impl<'b> Scope<'b> {
                     .or_else(|| graph.node(source)?.topic.as_deref())
                     .unwrap_or_default()
                     .to_owned(),
-                partition: frame.partition(),
+                partition: frame.partition().number(),
                 offset: self.record(frame, record).map_or(-1, |r| r.offset),
                 reason,
             },
@@ -323,7 +323,7 @@ impl<'b> Scope<'b> {
                     .or_else(|| graph.node(source)?.topic.as_deref());
                 let place = [
                     ("topic", topic.unwrap_or_default().to_owned()),
-                    ("partition", frame.partition().to_string()),
+                    ("partition", frame.partition().number().to_string()),
                     ("offset", bad.offset.to_string()),
                 ];
                 headers.extend(place.map(|(what, text)| error_header(what, text)));

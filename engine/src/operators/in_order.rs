@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::{
-    batch::{Decode, Encode, Rows},
+    batch::{Decode, Encode, InputPartition, Rows},
     flow::{
         Emit, Error, Flow, Graph, Input, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream,
         each_row, send_keyed,
@@ -34,8 +34,8 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     ///
     /// Rows of the same time are ordered by source (as the plan names them), partition and offset, and rows of one record as they were
     /// made from it. Behind another keyed operator, a window or `enrich` there is no record any more: there the bytes of the rows as
-    /// they cross decide. Topics of one source count in the order in which it lists them,
-    /// those of a pattern by name, and those that are found later in the order in which they are found.
+    /// they cross decide. Topics of one source count in the order of
+    /// their names, and those that are found later in the order in which they are found.
     ///
     /// A row that comes when the watermark has passed its time is late: left out and counted, and on the side with [`Keyed::with_late`].
     /// Without [`with_timestamps`](Stream::with_timestamps) the time of a row is its record's, and within a partition it must not fall.
@@ -154,7 +154,7 @@ impl<'b, T, F, K> Keyed<'b, T, InOrder<'b, T>, F, K> {
 struct Ties {
     origin: usize,
     /// Partition and first offset of the batch.
-    batch: Option<(i32, i64)>,
+    batch: Option<(InputPartition, i64)>,
 }
 
 impl Ties {
@@ -162,7 +162,7 @@ impl Ties {
         match input {
             Input::Frame { source, frame } => Self {
                 origin: source,
-                batch: Some((frame.part(), frame.batch().base_offset())),
+                batch: Some((frame.partition(), frame.batch().base_offset())),
             },
             Input::Rows { operator, .. } => Self {
                 origin: operator,
@@ -182,7 +182,7 @@ impl Ties {
             origin: self.origin,
             record: self
                 .batch
-                .map(|(part, first)| (part, first + i64::from(record))),
+                .map(|(partition, first)| (partition, first + i64::from(record))),
         }
     }
 }

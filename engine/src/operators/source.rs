@@ -160,7 +160,7 @@ fn walk<'b>(
             Err(source) => {
                 flow = scope.broken(Error::Batch {
                     topic: topic_of(scope, node, frame).to_owned(),
-                    partition: frame.partition(),
+                    partition: frame.partition().number(),
                     source,
                 });
                 break;
@@ -234,7 +234,7 @@ impl<'b> Pipe<Record<'b>> for Records<'b> {
         let Some(frame) = scope.frame(node) else {
             return Flow::Continue(());
         };
-        let partition = frame.partition();
+        let partition = frame.partition().number();
         let topic = topic_of(scope, node, frame);
         walk(scope, node, frame, move |index, record| {
             let meta = Meta {

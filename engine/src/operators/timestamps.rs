@@ -1,8 +1,8 @@
 //! `with_timestamps`: gives rows their event time, and makes watermarks of it.
 
 use crate::{
-    flow::{Error, Flow, Input, Kind, Meta, Pipe, Scope, Stream},
-    time::{Bounded, Generator, PartOf, Watermarks},
+    flow::{Error, Flow, Kind, Meta, Pipe, Scope, Stream},
+    time::{Bounded, Generator, Watermarks},
 };
 
 /// Rows with a timestamp of their own; see [`Stream::with_timestamps`].
@@ -126,16 +126,8 @@ impl<T, G: Generator, P: Pipe<T>, F: FnMut(&T) -> i64, M: Fn() -> G> Pipe<T>
         let Self {
             scope, operator, ..
         } = self;
-        let of = match scope.call.input {
-            Input::Frame { source, frame } => PartOf {
-                operator: source,
-                partition: frame.partition(),
-            },
-            Input::Rows { operator, .. } => PartOf {
-                operator,
-                partition: -1,
-            },
-            Input::Tick => return Flow::Continue(()),
+        let Some(of) = scope.call.input.part() else {
+            return Flow::Continue(());
         };
         if scope.running().is_none() || !scope.slot(operator).clock.hears(of) {
             return Flow::Continue(());

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 
 use super::{App, Plan, times::Times};
 use crate::{
-    batch::{Outbox, OutboxConfig, Rows, by_topic::ByTopic},
+    batch::{InputPartition, Outbox, OutboxConfig, Rows, by_topic::ByTopic},
     flow::{
         Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Port, Position,
         Progress, Scope, Slot, TimeRange,
@@ -60,13 +60,6 @@ pub struct StateSize {
     pub keys: usize,
     /// Bytes of memory, without what values own elsewhere.
     pub bytes: usize,
-}
-
-fn part(source: usize, partition: i32) -> PartOf {
-    PartOf {
-        operator: source,
-        partition,
-    }
 }
 
 /// One worker's instance of a plan.
@@ -177,8 +170,8 @@ impl Task {
     pub fn call(&mut self, input: Input<'_>, from: Position) -> Result<Option<Position>, Error> {
         self.bump.reset();
         let tracks_time = self.times.is_needed();
-        if tracks_time && let Input::Frame { source, frame } = input {
-            Times::wake(&mut self.slots, part(source, frame.part()));
+        if tracks_time && let (Input::Frame { .. }, Some(of)) = (input, input.part()) {
+            Times::wake(&mut self.slots, of);
         }
         let call = Call {
             mode: Mode::Run(&self.graph),
@@ -210,10 +203,9 @@ impl Task {
         };
         let stop = call.progress.stop.get();
         if tracks_time {
-            if let Input::Frame { source, frame } = input
+            if let (Input::Frame { frame, .. }, Some(of)) = (input, input.part())
                 && stop.is_none()
             {
-                let of = part(source, frame.part());
                 Times::saw(&mut self.slots, of, frame.batch().max_timestamp());
             }
             self.times.flow(&self.graph, &mut self.slots);
@@ -251,21 +243,21 @@ impl Task {
     }
 
     /// This worker reads a partition from now on: its watermark is low until something is known.
-    pub fn assign(&mut self, source: usize, partition: i32) {
-        let of = part(source, partition);
+    pub fn assign(&mut self, source: usize, partition: InputPartition) {
+        let of = PartOf::Input { source, partition };
         self.times.assign(&self.graph, &mut self.slots, of);
     }
 
     /// There is nothing to read in a partition at present: others need not wait for it. The next batch from it ends this.
-    pub fn idle(&mut self, source: usize, partition: i32) {
-        let of = part(source, partition);
+    pub fn idle(&mut self, source: usize, partition: InputPartition) {
+        let of = PartOf::Input { source, partition };
         self.times
             .set(&self.graph, &mut self.slots, of, true, false);
     }
 
     /// A partition is at its end.
-    pub fn end(&mut self, source: usize, partition: i32) {
-        let of = part(source, partition);
+    pub fn end(&mut self, source: usize, partition: InputPartition) {
+        let of = PartOf::Input { source, partition };
         self.times
             .set(&self.graph, &mut self.slots, of, false, true);
     }
@@ -292,11 +284,14 @@ impl Task {
     }
 
     /// What an operator's own clock knows of one partition of a source.
-    pub(crate) fn partition_mark(&self, operator: usize, source: usize, partition: i32) -> Mark {
-        let known = self.slots[operator]
-            .borrow()
-            .clock
-            .mark_of(part(source, partition));
+    pub(crate) fn partition_mark(
+        &self,
+        operator: usize,
+        source: usize,
+        partition: InputPartition,
+    ) -> Mark {
+        let of = PartOf::Input { source, partition };
+        let known = self.slots[operator].borrow().clock.mark_of(of);
         known.unwrap_or(Mark::START)
     }
 

@@ -88,7 +88,7 @@ impl Times {
 
     /// A fetched batch was handled, and this is the greatest timestamp of its records.
     pub(super) fn saw(slots: &mut [RefCell<Slot>], of: PartOf, greatest: i64) {
-        let clock = &mut slots[of.operator].get_mut().clock;
+        let clock = &mut slots[of.operator()].get_mut().clock;
         if let Some(generator) = clock.generator(of, || Bounded::new(0)) {
             crate::time::Generator::observe(generator, greatest);
         }
@@ -119,10 +119,7 @@ impl Times {
         for origin in clock.origins().to_vec() {
             if graph.nodes()[origin].kind.is_cut() {
                 let mark = self.marks[origin];
-                let of = PartOf {
-                    operator: origin,
-                    partition: -1,
-                };
+                let of = PartOf::Rows { operator: origin };
                 clock.set(of, mark.idle, mark.is_end());
             }
         }

@@ -332,7 +332,7 @@ impl Job {
             let mut ends: Vec<(i32, i64)> = ends
                 .iter()
                 .filter(|(place, _)| place.topic == changelog.topic)
-                .map(|(place, end)| (place.partition, *end))
+                .map(|(place, end)| (place.number(), *end))
                 .collect();
             ends.sort_unstable();
             for (partition, end) in &ends {
@@ -363,10 +363,7 @@ impl Job {
         for changelog in &self.changelogs {
             let name = &self.topics[changelog.topic].0;
             let places: Vec<Place> = (0..partitions[changelog.topic])
-                .map(|partition| Place {
-                    topic: changelog.topic,
-                    partition,
-                })
+                .map(|number| Place::single(changelog.topic, number))
                 .collect();
             let bounds = log.bounds(&places, false).await?;
             let mut found = None;

@@ -127,8 +127,7 @@ async fn run_open<L: Log>(
 }
 
 fn places(topic: usize, partitions: &[i32]) -> impl Iterator<Item = Place> + use<> {
-    (0..partitions.get(topic).copied().unwrap_or(0))
-        .map(move |partition| Place { topic, partition })
+    (0..partitions.get(topic).copied().unwrap_or(0)).map(move |number| Place::single(topic, number))
 }
 
 /// Where the input ends, as it was settled at the start.
@@ -243,7 +242,7 @@ impl Crew {
             .flat_map(|c| places(c.topic, partitions))
             .collect();
         for (&place, (start, end)) in changelogs.iter().zip(log.bounds(&changelogs, false).await?) {
-            let owner = job.owner(place.partition, workers);
+            let owner = job.owner(place.number(), workers);
             errands[owner].restore.push((
                 Position {
                     place,

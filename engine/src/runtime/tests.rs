@@ -259,12 +259,7 @@ async fn a_panic_in_the_plan_ends_the_run_with_its_text_and_commits_nothing_behi
 #[tokio::test]
 async fn a_process_that_stands_by_takes_over_when_the_work_is_given_to_it() {
     let (memory, truth) = filled(2);
-    let all: Vec<Place> = (0..4)
-        .map(|partition| Place {
-            topic: 0,
-            partition,
-        })
-        .collect();
+    let all: Vec<Place> = (0..4).map(|number| Place::single(0, number)).collect();
     memory.change_to(Change::Assigned(Share::Standby));
     memory.change_to(Change::Revoked);
     memory.change_to(Change::Assigned(Share::Mine(all)));
@@ -286,12 +281,7 @@ async fn a_process_that_stands_by_ends_when_another_has_reached_the_ends() {
 #[tokio::test]
 async fn work_that_is_revoked_is_committed_and_taken_up_again() {
     let (memory, truth) = filled(50);
-    let all: Vec<Place> = (0..4)
-        .map(|partition| Place {
-            topic: 0,
-            partition,
-        })
-        .collect();
+    let all: Vec<Place> = (0..4).map(|number| Place::single(0, number)).collect();
     memory.change_to(Change::Assigned(Share::Mine(all.clone())));
     memory.change_to(Change::Revoked);
     memory.change_to(Change::Assigned(Share::Mine(all)));

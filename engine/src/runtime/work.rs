@@ -432,7 +432,7 @@ impl Work {
     /// A record more lies in a changelog partition, or will before the epoch is durable.
     fn has_logged(&mut self, changelog: usize, group: i32) {
         let topic = self.job.changelogs[changelog].topic;
-        let of = |p: &Place| p.topic == topic && p.partition == group;
+        let of = |p: &Place| p.topic == topic && p.number() == group;
         if let Some((_, end)) = self.changelog_ends.iter_mut().find(|(p, _)| of(p)) {
             *end += 1;
         }
@@ -685,7 +685,7 @@ impl Work {
             return Ok(0);
         };
         let name = &self.job.topics[topic].0;
-        let (operator, group) = (changelog.operator, frame.partition() as u32);
+        let (operator, group) = (changelog.operator, frame.partition().number() as u32);
         let mut count = 0;
         for record in frame.records() {
             let record = record.map_err(|e| {

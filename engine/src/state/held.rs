@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::held_cold::{ColdRow, ColdRows};
 use super::store::Place;
 use super::{CHUNK, KeyGroups, KeyedState, RestoreError, StoreError};
-use crate::batch::Rows;
+use crate::batch::{InputPartition, Rows};
 
 /// Below this many dead bytes an arena is left as it is.
 const DEAD_MIN: usize = 64 << 10;
@@ -21,13 +21,13 @@ const DEAD_MIN: usize = 64 << 10;
 const REMOVED_BYTES: usize = 256 << 10;
 
 /// Which of two rows of the same time comes first: what stands before each row. Source, partition and offset of its record; or, behind
-/// another keyed operator, that operator alone, and then the bytes of the rows decide.
+/// another keyed operator, that operator alone, and then the bytes of the rows decide (as they do of a source with thousands of topics).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tie {
     /// The source, or the cut, by its place in the plan.
     pub(crate) origin: usize,
     /// The record's partition among all that the source reads, and its offset: one that orders as it does is enough.
-    pub(crate) record: Option<(i32, i64)>,
+    pub(crate) record: Option<(InputPartition, i64)>,
 }
 
 impl Tie {
@@ -40,7 +40,7 @@ impl Tie {
         // A plan has fewer operators; partitions and offsets are not negative.
         out.extend_from_slice(&(self.origin as u16).to_be_bytes());
         let (partition, offset) = match self.record {
-            Some((partition, offset)) => (partition as u32, offset),
+            Some((partition, offset)) => (partition.order(), offset),
             None => (Self::NO_RECORD, 0),
         };
         out.extend_from_slice(&partition.to_be_bytes());
@@ -49,7 +49,7 @@ impl Tie {
 
     /// Whether the bytes of the rows decide.
     fn is_by_bytes(tie: &[u8]) -> bool {
-        tie[2..6] == Self::NO_RECORD.to_be_bytes()
+        tie[2..6] >= InputPartition::ORDER_UNKNOWN.to_be_bytes()[..]
     }
 }
 
@@ -593,7 +593,7 @@ mod tests {
 
     fn row(partition: i32, offset: i64, text: &str) -> Vec<u8> {
         let mut value = Vec::new();
-        let record = Some((partition, offset));
+        let record = Some((InputPartition::single(partition), offset));
         Tie { origin: 0, record }.write(&mut value);
         value.extend_from_slice(text.as_bytes());
         value

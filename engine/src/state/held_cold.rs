@@ -204,7 +204,7 @@ impl ColdRows {
 #[cfg(test)]
 mod tests {
     use super::super::{Disk, HeldRows, KeyGroups, KeyedState, StorePlace, Tie, temporary_folder};
-    use crate::batch::Rows;
+    use crate::batch::{InputPartition, Rows};
     use std::collections::BTreeMap;
 
     const KEYS: u64 = 5;
@@ -317,7 +317,7 @@ mod tests {
                 for _ in 0..random(10) {
                     let key = format!("key {}", random(KEYS));
                     let mut value = Vec::new();
-                    let record = Some((random(3) as i32, offset));
+                    let record = Some((InputPartition::single(random(3) as i32), offset));
                     Tie { origin: 1, record }.write(&mut value);
                     value.extend_from_slice(offset.to_string().as_bytes());
                     let hash = KeyGroups::new(3, GROUPS).hasher.bytes(key.as_bytes());
@@ -375,7 +375,7 @@ mod tests {
             let mut rows = Rows::new();
             for time in times {
                 let mut value = Vec::new();
-                let record = Some((0, offset));
+                let record = Some((InputPartition::single(0), offset));
                 Tie { origin: 1, record }.write(&mut value);
                 rows.push(hash, *time, &value, b"k").unwrap();
                 offset += 1;
@@ -404,7 +404,7 @@ mod tests {
         for n in 0..10_000i64 {
             let key = format!("key {}", n % 50);
             let mut value = Vec::new();
-            let record = Some((0, n));
+            let record = Some((InputPartition::single(0), n));
             Tie { origin: 1, record }.write(&mut value);
             value.extend_from_slice(&[7; 100]);
             // In no order.

@@ -10,8 +10,9 @@ use kafka_proto::records::{
     Batch, BatchBuilder, Compression, Decompressor, Placement, Stamp, batches,
 };
 
+use super::inputs::Inputs;
 use crate::{
-    batch::{Frame, OutRecord, Outbox, OutboxConfig, Record, Rows},
+    batch::{Frame, InputPartition, OutRecord, Outbox, OutboxConfig, Record, Rows},
     flow::{Counters, Emit, Error, Input, Limits, Port, Position, Scope},
     plan::{App, StateSize, Task, TaskConfig},
     state::KeyGroups,
@@ -62,6 +63,7 @@ pub struct Driver {
     next: usize,
     /// By topic and partition: the offset of the next record that is fed.
     offsets: BTreeMap<(String, i32), i64>,
+    inputs: Inputs,
     now_ms: i64,
     /// Bytes of results that are given out together.
     fire_bytes: usize,
@@ -117,6 +119,7 @@ impl Driver {
             exchanged: BTreeMap::new(),
             next: 0,
             offsets: BTreeMap::new(),
+            inputs: Inputs::default(),
             now_ms: 0,
             fire_bytes: limits.rows_bytes.min(64 << 10),
         })
@@ -141,7 +144,7 @@ impl Driver {
         }
     }
 
-    /// Feeds values, one batch, to partition 0 of a topic, with timestamp 0.
+    /// Feeds values, one batch, to partition 0 of a topic (also one of several that a source reads), with timestamp 0.
     ///
     /// # Panics
     /// When the plan fails; see [`Driver::try_feed_records`].
@@ -211,8 +214,7 @@ impl Driver {
     /// When no source reads the topic.
     pub fn feed_batch(&mut self, topic: &str, partition: i32, batch: &Batch) -> Result<(), Error> {
         let graph = std::sync::Arc::clone(self.app.graph());
-        let mut sources = graph.sources().filter(|(_, t)| *t == topic).peekable();
-        assert!(sources.peek().is_some(), "no source reads \"{topic}\"");
+        let sources = self.inputs.of(&graph, topic);
         let mut decompressor = Decompressor::new(1 << 30);
         let body = batch
             .uncompressed(&mut decompressor)
@@ -221,17 +223,16 @@ impl Driver {
                 partition,
                 source,
             })?;
-        let frame = Frame::new(partition, batch, body, 0);
-        let sources: Vec<usize> = sources.map(|(source, _)| source).collect();
-        // A partition has one reader, whose clock sees all of it; where there are no clocks, batches go round.
-        let at = if graph.needs_time() {
-            usize::try_from(partition).unwrap_or(0)
-        } else {
-            self.next
-        };
-        let worker = at % self.tasks.len();
+        let batches_before = self.next;
         self.next += 1;
-        for source in sources {
+        for (source, nth) in sources {
+            let partition = InputPartition::of_topic(nth, partition);
+            // A partition has one reader, whose clock sees all of it; where there are no clocks, batches go round.
+            let worker = match graph.needs_time() {
+                true => self.reader(partition),
+                false => batches_before % self.tasks.len(),
+            };
+            let frame = Frame::new(partition, batch, body, 0).of_topic(topic);
             self.call(worker, Input::Frame { source, frame })?;
         }
         self.advance()
@@ -290,12 +291,22 @@ impl Driver {
         self.each_source(topic, partition, Task::end);
     }
 
-    fn each_source(&mut self, topic: &str, partition: i32, f: impl Fn(&mut Task, usize, i32)) {
+    /// The worker that reads a partition.
+    fn reader(&self, partition: InputPartition) -> usize {
+        let number = usize::try_from(partition.number()).unwrap_or(0);
+        (partition.nth() + number) % self.tasks.len()
+    }
+
+    fn each_source(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        f: impl Fn(&mut Task, usize, InputPartition),
+    ) {
         let graph = std::sync::Arc::clone(self.app.graph());
-        let worker = usize::try_from(partition).unwrap_or(0) % self.tasks.len();
-        let mut sources = graph.sources().filter(|(_, t)| *t == topic).peekable();
-        assert!(sources.peek().is_some(), "no source reads \"{topic}\"");
-        for (source, _) in sources {
+        for (source, nth) in self.inputs.of(&graph, topic) {
+            let partition = InputPartition::of_topic(nth, partition);
+            let worker = self.reader(partition);
             f(&mut self.tasks[worker], source, partition);
         }
         self.advance().unwrap_or_else(|e| panic!("{e}"));
@@ -655,6 +666,7 @@ impl Driver {
         }
         next.changelog.clone_from(&self.changelog);
         next.offsets.clone_from(&self.offsets);
+        next.inputs.clone_from(&self.inputs);
         next.watermarks.clone_from(&self.watermarks);
         next.set_clock(self.now_ms);
         next

@@ -3,6 +3,7 @@
 use std::{any::Any, time::Duration};
 
 use super::{Mark, millis};
+use crate::batch::InputPartition;
 
 /// Makes watermarks of the timestamps of one partition.
 ///
@@ -163,11 +164,26 @@ impl From<Duration> for Watermarks {
     }
 }
 
-/// Whose timestamps a part of a clock sees: an operator, and the partition of its topic (-1 for rows from a keyed operator).
+/// Whose timestamps a part of a clock sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartOf {
-    pub(crate) operator: usize,
-    pub(crate) partition: i32,
+pub(crate) enum PartOf {
+    /// Records of a partition of a source.
+    Input {
+        source: usize,
+        partition: InputPartition,
+    },
+    /// Rows that a keyed operator emits.
+    Rows { operator: usize },
+}
+
+impl PartOf {
+    /// The source, or the keyed operator.
+    pub(crate) fn operator(self) -> usize {
+        match self {
+            Self::Input { source, .. } => source,
+            Self::Rows { operator } => operator,
+        }
+    }
 }
 
 struct Part {
@@ -225,7 +241,7 @@ impl Clock {
     }
 
     pub(crate) fn hears(&self, of: PartOf) -> bool {
-        self.origins.contains(&of.operator)
+        self.origins.contains(&of.operator())
     }
 
     pub(crate) fn origins(&self) -> &[usize] {
@@ -281,9 +297,9 @@ mod tests {
     use super::*;
 
     fn of(partition: i32) -> PartOf {
-        PartOf {
-            operator: 0,
-            partition,
+        PartOf::Input {
+            source: 0,
+            partition: InputPartition::single(partition),
         }
     }
 

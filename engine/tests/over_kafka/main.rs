@@ -17,6 +17,7 @@ mod state;
 mod take_over;
 mod time;
 mod truth;
+mod two_topics;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

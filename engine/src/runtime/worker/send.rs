@@ -93,7 +93,7 @@ fn take_batches(
     if outbox.full_bytes() == 0 && (!all || outbox.is_empty()) {
         return !outbox.is_empty();
     }
-    let place = |(partition, batch)| (Place { topic, partition }, batch);
+    let place = |(number, batch)| (Place::single(topic, number), batch);
     if all {
         full.extend(outbox.take_all().map(place));
     } else {
