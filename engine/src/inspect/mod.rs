@@ -1,9 +1,11 @@
 //! What a run has done so far, for progress lines and statistics. Counted a batch at a time; reading it costs the workers nothing, and
 //! nothing in a result depends on it.
 
+pub mod prometheus;
+
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a worker spends its time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,9 @@ pub(crate) struct Counters {
     pub(crate) records_skipped: AtomicU64,
     pub(crate) rows_late: AtomicU64,
     pub(crate) rows_without_key: AtomicU64,
-    pub(crate) commits: AtomicU64,
+    commits: AtomicU64,
+    /// When the last epoch was complete, whether it had anything to commit or not.
+    completed: Mutex<Option<Instant>>,
     pub(crate) standby: AtomicBool,
     pub(crate) lag: AtomicI64,
     /// Nanoseconds from the start of the run to the first record; 0: none yet.
@@ -78,9 +82,31 @@ struct StateCounters {
     operator: String,
     keys: AtomicI64,
     bytes: AtomicI64,
+    /// By worker, in milliseconds since 1970; `i64::MIN`: none yet.
+    watermarks: Box<[AtomicI64]>,
+}
+
+impl StateCounters {
+    /// The least watermark of the workers, `None` until each has one.
+    fn watermark_ms(&self) -> Option<i64> {
+        let all = self.watermarks.iter().map(|at| at.load(Ordering::Relaxed));
+        all.min().filter(|at| *at != i64::MIN)
+    }
 }
 
 impl Counters {
+    /// An epoch is complete: its positions are committed, or they were those of the one before.
+    pub(crate) fn epoch_complete(&self, has_committed: bool) {
+        if has_committed {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut completed = self
+            .completed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *completed = Some(Instant::now());
+    }
+
     /// Notes something that a person should know although the run goes on.
     pub(crate) fn warn(&self, text: String) {
         tracing::warn!("{text}");
@@ -91,18 +117,30 @@ impl Counters {
     }
 
     /// Names the operators whose state [`Self::state_changed`] counts from now on, beginning with nothing: the workers are new ones.
-    pub(crate) fn begin_states(&self, operators: impl Iterator<Item = String>) {
+    pub(crate) fn begin_states(&self, operators: impl Iterator<Item = String>, workers: usize) {
         let all = self.state.get_or_init(|| {
             let named = |operator| StateCounters {
                 operator,
                 keys: AtomicI64::new(0),
                 bytes: AtomicI64::new(0),
+                watermarks: (0..workers).map(|_| AtomicI64::new(i64::MIN)).collect(),
             };
             operators.map(named).collect()
         });
         for of in all {
             of.keys.store(0, Ordering::Relaxed);
             of.bytes.store(0, Ordering::Relaxed);
+            for at in &of.watermarks {
+                at.store(i64::MIN, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A worker's part of an operator has acted upon all rows before this time.
+    pub(crate) fn watermark(&self, operator: usize, worker: usize, at_ms: i64) {
+        let of = self.state.get().and_then(|all| all.get(operator));
+        if let Some(of) = of.and_then(|of| of.watermarks.get(worker)) {
+            of.store(at_ms, Ordering::Relaxed);
         }
     }
 
@@ -185,7 +223,9 @@ impl Inspector {
     pub fn snapshot(&self) -> Snapshot {
         let c = &*self.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Snapshot {
+            taken_at_ms: since_1970.map_or(0, |d| d.as_millis() as i64),
             records_in: read(&c.records_in),
             bytes_in: read(&c.bytes_in),
             records_out: read(&c.records_out),
@@ -196,6 +236,11 @@ impl Inspector {
             rows_late: read(&c.rows_late),
             rows_without_key: read(&c.rows_without_key),
             commits: read(&c.commits),
+            since_commit: c
+                .completed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .map(|at| at.elapsed()),
             standby: c.standby.load(Ordering::Relaxed),
             lag: c.lag.load(Ordering::Relaxed),
             first_record: match read(&c.first_record) {
@@ -214,6 +259,7 @@ impl Inspector {
                     operator: of.operator.clone(),
                     keys: size(&of.keys),
                     bytes: size(&of.bytes),
+                    watermark_ms: of.watermark_ms(),
                 };
                 all.iter().map(of).collect()
             }),
@@ -225,6 +271,8 @@ impl Inspector {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Snapshot {
+    /// When it was taken, by the wall clock, in milliseconds since 1970.
+    pub taken_at_ms: i64,
     /// Records read from sources.
     pub records_in: u64,
     /// Bytes of the batches read, as fetched.
@@ -245,6 +293,10 @@ pub struct Snapshot {
     pub rows_without_key: u64,
     /// Epochs committed.
     pub commits: u64,
+    /// Time since the last epoch was complete: committed, or found to have nothing new to commit. A
+    /// run that works has a small one, also without input: at most some times `commit.interval.ms`.
+    /// `None` before the first. It grows while the process stands by and after the run has ended.
+    pub since_commit: Option<Duration>,
     /// Whether another process of this application has the work and this one waits to take over.
     pub standby: bool,
     /// Records between the positions and the ends of the input, as last seen.
@@ -269,6 +321,10 @@ pub struct OperatorState {
     pub keys: u64,
     /// Bytes of memory, without what values own elsewhere.
     pub bytes: u64,
+    /// The watermark that the operator had acted upon at the last commit, in milliseconds since 1970, of
+    /// the worker that is furthest back. `None` for operators that do not wait for time, and until all
+    /// workers have one.
+    pub watermark_ms: Option<i64>,
 }
 
 #[cfg(test)]
@@ -282,15 +338,44 @@ mod tests {
         counters.state_changed(0, 1, 1);
         assert_eq!(inspector.snapshot().state, [], "nothing is named yet");
         let names = || ["count-1".to_owned(), "sum-1".to_owned()].into_iter();
-        counters.begin_states(names());
+        counters.begin_states(names(), 2);
         counters.state_changed(1, 5, 500);
         counters.state_changed(1, 2, 100);
         counters.state_changed(1, -5, -500);
         let state = inspector.snapshot().state;
         assert_eq!(state[1].operator, "sum-1");
         assert_eq!((state[0].keys, state[1].keys, state[1].bytes), (0, 2, 100));
-        counters.begin_states(names());
+        counters.begin_states(names(), 2);
         assert_eq!(inspector.snapshot().state[1].keys, 0);
+    }
+
+    #[test]
+    fn the_watermark_of_an_operator_is_that_of_its_slowest_worker() {
+        let inspector = Inspector::new();
+        let counters = &inspector.counters;
+        let seen = || inspector.snapshot().state[0].watermark_ms;
+        counters.begin_states(["window-1".to_owned()].into_iter(), 2);
+        assert_eq!(seen(), None);
+        counters.watermark(0, 0, 5_000);
+        assert_eq!(seen(), None, "nothing is known of the other worker");
+        counters.watermark(0, 1, -3);
+        assert_eq!(seen(), Some(-3));
+        counters.watermark(0, 1, 7_000);
+        assert_eq!(seen(), Some(5_000));
+        counters.begin_states(["window-1".to_owned()].into_iter(), 2);
+        assert_eq!(seen(), None, "the workers are new ones");
+    }
+
+    #[test]
+    fn an_epoch_without_anything_to_commit_is_seen_too() {
+        let inspector = Inspector::new();
+        assert_eq!(inspector.snapshot().since_commit, None);
+        inspector.counters.epoch_complete(false);
+        let snapshot = inspector.snapshot();
+        assert_eq!(snapshot.commits, 0);
+        assert!(snapshot.since_commit.is_some());
+        inspector.counters.epoch_complete(true);
+        assert_eq!(inspector.snapshot().commits, 1);
     }
 
     #[test]

@@ -210,14 +210,14 @@ impl Crew {
             // Before anything is read: what was read before the last commit is not in this state, and will not be.
             inspector.counters.warn(job.begins_empty(&empty));
         }
-        let states = job.changelogs.iter().map(|c| c.id.clone());
-        inspector.counters.begin_states(states);
         let workers = if job.is_keyed() {
             config.threads.min(job.key_groups as usize)
         } else {
             config.threads.min(mine.len())
         }
         .max(1);
+        let states = job.changelogs.iter().map(|c| c.id.clone());
+        inspector.counters.begin_states(states, workers);
         let topics: Arc<[String]> = job.topics.iter().map(|(name, _)| name.clone()).collect();
         let alignment = Arc::new(Alignment::new(job.alignments.len(), workers));
         let mut errands: Vec<Errand> = (0..workers)
@@ -394,7 +394,7 @@ impl Crew {
                         Err(Error::Fenced(why)) => return Ok(Ending::Lost(why)),
                         Err(error) => return Err(error),
                     }
-                    inspector.counters.commits.fetch_add(1, Ordering::Relaxed);
+                    inspector.counters.epoch_complete(true);
                     epochs.committed(start.elapsed())
                 }
                 change = log.change() => match change? {
@@ -421,6 +421,7 @@ impl Crew {
             let action = match action {
                 // Nothing was read since the last commit, so nothing was written either.
                 Some(Action::Commit { positions, .. }) if committed == positions => {
+                    inspector.counters.epoch_complete(false);
                     epochs.committed(start.elapsed())
                 }
                 other => other,

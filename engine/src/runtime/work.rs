@@ -733,6 +733,13 @@ impl Work {
         Ok(count)
     }
 
+    /// The keyed operators that wait for time, and the watermark that each has acted upon.
+    pub(crate) fn acted_upon(&self) -> impl Iterator<Item = (usize, i64)> {
+        let changelogs = self.job.changelogs.iter().enumerate();
+        changelogs
+            .filter_map(|(at, changelog)| Some((at, self.task.acted_upon(changelog.operator)?)))
+    }
+
     /// Calls `f` with each keyed operator whose state has changed its size since the last call, and by how many keys and bytes.
     pub(crate) fn each_size_change(&mut self, mut f: impl FnMut(usize, i64, i64)) {
         for (at, (changelog, before)) in self.job.changelogs.iter().zip(&mut self.sizes).enumerate()

@@ -634,9 +634,12 @@ impl<S: Source, K: Sink> Worker<S, K> {
         Ok(())
     }
 
-    /// Lets the inspector see the sizes of this worker's state.
+    /// Shows the inspector the sizes of this worker's state, and how far its operators are in time.
     fn tell_sizes(&mut self) {
         let counters = &self.counters;
+        for (operator, at) in self.work.acted_upon() {
+            counters.watermark(operator, self.exchange.me(), at);
+        }
         self.work.each_size_change(|operator, keys, bytes| {
             counters.state_changed(operator, keys, bytes);
         });
