@@ -41,7 +41,49 @@ pub mod testing;
 pub mod time;
 pub mod windows;
 
+pub use connectors::Reset;
 pub use runtime::{Config, Error};
+
+impl Reset {
+    /// Looks at what the application `application.id` of `config` has in the cluster (`bootstrap.servers`) and in the state directory of
+    /// this machine (`state.dir`). Without `bootstrap.servers` it is the state directory alone. Removes nothing.
+    ///
+    /// # Errors
+    /// [`Error::State`] while a process of the application runs: a member of its group (of either protocol), or one that has files of
+    /// the folder locked. [`Error::Settings`] without an `application.id`; else what goes wrong while asking.
+    pub async fn look(config: &Config) -> Result<Self, Error> {
+        let Some(application_id) = &config.application_id else {
+            return Err(Error::Settings(
+                "application.id is missing (--group-id): it says whose state is meant".into(),
+            ));
+        };
+        let remote = if config.names_brokers() {
+            let prefix = config.internal_topic_prefix.clone();
+            Some(connectors::kafka_reset::Remote::connect(&config.client, prefix).await?)
+        } else {
+            None
+        };
+        let state_dir = config.state_dir.clone();
+        let state_dir = state_dir.unwrap_or_else(checkpoint::home::default_dir);
+        Self::of(application_id, &state_dir, remote).await
+    }
+}
+
+impl Config {
+    /// The properties in a file, as Kafka writes them, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] when the file cannot be read, or a line is no property.
+    pub fn properties_of(path: &std::path::Path) -> Result<Vec<(String, String)>, Error> {
+        connectors::kafka::properties_of(path)
+    }
+
+    /// Whether there is a cluster to connect to.
+    fn names_brokers(&self) -> bool {
+        let names = ["bootstrap.servers", "metadata.broker.list"];
+        names.iter().any(|name| self.client.contains_key(*name))
+    }
+}
 
 impl plan::App {
     /// Runs the application: until the ends of its input if [`Config::until_end`] or its sources say so, else until an error. A plan that
@@ -75,16 +117,15 @@ impl plan::App {
             .application_id
             .clone()
             .unwrap_or_else(|| self.name().to_owned());
-        let job = runtime::Job::new(application_id.clone(), self.clone())?;
-        let names_brokers = ["bootstrap.servers", "metadata.broker.list"]
-            .iter()
-            .any(|name| config.client.contains_key(*name));
-        let kafka = if names_brokers || job.needs_kafka() {
+        let prefix = config.internal_topic_prefix.as_deref();
+        let job = runtime::Job::new(application_id.clone(), prefix, self.clone())?;
+        let kafka = if config.names_brokers() || job.needs_kafka() {
             let settings = connectors::kafka::Settings {
                 application_id: application_id.clone(),
                 client: config.client.clone(),
                 state_dir: config.state_dir.clone(),
                 replication_factor: config.replication_factor,
+                internal_configs: config.internal_topic_configs.clone(),
                 until_end: config.until_end,
             };
             Some(connectors::kafka::Kafka::connect(settings).await?)

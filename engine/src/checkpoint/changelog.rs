@@ -25,6 +25,33 @@ pub(crate) fn topic(application_id: &str, operator: &str) -> String {
     format!("{application_id}-{operator}-changelog")
 }
 
+/// Whether a topic is named as internal topics with this prefix are. It may still be another application's, whose prefix is longer.
+pub(crate) fn may_be_of(prefix: &str, topic: &str) -> bool {
+    let rest = topic
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| rest.ends_with("-changelog") || rest == POSITIONS)
+}
+
+/// What follows the prefix in the name of the topic with the positions of sources that are not Kafka's.
+const POSITIONS: &str = "positions";
+
+/// The internal topic that an identity belongs to. That of positions belongs to no operator.
+pub(crate) fn internal_topic(prefix: &str, operator: &str) -> String {
+    match operator {
+        "" => format!("{prefix}-{POSITIONS}"),
+        _ => topic(prefix, operator),
+    }
+}
+
+/// The application and operator that an identity names, of whatever format it is; `None` if it is none.
+pub(crate) fn owner(identity: &[u8]) -> Option<(String, String)> {
+    let value: Value = serde_json::from_slice(identity).ok()?;
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    value["format"].as_u64()?;
+    Some((text("application.id")?, text("operator")?))
+}
+
 /// Whose state a changelog holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {

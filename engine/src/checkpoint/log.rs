@@ -208,6 +208,11 @@ pub trait Log {
     /// When a topic is missing and may not be created, or a changelog has the wrong partition count or cleanup policy.
     fn open(&mut self, topics: &[(String, Need)]) -> impl Future<Output = Result<Vec<i32>, Error>>;
 
+    /// What a person should know of the topics that were opened, although the run goes on.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// All partitions of the inputs that are there: what the group shares.
     fn inputs(&self) -> Vec<Place>;
 

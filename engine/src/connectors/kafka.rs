@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) client: BTreeMap<String, String>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) replication_factor: i16,
+    /// Settings of changelogs, as topics have them.
+    pub(crate) internal_configs: BTreeMap<String, String>,
     pub(crate) until_end: bool,
 }
 
@@ -45,6 +47,9 @@ pub(crate) struct Kafka {
     budget: FetchBudget,
     pub(super) application_id: String,
     replication_factor: i16,
+    internal_configs: BTreeMap<String, String>,
+    /// What a person should know of the topics and settings.
+    warnings: Vec<String>,
     /// The run ends at what is there at its start: topics made later are not read.
     until_end: bool,
     /// `allow.auto.create.topics`, for the topics of the run alone.
@@ -93,11 +98,40 @@ pub(super) fn failed(doing: impl Into<String>, error: client::Error) -> Error {
     }
 }
 
+/// The properties in a file.
+pub(crate) fn properties_of(path: &std::path::Path) -> Result<Vec<(String, String)>, Error> {
+    client::Config::properties_of(path).map_err(|e| Error::Settings(e.to_string()))
+}
+
+/// What changelogs take, the producer sends, unless it was given a limit of its own: that is said.
+fn follow_max_message_bytes(settings: &Settings, config: &mut client::Config) -> Option<String> {
+    let taken: usize = settings
+        .internal_configs
+        .get("max.message.bytes")?
+        .parse()
+        .ok()?;
+    let own = ["max.request.size", "message.max.bytes"]
+        .into_iter()
+        .find(|name| settings.client.contains_key(*name));
+    if taken <= config.max_request_size {
+        return None;
+    }
+    let Some(name) = own else {
+        config.max_request_size = taken;
+        return None;
+    };
+    Some(format!(
+        "topic.max.message.bytes={taken} lets changelogs take more than the producer sends: {name}={} is smaller; raise it, or leave it out",
+        config.max_request_size
+    ))
+}
+
 impl Kafka {
     pub(crate) async fn connect(settings: Settings) -> Result<Self, Error> {
         let mut config = client::Config::from_properties(&settings.client)
             .map_err(|e| Error::Settings(e.to_string()))?;
         config.group_id = Some(settings.application_id.clone());
+        let warnings = follow_max_message_bytes(&settings, &mut config);
         // Asking for a topic that was deleted while the run goes on must not bring it back, empty; `open` creates what may be created.
         let auto_create = std::mem::replace(&mut config.allow_auto_create_topics, false);
         // The disk first: what cannot be remembered there should be known before anything is read.
@@ -119,6 +153,8 @@ impl Kafka {
             producer,
             application_id: settings.application_id,
             replication_factor: settings.replication_factor,
+            internal_configs: settings.internal_configs,
+            warnings: warnings.into_iter().collect(),
             auto_create,
             input: Mutex::default(),
             places: Vec::new(),
@@ -323,13 +359,15 @@ impl Log for Kafka {
             auto_create: self.auto_create,
             partitions: 1,
         };
-        let found = kafka_topics::open(&self.cluster, &asked, created).await?;
+        let opened =
+            kafka_topics::open(&self.cluster, &asked, created, &self.internal_configs).await?;
+        self.warnings.extend(opened.warnings);
         self.cluster
             .refresh(&names)
             .await
             .map_err(|e| failed("looking up the topics", e))?;
         let mut counts = vec![0; topics.len()];
-        for (name, count) in names.into_iter().zip(found) {
+        for (name, count) in names.into_iter().zip(opened.counts) {
             let Some(first) = places.place(name, 0) else {
                 continue;
             };
@@ -350,6 +388,10 @@ impl Log for Kafka {
         *lock(&self.topics) = Arc::new(places);
         self.check_specs()?;
         Ok(counts)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     fn inputs(&self) -> Vec<Place> {

@@ -1,5 +1,6 @@
 //! Writes to Kafka for one worker: batches that were filled elsewhere go to the process's one producer, fetched ones go on whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_proto::client::{self, Cluster, Producer};
@@ -60,14 +61,15 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     async fn open(&mut self, topic: &str) -> Result<(usize, i32), Error> {
         let need = [(topic.to_owned(), Need::Output(Destination::TOPIC))];
-        let counts = kafka_topics::open(&self.cluster, &need, self.created).await?;
+        let internal = BTreeMap::new();
+        let opened = kafka_topics::open(&self.cluster, &need, self.created, &internal).await?;
         self.cluster
             .refresh(&[topic])
             .await
             .map_err(|e| failed(format!("looking up topic {topic}"), e))?;
         self.opened.push(topic.into());
         let index = self.topics.len() + self.opened.len() - 1;
-        Ok((index, counts.first().copied().unwrap_or(1)))
+        Ok((index, opened.counts.first().copied().unwrap_or(1)))
     }
 
     async fn append(&mut self, place: Place, mut batch: BatchBuilder) -> Result<Ack, Error> {

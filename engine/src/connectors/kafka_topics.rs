@@ -1,9 +1,9 @@
 //! The topics of a run: looked up, created where they are missing and may be, changelogs checked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use kafka_proto::client::admin::{Admin, NewTopic};
+use kafka_proto::client::admin::{Admin, ConfigEntry, NewTopic};
 use kafka_proto::client::{self, BrokerId, Cluster, Purpose};
 use kafka_proto::messages::ErrorCode;
 use kafka_proto::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -30,12 +30,27 @@ pub(super) struct Created {
     pub(super) partitions: i32,
 }
 
-/// Makes sure that the topics are there and as they must be; returns their partition counts.
+/// What internal topics must be, whatever is asked for: otherwise state would be lost.
+const INTERNAL: [(&str, &str); 2] = [
+    ("cleanup.policy", "compact"),
+    ("message.timestamp.type", "CreateTime"),
+];
+
+/// The topics of a run.
+pub(super) struct Opened {
+    /// Number of partitions of each.
+    pub(super) counts: Vec<i32>,
+    /// In which way internal topics that were there are not as the settings ask for.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Makes sure that the topics are there and as they must be. `internal` are the settings of changelogs beside those that they always have.
 pub(super) async fn open(
     cluster: &Cluster,
     topics: &[(String, Need)],
     created: Created,
-) -> Result<Vec<i32>, Error> {
+    internal: &BTreeMap<String, String>,
+) -> Result<Opened, Error> {
     let Created {
         replication_factor,
         auto_create,
@@ -56,7 +71,7 @@ pub(super) async fn open(
         counts.insert(name, count);
     }
     let widest = counts.values().copied().max().unwrap_or(partitions);
-    let mut check = Vec::new();
+    let (mut check, mut warnings) = (Vec::new(), Vec::new());
     for (name, need) in topics {
         let count = match (need, existing.get(name.as_str())) {
             (Need::Input(_), _) => continue,
@@ -71,10 +86,9 @@ pub(super) async fn open(
                 *count
             }
             (Need::Changelog { partitions }, None) => {
-                let configs = [
-                    ("cleanup.policy", "compact"),
-                    ("message.timestamp.type", "CreateTime"),
-                ];
+                let asked = internal.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+                let asked = asked.filter(|(name, _)| INTERNAL.iter().all(|(own, _)| own != name));
+                let configs: Vec<_> = INTERNAL.into_iter().chain(asked).collect();
                 create(cluster, name, *partitions, replication_factor, &configs).await?;
                 let count = settled(cluster, name).await?;
                 check.push((name.as_str(), need, count));
@@ -83,8 +97,15 @@ pub(super) async fn open(
         };
         counts.insert(name, count);
     }
-    check_changelogs(cluster, &check).await?;
-    Ok(names.iter().map(|name| counts[name]).collect())
+    for (name, need, count) in check {
+        if let Need::Changelog { partitions } = need {
+            let configs = check_changelog(cluster, name, *partitions, count).await?;
+            warnings.extend(differences(name, internal, &configs)?);
+            warnings.extend(replicas(cluster, name, replication_factor).await?);
+        }
+    }
+    let counts = names.iter().map(|name| counts[name]).collect();
+    Ok(Opened { counts, warnings })
 }
 
 /// Asks for topics by name.
@@ -231,30 +252,98 @@ async fn broker_setting(
         .map(|value| value.to_string()))
 }
 
-/// A changelog that loses entries, or spreads them otherwise than this application, loses state.
-async fn check_changelogs(cluster: &Cluster, topics: &[(&str, &Need, i32)]) -> Result<(), Error> {
-    for (name, need, count) in topics {
-        let Need::Changelog { partitions } = need else {
-            continue;
+/// A changelog that loses entries, or spreads them otherwise than this application, loses state. Returns its settings.
+async fn check_changelog(
+    cluster: &Cluster,
+    name: &str,
+    partitions: i32,
+    count: i32,
+) -> Result<BTreeMap<String, ConfigEntry>, Error> {
+    if count != partitions {
+        return Err(Error::State(format!(
+            "changelog topic {name} has {count} partitions, this application needs {partitions}, one for each key group; delete the topic to start anew, or use another application id (--group-id)"
+        )));
+    }
+    let configs = Admin::new(cluster)
+        .topic_configs(name)
+        .await
+        .map_err(|e| failed(format!("reading the settings of topic {name}"), e))?;
+    let policy = configs
+        .get("cleanup.policy")
+        .and_then(|config| config.value.as_deref());
+    if let Some(policy) = policy.filter(|policy| policy.trim() != "compact") {
+        return Err(Error::State(format!(
+            "changelog topic {name} has cleanup.policy={policy}, so that state would be deleted; set it to compact (kafka-configs --alter --topic {name} --add-config cleanup.policy=compact)"
+        )));
+    }
+    Ok(configs)
+}
+
+/// In which way a topic's settings are not those that are asked for: they count when a topic is created.
+///
+/// # Errors
+/// When topics have no such setting.
+fn differences(
+    topic: &str,
+    asked: &BTreeMap<String, String>,
+    configs: &BTreeMap<String, ConfigEntry>,
+) -> Result<Vec<String>, Error> {
+    let mut texts = Vec::new();
+    for (name, asked) in asked {
+        let Some(config) = configs.get(name) else {
+            return Err(Error::Settings(format!(
+                "topic.{name}={asked}: topics of this cluster have no setting {name}"
+            )));
         };
-        if count != partitions {
-            return Err(Error::State(format!(
-                "changelog topic {name} has {count} partitions, this application needs {partitions}, one for each key group; delete the topic to start anew, or use another application id (--group-id)"
-            )));
-        }
-        let doing = || format!("reading the settings of topic {name}");
-        let mut configs = Admin::new(cluster)
-            .topic_configs(name)
-            .await
-            .map_err(|e| failed(doing(), e))?;
-        let policy = configs
-            .remove("cleanup.policy")
-            .and_then(|config| config.value);
-        if let Some(policy) = policy.filter(|policy| policy.trim() != "compact") {
-            return Err(Error::State(format!(
-                "changelog topic {name} has cleanup.policy={policy}, so that state would be deleted; set it to compact (kafka-configs --alter --topic {name} --add-config cleanup.policy=compact)"
-            )));
+        match &config.value {
+            Some(value) if !is_same(value, asked) => texts.push(format!(
+                "internal topic {topic} was there with {name}={value}, and topic.{name}={asked} does not change it (kafka-configs --alter --topic {topic} --add-config {name}={asked} does)"
+            )),
+            _ => {}
         }
     }
-    Ok(())
+    Ok(texts)
+}
+
+/// Whether two values of a setting mean the same.
+fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.trim(), b.trim());
+    a.eq_ignore_ascii_case(b)
+        || matches!((a.parse::<f64>(), b.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether a topic has another number of replicas than is asked for.
+async fn replicas(cluster: &Cluster, topic: &str, asked: i16) -> Result<Option<String>, Error> {
+    if asked <= 0 {
+        return Ok(None);
+    }
+    let described = Admin::new(cluster).describe_topic(topic).await;
+    let described = described.map_err(|e| failed(format!("looking up topic {topic}"), e))?;
+    let count = described.partitions.first().map_or(0, |p| p.replicas.len());
+    Ok((usize::try_from(asked) != Ok(count)).then(|| {
+        format!(
+            "internal topic {topic} was there with {count} {}, and replication.factor={asked} does not change that (kafka-reassign-partitions does)",
+            if count == 1 { "replica" } else { "replicas" }
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_settings_that_mean_the_same_are_no_difference() {
+        for (a, b) in [
+            ("1", "1"),
+            ("0.50", "0.5"),
+            ("TRUE", "true"),
+            (" lz4", "lz4"),
+        ] {
+            assert!(is_same(a, b), "{a} {b}");
+        }
+        for (a, b) in [("1", "2"), ("", "0"), ("gzip", "lz4")] {
+            assert!(!is_same(a, b), "{a} {b}");
+        }
+    }
 }

@@ -179,6 +179,10 @@ impl<L: Log> Log for Mixed<L> {
         Ok(counts)
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.kafka.as_ref().map_or_else(Vec::new, Log::warnings)
+    }
+
     fn inputs(&self) -> Vec<Place> {
         let mut inputs = self.kafka.as_ref().map_or_else(Vec::new, Log::inputs);
         inputs.extend(&self.own);

@@ -12,16 +12,20 @@ pub(crate) mod mixed;
 mod own_sinks;
 mod own_sources;
 mod positions;
+mod reset;
 
 pub use file::{
     Lines, LinesReader, LinesTo, LinesWriter, Stdin, StdinReader, Stdout, stdin, stdout,
 };
 pub use memory::{Collected, Elements, Generated, elements, generated};
 
+pub use reset::Reset;
+
 pub(crate) mod kafka;
 mod kafka_group;
 mod kafka_places;
 mod kafka_positions;
+pub(crate) mod kafka_reset;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_topics;

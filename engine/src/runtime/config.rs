@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Error;
+use crate::batch::names;
 
 /// How an application runs: where, with how many threads, how often it commits.
 ///
@@ -29,6 +30,13 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// `replication.factor` of topics that the engine creates; -1 leaves it to the broker.
     pub replication_factor: i16,
+    /// `internal.topic.prefix`: internal topics (`<prefix>-<operator>-changelog`, `<prefix>-positions`) begin with it; the application's id
+    /// by default. Changing it leaves the state under the former names.
+    pub internal_topic_prefix: Option<String>,
+    /// Settings of internal topics, as Kafka names those of topics: `topic.max.message.bytes`, `topic.min.insync.replicas`, … without the
+    /// `topic.` that they have as properties. They count when a topic is created; of one that is there and has other settings the run
+    /// warns. `max.request.size` follows a larger `max.message.bytes` unless it is set too.
+    pub internal_topic_configs: BTreeMap<String, String>,
     /// Stop, committed, at the ends that the input had at the start.
     pub until_end: bool,
     /// Everything else, for the client: Kafka's property names.
@@ -51,6 +59,8 @@ impl Default for Config {
             threads: cores.min(8),
             state_dir: None,
             replication_factor: -1,
+            internal_topic_prefix: None,
+            internal_topic_configs: BTreeMap::new(),
             until_end: false,
             client: client
                 .into_iter()
@@ -83,20 +93,9 @@ impl Config {
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), Error> {
         match key {
             "application.id" | "group.id" => {
-                if !value.is_empty()
-                    && value
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-                {
-                    self.application_id = Some(value.to_owned());
-                } else {
-                    return Err(bad(
-                        key,
-                        value,
-                        "letters, digits, '.', '_' and '-', because topics are named after it",
-                    ));
-                }
+                self.application_id = Some(name(key, value)?);
             }
+            "internal.topic.prefix" => self.internal_topic_prefix = Some(name(key, value)?),
             "commit.interval.ms" => {
                 self.commit_interval =
                     Duration::from_millis(number(key, value, 1, 3_600_000)? as u64);
@@ -115,9 +114,16 @@ impl Config {
                 }
                 _ => return Err(bad(key, value, "at_least_once")),
             },
-            _ => {
-                self.client.insert(key.to_owned(), value.to_owned());
-            }
+            _ => match internal_topic_setting(key) {
+                Some(setting) => {
+                    check_internal(setting, key, value)?;
+                    self.internal_topic_configs
+                        .insert(setting.to_owned(), value.to_owned());
+                }
+                None => {
+                    self.client.insert(key.to_owned(), value.to_owned());
+                }
+            },
         }
         Ok(())
     }
@@ -148,6 +154,44 @@ impl Config {
     pub fn until_end(mut self, until_end: bool) -> Self {
         self.until_end = until_end;
         self
+    }
+}
+
+/// The setting of internal topics that a property is, as in Kafka Streams. librdkafka has properties of the client with the same prefix.
+fn internal_topic_setting(key: &str) -> Option<&str> {
+    let setting = key.strip_prefix("topic.")?;
+    let is_client = setting.starts_with("metadata.") || setting == "blacklist";
+    (!is_client).then_some(setting)
+}
+
+/// Settings without which state would be lost are not up to the user.
+fn check_internal(setting: &str, key: &str, value: &str) -> Result<(), Error> {
+    match setting {
+        "" => Err(bad(
+            key,
+            value,
+            "the name of a topic's setting after 'topic.'",
+        )),
+        "cleanup.policy" if value != "compact" => Err(bad(
+            key,
+            value,
+            "compact, because what is deleted of a changelog is lost state",
+        )),
+        "message.timestamp.type" if value != "CreateTime" => Err(bad(key, value, "CreateTime")),
+        "max.message.bytes" => number(key, value, 1, i64::from(i32::MAX)).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// A name that topics and folders are named after.
+fn name(key: &str, value: &str) -> Result<String, Error> {
+    match names::expected(value) {
+        None => Ok(value.to_owned()),
+        Some(expected) => Err(bad(
+            key,
+            value,
+            &format!("{expected}, because topics and a folder are named after it"),
+        )),
     }
 }
 

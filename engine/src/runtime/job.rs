@@ -91,9 +91,15 @@ pub(crate) struct Seat {
 }
 
 impl Job {
+    /// The internal topics begin with `prefix`, or else with the application's id.
+    ///
     /// # Errors
     /// When the plan reads what it writes.
-    pub(crate) fn new(application_id: String, app: App) -> Result<Self, Error> {
+    pub(crate) fn new(
+        application_id: String,
+        prefix: Option<&str>,
+        app: App,
+    ) -> Result<Self, Error> {
         let graph = Arc::clone(app.graph());
         let mut job = Self {
             application_id,
@@ -134,7 +140,7 @@ impl Job {
         }
         for (operator, node) in graph.keyed() {
             let id = graph.id(operator);
-            let name = changelog::topic(&job.application_id, &id);
+            let name = changelog::topic(prefix.unwrap_or(&job.application_id), &id);
             let topic = job.topic(
                 &name,
                 Need::Changelog {

@@ -73,7 +73,7 @@ impl Setting {
         config.commit_interval = self.commit_interval;
         config.state_dir = Some(self.state_dir.clone());
         let app = App::new("app", counts_on_disk)?;
-        let job = Arc::new(Job::new("app".to_owned(), app)?);
+        let job = Arc::new(Job::new("app".to_owned(), None, app)?);
         let inspector = Inspector::new();
         let (memory, stop) = (self.memory.clone(), std::future::pending());
         let run = process::run(job, &config, memory, stop, &inspector, Instant::now());

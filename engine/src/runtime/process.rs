@@ -66,6 +66,9 @@ async fn run_open<L: Log>(
     let mut stop = std::pin::pin!(stop);
     let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
     job.check_widths(&partitions)?;
+    for warning in log.warnings() {
+        inspector.counters.warn(warning);
+    }
     let stores = if job.has_stores() {
         let dir = config.state_dir.clone().unwrap_or_else(home::default_dir);
         Some(Stores::enter(&dir, &job.application_id)?)

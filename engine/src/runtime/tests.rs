@@ -56,7 +56,7 @@ async fn run_plan(
     config: &Config,
     stop: impl Future<Output = ()>,
 ) -> Result<Inspector, Error> {
-    let job = Arc::new(Job::new("app".to_owned(), App::new("app", plan)?)?);
+    let job = Arc::new(Job::new("app".to_owned(), None, App::new("app", plan)?)?);
     let inspector = Inspector::new();
     let run = process::run(
         job,

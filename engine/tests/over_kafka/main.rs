@@ -7,9 +7,11 @@ mod broker_lost;
 mod end_of_input;
 mod enrich;
 mod event_time;
+mod internal_topics;
 mod order;
 mod positions;
 mod relay;
+mod reset;
 #[path = "../support/running.rs"]
 mod running;
 mod sinks;

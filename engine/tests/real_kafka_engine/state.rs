@@ -69,3 +69,52 @@ async fn a_partition_added_to_a_keyed_source_while_it_runs_is_read_from_its_firs
     }
     assert_eq!(job.numbers("counts").await, truth);
 }
+
+#[tokio::test]
+async fn a_reset_removes_the_state_of_one_application_and_it_counts_from_the_beginning_again() {
+    let kafka = require_kafka!();
+    let job = Job::new(kafka, "reset").await;
+    // Its name begins with the first one's.
+    let other = Job::new(kafka, "reset-other").await;
+    for job in [&job, &other] {
+        job.create("rows", 2);
+        job.create("counts", 1);
+        job.write("rows", 0, &[(0, "a"), (0, "b")]).await;
+        job.write("rows", 1, &[(0, "a")]).await;
+    }
+    let plan = |job: &Job| {
+        let (input, output) = (job.topic("rows"), job.topic("counts"));
+        move |s: Scope<'_>| {
+            let words = s.source(&*input).utf8().key_by(|w| w);
+            words.count().sink(&*output);
+        }
+    };
+    let mut config = job.config();
+    config.set("topic.segment.bytes", "2097152").unwrap();
+    let seen = run(plan(&job), &config).await.unwrap();
+    assert!(seen.warnings.is_empty(), "{:?}", seen.warnings);
+    run(plan(&other), &other.config()).await.unwrap();
+    let script = async {
+        job.until_committed("rows", 3).await;
+        let error = engine::Reset::look(&job.config()).await.unwrap_err();
+        assert!(error.to_string().contains("stop"), "{error}");
+    };
+    run_until(plan(&job), &job.running(), script).await.unwrap();
+    for _ in 0..2 {
+        let reset = engine::Reset::look(&job.config()).await.unwrap();
+        assert!(
+            reset
+                .topics()
+                .iter()
+                .all(|name| *name == "reset-count-1-changelog")
+        );
+        reset.execute().await.unwrap();
+        assert!(job.committed("rows").await.is_empty());
+    }
+    let seen = run(plan(&job), &job.config()).await.unwrap();
+    assert_eq!(seen.records_in, 3);
+    let truth = BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    assert_eq!(job.numbers("counts").await, truth);
+    let seen = run(plan(&other), &other.config()).await.unwrap();
+    assert_eq!((seen.records_in, seen.state[0].keys), (0, 2));
+}
