@@ -73,6 +73,12 @@ impl<'b> Frame<'b> {
         self.batch.records(self.body)
     }
 
+    /// As [`Frame::walk`], from where another walk stood.
+    #[inline]
+    pub(crate) fn walk_from(&self, place: WalkPlace) -> RecordIter<'b> {
+        self.batch.records_from(self.body, place)
+    }
+
     /// The records from the position on.
     ///
     /// # Errors

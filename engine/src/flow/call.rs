@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use bumpalo::Bump;
+use kafka_proto::records::WalkPlace;
 
 use super::{Error, Graph, Onces, Placement, Slot};
 use crate::batch::{Cursor, Frame, Rows};
@@ -65,13 +66,29 @@ pub enum Port {
 pub struct Position {
     /// First record (or row) that is not done.
     pub(crate) index: u32,
+    /// Of a batch: where the walk stood there, so that the records before are not walked over again.
+    pub(crate) place: Option<WalkPlace>,
     /// Rows made from it that are written already.
     pub(crate) skip: u64,
 }
 
 impl Position {
     /// The beginning of an input.
-    pub const START: Self = Self { index: 0, skip: 0 };
+    pub const START: Self = Self {
+        index: 0,
+        place: None,
+        skip: 0,
+    };
+
+    /// First record (or row) that is not done.
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+
+    /// Where a walk over the batch stands that goes on there; `None` within what a record has become.
+    pub(crate) fn between_records(self) -> Option<WalkPlace> {
+        self.place.filter(|_| self.skip == 0)
+    }
 }
 
 /// How far one call goes before it stops, so that its outputs can be taken.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefMut;
 
 use bumpalo::Bump;
+use kafka_proto::records::WalkPlace;
 
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
 use crate::batch::{Frame, Rows, frame::RawRecord, produce::Target};
@@ -226,9 +227,19 @@ impl<'b> Scope<'b> {
     pub(crate) fn stopped_at(self, index: u32) -> Flow {
         self.call.progress.stop.set(Some(Position {
             index,
+            place: None,
             skip: self.call.progress.written.get(),
         }));
         Flow::Break(())
+    }
+
+    /// The walk over a batch stood here when the loop was left.
+    #[cold]
+    pub(crate) fn stopped_with(self, place: WalkPlace) {
+        let place = Some(place);
+        let stop = self.call.progress.stop.get();
+        let stop = stop.map(|stop| Position { place, ..stop });
+        self.call.progress.stop.set(stop);
     }
 
     /// Whether a loop over the input should end before the record `index`, `done` records after it began.
@@ -240,10 +251,11 @@ impl<'b> Scope<'b> {
     /// A loop over the input ends before this record.
     #[cold]
     pub(crate) fn stopped_before(self, index: u32) -> Flow {
-        self.call
-            .progress
-            .stop
-            .set(Some(Position { index, skip: 0 }));
+        self.call.progress.stop.set(Some(Position {
+            index,
+            place: None,
+            skip: 0,
+        }));
         Flow::Break(())
     }
 

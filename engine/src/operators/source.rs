@@ -148,13 +148,15 @@ fn walk<'b>(
 ) -> Flow {
     let from = scope.call.from;
     let (mut index, mut begun) = (from.index, 0);
-    let mut records = frame.walk();
-    if index > 0 {
+    let mut records = match from.place {
+        None => frame.walk(),
         // Only batches that did not fit into one call come here.
-        let _ = records.nth(index as usize - 1);
-    }
+        Some(place) => frame.walk_from(place),
+    };
     let mut flow = Flow::Continue(());
-    for record in records {
+    loop {
+        let place = records.place();
+        let Some(record) = records.next() else { break };
         let record = match record {
             Ok(record) => record,
             Err(source) => {
@@ -168,12 +170,14 @@ fn walk<'b>(
         };
         if scope.is_enough(index - from.index) {
             flow = scope.stopped_before(index);
+            scope.stopped_with(place);
             break;
         }
         if record.offset >= frame.position() {
             begun += 1;
             if f(index, record).is_break() {
                 flow = scope.stopped_at(index);
+                scope.stopped_with(place);
                 break;
             }
         }

@@ -237,6 +237,11 @@ impl Task {
         self.now_ms = now_ms;
     }
 
+    /// Says how many records (or rows) of its input the next calls take.
+    pub(crate) fn limit_records(&mut self, records: u32) {
+        self.limits.records = records;
+    }
+
     /// Says which times its sinks may write into topics.
     pub(crate) fn set_writable(&mut self, writable: TimeRange) {
         self.writable = writable;

@@ -6,10 +6,13 @@
 //!
 //! The worker asks level by level ([`Exchange::receive`]); the rule is its own. `send` always succeeds. A queue may therefore overrun its limit by what one bounded plan call makes; the sender asks
 //! [`Exchange::room_above`] before the next call.
+//!
+//! How much an inbox holds follows from how fast its worker is: bytes for a fast one, time for a slow one.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -37,6 +40,8 @@ struct Inbox<T> {
     queues: Mutex<Vec<VecDeque<Message<T>>>>,
     /// Bytes sent and not yet handled, one a level.
     bytes: Vec<AtomicUsize>,
+    /// Bytes at which senders stop, one a level: what its worker handles in a short time.
+    limits: Vec<AtomicUsize>,
     wake: Notify,
     /// Emptied items on their way back to be filled again.
     spare: Mutex<Vec<T>>,
@@ -53,7 +58,10 @@ impl<T> Inbox<T> {
 pub(crate) struct Exchange<T> {
     me: usize,
     levels: usize,
+    /// The most that the limit of a level may be.
     limit: usize,
+    /// By level, what was handled here since the limit was last set.
+    handled: Vec<(usize, Duration)>,
     inboxes: Arc<[Inbox<T>]>,
     /// Taken from my inbox under one lock, not yet handled; indexed like its queues.
     taken: Vec<VecDeque<Message<T>>>,
@@ -70,6 +78,7 @@ pub(crate) fn connect<T>(workers: usize, levels: usize, limit: usize) -> Vec<Exc
         .map(|_| Inbox {
             queues: Mutex::new((0..levels * workers).map(|_| VecDeque::new()).collect()),
             bytes: (0..levels).map(|_| AtomicUsize::new(0)).collect(),
+            limits: (0..levels).map(|_| AtomicUsize::new(limit)).collect(),
             wake: Notify::new(),
             spare: Mutex::new(Vec::new()),
         })
@@ -79,6 +88,7 @@ pub(crate) fn connect<T>(workers: usize, levels: usize, limit: usize) -> Vec<Exc
             me,
             levels,
             limit,
+            handled: vec![(0, Duration::ZERO); levels],
             inboxes: Arc::clone(&inboxes),
             taken: (0..levels * workers).map(|_| VecDeque::new()).collect(),
             passed: vec![false; levels * workers],
@@ -117,11 +127,42 @@ impl<T: Weigh> Exchange<T> {
 
     /// Whether every worker has room at all levels from `level` on: the condition for starting work that makes rows for them.
     pub(crate) fn room_above(&self, level: usize) -> bool {
+        let from = level.min(self.levels);
         self.inboxes.iter().all(|inbox| {
-            inbox.bytes[level.min(self.levels)..]
+            let limits = inbox.limits[from..].iter();
+            inbox.bytes[from..]
                 .iter()
-                .all(|b| b.load(Ordering::Relaxed) < self.limit)
+                .zip(limits)
+                .all(|(b, limit)| b.load(Ordering::Relaxed) < limit.load(Ordering::Relaxed))
         })
+    }
+
+    /// Bytes that one worker may add to the inbox that holds least, so that all of them together overrun no limit by more than itself.
+    pub(crate) fn share(&self) -> usize {
+        let limits = self.inboxes.iter().flat_map(|inbox| &inbox.limits);
+        let least = limits.map(|limit| limit.load(Ordering::Relaxed)).min();
+        (least.unwrap_or(self.limit) / self.inboxes.len()).max(SHARE_LEAST)
+    }
+
+    /// Notes how long this worker took to handle so many bytes of a level. Its inbox holds no more than is handled in [`INBOX_TIME`]: a
+    /// barrier comes behind what is in there, and so does not wait longer, however slow an operator is.
+    pub(crate) fn took(&mut self, level: usize, bytes: usize, took: Duration) {
+        let (all_bytes, all_took) = &mut self.handled[level];
+        (*all_bytes, *all_took) = (*all_bytes + bytes, *all_took + took);
+        // A single row says little, unless it is a slow one.
+        if *all_bytes < SAMPLE_BYTES && *all_took < INBOX_TIME / 4 || *all_bytes == 0 {
+            return;
+        }
+        let fits = *all_bytes as u128 * INBOX_TIME.as_nanos() / all_took.as_nanos().max(1);
+        // The half of it is what was known before.
+        (*all_bytes, *all_took) = (*all_bytes / 2, *all_took / 2);
+        let limit = usize::try_from(fits).unwrap_or(usize::MAX);
+        let limit = limit.max(LIMIT_LEAST).min(self.limit);
+        let inbox = &self.inboxes[self.me];
+        let before = inbox.limits[level].swap(limit, Ordering::Relaxed);
+        if (before..limit).contains(&inbox.bytes[level].load(Ordering::Relaxed)) {
+            self.wake_others();
+        }
     }
 
     /// The next thing to handle at `level`. `None`: nothing has arrived there.
@@ -202,14 +243,30 @@ impl<T: Weigh> Exchange<T> {
     }
 
     fn handled(&self, level: usize, bytes: usize) {
-        let before = self.inboxes[self.me].bytes[level].fetch_sub(bytes, Ordering::Relaxed);
-        if before >= self.limit && before - bytes < self.limit {
-            for peer in (0..self.inboxes.len()).filter(|peer| *peer != self.me) {
-                self.wake(peer);
-            }
+        let inbox = &self.inboxes[self.me];
+        let limit = inbox.limits[level].load(Ordering::Relaxed);
+        let before = inbox.bytes[level].fetch_sub(bytes, Ordering::Relaxed);
+        if before >= limit && before - bytes < limit {
+            self.wake_others();
+        }
+    }
+
+    /// There is room here.
+    fn wake_others(&self) {
+        for peer in (0..self.inboxes.len()).filter(|peer| *peer != self.me) {
+            self.wake(peer);
         }
     }
 }
+
+/// An inbox holds what its worker handles in about this time, at each level.
+const INBOX_TIME: Duration = Duration::from_millis(10);
+/// Bytes of rows by which the cost of a level is judged.
+const SAMPLE_BYTES: usize = 16 << 10;
+/// The least that an inbox may hold, however slow its worker is.
+const LIMIT_LEAST: usize = 16 << 10;
+/// The least that one worker adds to an inbox at once.
+const SHARE_LEAST: usize = 2 << 10;
 
 /// Emptied buffers kept for one worker; more than this is given back to the allocator.
 const SPARE_MAX: usize = 64;
@@ -348,6 +405,50 @@ mod tests {
         assert_eq!(ends[1].spare(), None);
     }
 
+    #[test]
+    fn an_inbox_holds_what_is_handled_in_a_short_time() {
+        let mut ends = connect::<Rows>(2, 2, 4 << 20);
+        assert_eq!(ends[0].share(), 2 << 20);
+        // 48 bytes in 20 us: 24 KB in 10 ms.
+        for _ in 0..100 {
+            ends[1].took(0, 48 * 50, Duration::from_millis(1));
+        }
+        assert!(
+            (11_000..13_000).contains(&ends[0].share()),
+            "{}",
+            ends[0].share()
+        );
+        ends[0].send(1, 0, Rows(1, 30_000));
+        assert!(!ends[0].room_above(0) && ends[0].room_above(1));
+        // And more again when it is faster.
+        for _ in 0..100 {
+            ends[1].took(0, 1 << 20, Duration::from_millis(1));
+        }
+        assert!(ends[0].room_above(0));
+        assert_eq!(ends[0].share(), 2 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_rises_wakes_the_senders() {
+        let mut ends = connect::<Rows>(2, 1, 4 << 20);
+        ends[1].took(0, 1000, Duration::from_secs(1));
+        ends[0].send(1, 0, Rows(1, 30_000));
+        let mut receiver = ends.pop().unwrap();
+        let sender = ends.pop().unwrap();
+        assert!(!sender.room_above(0));
+        let wait = tokio::spawn(async move {
+            while !sender.room_above(0) {
+                sender.ready().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        for _ in 0..100 {
+            receiver.took(0, 1 << 20, Duration::from_millis(1));
+        }
+        let guard = Duration::from_secs(60);
+        tokio::time::timeout(guard, wait).await.unwrap().unwrap();
+    }
+
     #[tokio::test]
     async fn making_room_wakes_the_senders() {
         let mut ends = connect::<Rows>(2, 1, 10);
@@ -361,7 +462,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert_eq!(receiver.receive(0), item(0, Rows(1, 10)));
-        tokio::time::timeout(std::time::Duration::from_secs(10), wait)
+        tokio::time::timeout(Duration::from_secs(10), wait)
             .await
             .unwrap()
             .unwrap();

@@ -9,10 +9,13 @@ mod job;
 #[cfg(feature = "fjall")]
 #[cfg(test)]
 mod kept_tests;
+mod pace;
 mod process;
 mod quiet;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turn_tests;
 mod work;
 mod worker;
 

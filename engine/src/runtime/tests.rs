@@ -15,7 +15,7 @@ use crate::flow::Scope;
 use crate::inspect::Inspector;
 use crate::plan::App;
 
-fn wordcount(s: Scope<'_>) {
+pub(super) fn wordcount(s: Scope<'_>) {
     s.source("lines")
         .utf8()
         .flat_map(|line| line.split_ascii_whitespace())
@@ -43,14 +43,14 @@ fn histogram(s: Scope<'_>) {
         .sink("histogram");
 }
 
-fn config(threads: usize) -> Config {
+pub(super) fn config(threads: usize) -> Config {
     let mut config = Config::default().until_end(true);
     config.threads = threads;
     config.commit_interval = Duration::from_millis(5);
     config
 }
 
-async fn run_plan(
+pub(super) async fn run_plan(
     memory: &Memory,
     plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
     config: &Config,
@@ -72,7 +72,7 @@ async fn run_plan(
     Ok(inspector)
 }
 
-async fn run(memory: &Memory, config: &Config) -> Result<Inspector, Error> {
+pub(super) async fn run(memory: &Memory, config: &Config) -> Result<Inspector, Error> {
     run_plan(memory, wordcount, config, std::future::pending()).await
 }
 
@@ -104,7 +104,7 @@ fn fill(memory: &Memory, batches: usize, truth: &mut BTreeMap<String, u64>) {
     }
 }
 
-fn filled(batches: usize) -> (Memory, BTreeMap<String, u64>) {
+pub(super) fn filled(batches: usize) -> (Memory, BTreeMap<String, u64>) {
     let memory = Memory::new("app");
     memory.create("lines", 4);
     let mut truth = BTreeMap::new();
@@ -113,7 +113,7 @@ fn filled(batches: usize) -> (Memory, BTreeMap<String, u64>) {
 }
 
 /// The last count written for each word.
-fn counts(memory: &Memory) -> BTreeMap<String, u64> {
+pub(super) fn counts(memory: &Memory) -> BTreeMap<String, u64> {
     let last = |(key, value): (Option<Vec<u8>>, Option<Vec<u8>>)| {
         (
             String::from_utf8(key.unwrap()).unwrap(),

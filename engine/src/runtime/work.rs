@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::errand::Parcel;
 use super::job::{Cut, Job, Seat};
+use super::pace::Pace;
 use crate::Error;
 use crate::batch::by_topic::ByTopic;
 use crate::batch::produce::Target;
@@ -18,7 +19,7 @@ use crate::time::Mark;
 
 /// Bytes of changed keys that are emitted and logged together.
 const FIRE_BYTES: usize = 256 << 10;
-/// Rows for another worker wait until they are this many bytes, or until there is nothing else to do.
+/// Rows for another worker wait until they are this many bytes, fewer for a slow one, or until there is nothing else to do.
 const PARCEL_BYTES: usize = 32 << 10;
 
 /// How far a bounded call got.
@@ -27,6 +28,17 @@ pub(crate) enum Progress {
     Done,
     /// Take what came out, then call again from here.
     More(At),
+}
+
+impl Progress {
+    /// Records (or rows) that a call which began at `from` has done, of so many in all.
+    pub(crate) fn records_since(self, from: At, all: u32) -> u32 {
+        let to = match self {
+            Self::More(at) if at.source == from.source => at.position.index(),
+            Self::Done | Self::More(_) => all,
+        };
+        to.saturating_sub(from.position.index())
+    }
 }
 
 /// How far the end of an epoch got at a level.
@@ -72,6 +84,7 @@ struct FireNext {
 
 pub(crate) struct Work {
     task: Task,
+    pace: Pace,
     job: Arc<Job>,
     seat: Seat,
     keys: KeyGroups,
@@ -94,6 +107,8 @@ pub(crate) struct Work {
     changelog_ends: Vec<(Place, i64)>,
     /// State on disk has a place to be found again.
     may_keep: bool,
+    /// Rows for another worker wait until they are this many bytes.
+    parcel_bytes: usize,
     spare: Vec<Rows>,
     key: Vec<u8>,
     left_out: Counters,
@@ -155,6 +170,7 @@ impl Work {
             .map(|c| Outbox::new(of(c.topic)))
             .collect();
         Ok(Self {
+            pace: Pace::new(task.graph().nodes().len()),
             task,
             seat,
             keys,
@@ -168,6 +184,7 @@ impl Work {
             logged_watermarks: vec![None; job.changelogs.len()],
             changelog_ends,
             may_keep,
+            parcel_bytes: PARCEL_BYTES,
             spare: Vec::new(),
             key: Vec::new(),
             left_out: Counters::default(),
@@ -193,6 +210,7 @@ impl Work {
         topic: usize,
         frame: Frame<'_>,
         from: At,
+        records_max: u32,
     ) -> Result<Progress, Error> {
         let At {
             source: first,
@@ -206,7 +224,11 @@ impl Work {
             .filter(|(_, (_, of))| *of == topic)
             .skip(first)
         {
-            if let Some(position) = self.task.call(Input::Frame { source, frame }, position)? {
+            let input = Input::Frame { source, frame };
+            let called = self
+                .pace
+                .call(&mut self.task, input, position, records_max)?;
+            if let Some(position) = called {
                 let passed = self.job.sources[..nth]
                     .iter()
                     .filter(|(_, of)| *of == topic)
@@ -219,6 +241,15 @@ impl Work {
             position = Position::START;
         }
         Ok(Progress::Done)
+    }
+
+    /// The offset of the record at which a batch goes on; `None` where no offset says it: within what a record has become, or where one
+    /// source of the topic has had more of the batch than another.
+    pub(crate) fn offset_at(&self, topic: usize, frame: Frame<'_>, at: At) -> Option<i64> {
+        let sources = self.job.sources.iter().filter(|(_, of)| *of == topic);
+        let place = at.position.between_records()?;
+        let next = frame.walk_from(place).next()?.ok()?;
+        (sources.count() == 1).then_some(next.offset.max(frame.position()))
     }
 
     /// Handles rows of a keyed operator, and then takes what their sender says of time.
@@ -235,7 +266,10 @@ impl Work {
                 port: Port::Sent,
                 rows: &parcel.rows,
             };
-            if let Some(position) = self.task.call(input, from.position)? {
+            let called = self
+                .pace
+                .call(&mut self.task, input, from.position, u32::MAX)?;
+            if let Some(position) = called {
                 return Ok(Progress::More(At {
                     source: 0,
                     position,
@@ -278,7 +312,10 @@ impl Work {
             port: fired.port,
             rows: &fired.rows,
         };
-        if let Some(from) = self.task.call(input, fired.from)? {
+        let called = self
+            .pace
+            .call(&mut self.task, input, fired.from, u32::MAX)?;
+        if let Some(from) = called {
             self.fired[level] = Some(Fired { from, ..fired });
         } else {
             fired.rows.clear();
@@ -453,6 +490,11 @@ impl Work {
         }
     }
 
+    /// Says how many bytes may be added to an inbox at once: rows for a slow worker leave in smaller parcels.
+    pub(crate) fn set_share(&mut self, bytes: usize) {
+        self.parcel_bytes = bytes.min(PARCEL_BYTES);
+    }
+
     /// Hands out rows for workers, with what this worker says of time behind them: those worth sending, or with `all` every one, and
     /// what is new of time. `take` is given the worker, the level, the operator, the mark and the rows, and leaves an empty batch.
     pub(crate) fn take_rows(
@@ -466,12 +508,12 @@ impl Work {
                 marks[cut.operator] = self.task.mark_to(cut.operator);
             }
         }
-        let workers = self.seat.workers;
+        let (workers, parcel_bytes) = (self.seat.workers, self.parcel_bytes);
         if all {
             self.task.send_partials();
         }
         self.task.outgoing(|operator, worker, rows| {
-            if (all || rows.size_bytes() >= PARCEL_BYTES)
+            if (all || rows.size_bytes() >= parcel_bytes)
                 && let Some(level) = job.level_of[operator]
             {
                 let mark = marks[operator];

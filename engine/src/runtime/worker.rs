@@ -9,59 +9,33 @@
 //! when every inbox has room. At a barrier the sources stand still until all that was before it is through, so that the state written
 //! is that of the positions committed.
 
+mod acks;
+mod barrier;
+mod reading;
 mod send;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::alignment::{Alignment, is_ahead};
+use acks::Acks;
+use barrier::{Barrier, Flushing, Stage};
+
+use super::alignment::Alignment;
 use super::errand::{Command, Errand, Parcel, Report};
 use super::exchange::{Exchange, Received};
-use super::quiet::{Look, Quiet};
-use super::work::{At, Fire, Progress, Work};
+use super::pace::Outflow;
+use super::quiet::Quiet;
+use super::work::{At, Progress, Work};
 use crate::Error;
 use crate::batch::{BatchBuilder, Decompressor, Frame};
 use crate::checkpoint::epoch::Epoch;
-use crate::checkpoint::log::{Ack, Arrival, Place, Position, Sink, Source};
+use crate::checkpoint::log::{Arrival, Place, Position, Sink, Source};
 use crate::flow::TimeRange;
 use crate::inspect::{Activity, Clock, Counters};
-use crate::time::Mark;
-
-/// A barrier on its way through this worker.
-struct Barrier {
-    epoch: Epoch,
-    last: bool,
-    /// Where the sources stood.
-    positions: Vec<Position>,
-    stage: Stage,
-    level: usize,
-}
-
-/// What is being done at the barrier's level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Rows of the epoch are still to come from other workers.
-    Aligning,
-    /// All are in the state; changed keys are emitted and go into the changelog.
-    Firing,
-}
-
-/// An epoch whose batches are with the producer.
-struct Flushing {
-    epoch: Epoch,
-    last: bool,
-    positions: Vec<Position>,
-    acks: VecDeque<Ack>,
-    /// The levels whose changelogs are still held back, in the order in which they follow.
-    held_back: VecDeque<usize>,
-    /// All that was sent is acknowledged; it waits for the other workers.
-    is_waiting: bool,
-}
 
 /// A batch that is being processed.
 struct Reading<A: Arrival> {
@@ -92,14 +66,15 @@ pub(crate) struct Worker<S: Source, K> {
     /// By input topic: where its batches go untouched.
     relay_to: Vec<Option<usize>>,
     reading: Option<Reading<S::Arrival>>,
+    outflow: Outflow,
     /// By level: rows of which a bounded call has left some, and who sent them.
     unfinished: Vec<Option<(usize, Parcel, At)>>,
     barrier: Option<Barrier>,
-    /// A barrier that came in the middle of a batch: it waits for its end, so that positions lie between batches.
+    /// A barrier that came where no position is: it waits for the end of the record at hand, or of the batch. Looked at in every turn.
     due: Option<(Epoch, bool)>,
     /// The last barrier has come.
     is_ending: bool,
-    acks: VecDeque<Ack>,
+    acks: Acks,
     /// Batches on their way from an outbox to the producer.
     full: Vec<(Place, BatchBuilder)>,
     flushing: Option<Flushing>,
@@ -110,6 +85,8 @@ pub(crate) struct Worker<S: Source, K> {
     tracks_time: bool,
     waits_for_answers: bool,
     quiet: Quiet,
+    /// When the source was last asked and had nothing more.
+    asked_at: Instant,
     alignment: Arc<Alignment>,
     aligned: watch::Receiver<()>,
     /// Places that wait for others, in the order of `positions`.
@@ -155,12 +132,13 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 .collect(),
             errand,
             reading: None,
+            outflow: Outflow::default(),
             unfinished: (0..work.levels()).map(|_| None).collect(),
             work,
             barrier: None,
             due: None,
             is_ending: false,
-            acks: VecDeque::new(),
+            acks: Acks::default(),
             full: Vec::new(),
             flushing: None,
             waiting_since: None,
@@ -169,6 +147,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             tracks_time,
             waits_for_answers,
             quiet: Quiet::default(),
+            asked_at: Instant::now(),
         }
     }
 
@@ -190,12 +169,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
         self.check_reached();
         self.align();
         loop {
-            match self.commands.try_recv() {
-                Ok(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
-                Ok(Command::Log) => self.log_next().await?,
-                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(()),
-                Ok(Command::Finish) => self.finish(),
-                Ok(Command::Start) | Err(mpsc::error::TryRecvError::Empty) => {}
+            if self.look_around().await? {
+                return Ok(());
             }
             let now_ms = wall_clock_ms();
             self.work.set_writable(TimeRange::at(now_ms));
@@ -216,6 +191,37 @@ impl<S: Source, K: Sink> Worker<S, K> {
             // The connections of this thread need their turn.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Sees what was told and what was acknowledged since the last turn: in every turn, however much there is to do, and at a bounded cost,
+    /// so that a commit never waits for a pause in the work. True: the end, as in [`Self::wait`].
+    async fn look_around(&mut self) -> Result<bool, Error> {
+        if let Some((epoch, last)) = self.due.take() {
+            self.begin_barrier(epoch, last).await?;
+        }
+        match self.commands.try_recv() {
+            Ok(command) => self.obey(command).await?,
+            Err(mpsc::error::TryRecvError::Disconnected) => return Ok(true),
+            Err(mpsc::error::TryRecvError::Empty) => {}
+        }
+        // Whoever waits afterwards polls again, with a waker.
+        let mut cx = Context::from_waker(Waker::noop());
+        self.acks.poll_some(&mut cx)?;
+        if let Poll::Ready(outcome) = poll_flushed(&mut self.flushing, &mut cx) {
+            outcome?;
+            return Ok(self.report_flushed());
+        }
+        Ok(false)
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), Error> {
+        match command {
+            Command::Barrier { epoch, last } => self.begin_barrier(epoch, last).await?,
+            Command::Log => self.log_next().await?,
+            Command::Finish => self.finish(),
+            Command::Start => {}
+        }
+        Ok(())
     }
 
     /// One bounded piece of work; false when there is none.
@@ -290,28 +296,34 @@ impl<S: Source, K: Sink> Worker<S, K> {
             Some(since) if self.barrier.is_none() => Some(since + self.errand.linger),
             _ => None,
         };
+        let (flushing, acks) = (&mut self.flushing, &mut self.acks);
+        let acknowledged = std::future::poll_fn(|cx| match acks.poll_some(cx) {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(()) => poll_flushed(flushing, cx),
+        });
         tokio::select! {
             biased;
-            outcome = flushed(&mut self.flushing), if self.flushing.as_ref().is_some_and(|f| !f.is_waiting) => {
+            // First: what is known of idle partitions is as of the last time that this was asked.
+            arrival = self.source.next(), if may_read => {
+                let arrival = arrival?;
+                self.begin_reading(arrival);
+            }
+            outcome = acknowledged => {
                 outcome?;
                 return Ok(self.report_flushed());
             }
             () = self.exchange.ready() => {}
             command = self.commands.recv() => match command {
-                Some(Command::Barrier { epoch, last }) => self.begin_barrier(epoch, last).await?,
-                Some(Command::Log) => self.log_next().await?,
-                Some(Command::Finish) => self.finish(),
-                Some(Command::Start) => {}
+                Some(command) => self.obey(command).await?,
                 None => return Ok(true),
             },
-            arrival = self.source.next(), if may_read => {
-                let arrival = arrival?;
-                self.begin_reading(arrival);
-            }
             _ = self.aligned.changed(), if self.held.contains(&true) => self.align(),
             () = answered(&mut self.work), if self.waits_for_answers => {}
             () = until(linger), if linger.is_some() => self.send(true).await?,
             () = until(next_time), if next_time.is_some() => {}
+        }
+        if may_read {
+            self.asked_at = Instant::now();
         }
         Ok(false)
     }
@@ -331,148 +343,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
         [look, due].into_iter().flatten().min()
     }
 
-    /// A partition whose reader stood at Kafka's high watermark for a while, with nothing held back here, is idle. No such clock runs
-    /// while the sources are stopped.
-    fn look_for_idle(&mut self, may_read: bool) -> Option<Instant> {
-        let now = Instant::now();
-        let mut next = None;
-        for (at, position) in self.positions.iter().enumerate() {
-            let is_quiet =
-                may_read && self.source.high_watermark(position.place) == Some(position.offset);
-            match self.quiet.look(at, is_quiet, now, self.errand.idle_after) {
-                Look::Idle => self.work.idle(position.place),
-                Look::Again(when) => next = Some(next.map_or(when, |n: Instant| n.min(when))),
-                Look::Nothing => {}
-            }
-        }
-        if self.quiet.take_new() {
-            self.send_rows(true);
-            self.align();
-        }
-        next
-    }
-
-    /// Tells the others how far the slowest partition here is, and holds those that are too far ahead of the slowest of all. One that
-    /// is held has something to read, so it is never taken to be idle; those that are idle or at their end are not waited for.
-    fn align(&mut self) {
-        if self.work.alignments() == 0 {
-            return;
-        }
-        let mut mine = vec![i64::MAX; self.work.alignments()];
-        for position in &self.positions {
-            for (group, mark, _) in self.work.followed(position.place) {
-                if !mark.idle && !mark.is_end() {
-                    mine[group] = mine[group].min(mark.at);
-                }
-            }
-        }
-        let least = self.alignment.publish(self.exchange.me(), &mine);
-        for (at, position) in self.positions.iter().enumerate() {
-            let is_held = self.held[at];
-            let is_ahead = |(group, mark, drift_ms): (usize, Mark, i64)| {
-                !mark.is_end() && is_ahead(mark.at, least[group], drift_ms, is_held)
-            };
-            let hold = self.work.followed(position.place).any(is_ahead);
-            if hold == is_held {
-                continue;
-            }
-            let from = (!hold).then_some(position.offset);
-            let comes_again = self.source.hold(position.place, from);
-            self.held[at] = hold;
-            let is_this = |r: &Reading<S::Arrival>| r.arrival.place() == position.place;
-            if hold && comes_again && self.reading.as_ref().is_some_and(is_this) {
-                // Between two batches: the position is where it goes on.
-                self.reading = None;
-            }
-        }
-    }
-
-    fn begin_reading(&mut self, arrival: S::Arrival) {
-        if let Some(at) = self.index_of(arrival.place()) {
-            self.quiet.wake(at);
-            self.ends_seen[at] = arrival.end();
-        }
-        self.reading = Some(Reading {
-            arrival,
-            batch: None,
-            at: None,
-        });
-    }
-
-    /// One bounded step through what is being read.
-    async fn read_batch(&mut self) -> Result<(), Error> {
-        let Some(reading) = &mut self.reading else {
-            return Ok(());
-        };
-        self.clock.turn_to(Activity::Records);
-        let place = reading.arrival.place();
-        if self.tracks_time && is_past_end(&self.errand.ends, &self.positions, place) {
-            // What came after the end belongs to the next run: here time has ended.
-            self.reading = None;
-            return Ok(());
-        }
-        if reading.batch.is_none() {
-            reading.batch = reading.arrival.next_batch()?;
-        }
-        let position = if let Some(held) = &reading.batch {
-            let batch = held.as_ref();
-            self.counters.seen_first_record(self.errand.started);
-            let position = reading.arrival.position();
-            let topic_name = reading.arrival.topic();
-            let mut relayed = false;
-            if let Some(topic) = self.relay_to[place.topic] {
-                let to = Place { topic, ..place };
-                if self.waiting_since.is_some() {
-                    // What was rewritten record by record must not be overtaken.
-                    return self.send(true).await;
-                }
-                self.clock.turn_to(Activity::Send);
-                if let Some(ack) = self.sink.relay(to, batch, position).await? {
-                    self.acks.push_back(ack);
-                    Counters::add(&self.counters.records_out, u64::from(batch.record_count()));
-                    Counters::add(&self.counters.bytes_out, batch.size_bytes() as u64);
-                    relayed = true;
-                }
-                self.clock.turn_to(Activity::Records);
-            }
-            if !relayed {
-                let body = batch
-                    .uncompressed(&mut self.decompressor)
-                    .map_err(|e| unreadable(topic_name, place, batch.base_offset(), &e))?;
-                let frame = Frame::new(place.partition, batch, body, position).of_topic(topic_name);
-                let from = reading.at.unwrap_or(At::START);
-                if let Progress::More(at) = self.work.records(place.topic, frame, from)? {
-                    reading.at = Some(at);
-                    return self.after_call().await;
-                }
-            }
-            Counters::add(&self.counters.records_in, u64::from(batch.record_count()));
-            Counters::add(&self.counters.bytes_in, batch.size_bytes() as u64);
-            let next = batch.next_offset();
-            (reading.batch, reading.at) = (None, None);
-            next
-        } else {
-            let next = reading.arrival.next_position();
-            if reading.arrival.is_last()
-                && let Some(at) = self.positions.iter().position(|p| p.place == place)
-            {
-                self.errand.ends[at] = Some(next);
-            }
-            self.reading = None;
-            next
-        };
-        if let Some(at) = self.index_of(place) {
-            self.positions[at].offset = position;
-        }
-        self.check_reached();
-        self.align();
-        self.after_call().await?;
-        match self.due.take() {
-            Some((epoch, last)) => self.begin_barrier(epoch, last).await,
-            None => Ok(()),
-        }
-    }
-
     async fn handle_rows(
         &mut self,
         level: usize,
@@ -481,7 +351,16 @@ impl<S: Source, K: Sink> Worker<S, K> {
         at: At,
     ) -> Result<(), Error> {
         self.clock.turn_to(Activity::Rows);
-        match self.work.rows(from, &parcel, at)? {
+        let began = Instant::now();
+        let progress = self.work.rows(from, &parcel, at)?;
+        let rows = parcel.rows.len() as u32;
+        if rows > 0 {
+            let part =
+                u64::from(progress.records_since(at, rows)) * parcel.rows.size_bytes() as u64;
+            let bytes = (part / u64::from(rows)) as usize;
+            self.exchange.took(level, bytes, began.elapsed());
+        }
+        match progress {
             Progress::More(at) => self.unfinished[level] = Some((from, parcel, at)),
             Progress::Done => {
                 parcel.rows.clear();
@@ -503,9 +382,10 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// Sends rows to the workers that own their keys: those worth it, or with `all` every one.
     fn send_rows(&mut self, all: bool) {
-        let exchange = &self.exchange;
+        let (exchange, outflow) = (&self.exchange, &mut self.outflow);
         self.work
             .take_rows(all, |worker, level, operator, mark, rows| {
+                outflow.sent(rows.size_bytes());
                 let empty = exchange
                     .spare()
                     .map(|parcel| parcel.rows)
@@ -520,120 +400,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
             });
     }
 
-    async fn begin_barrier(&mut self, epoch: Epoch, last: bool) -> Result<(), Error> {
-        debug_assert!(self.barrier.is_none(), "one epoch at a time");
-        if self
-            .reading
-            .as_ref()
-            .is_some_and(|reading| reading.at.is_some())
-        {
-            self.due = Some((epoch, last));
-            return Ok(());
-        }
-        let lag: i64 = self
-            .ends_seen
-            .iter()
-            .zip(&self.positions)
-            .map(|(end, p)| (end - p.offset).max(0))
-            .sum();
-        if self.tracks_time && !last {
-            let may_read = self.exchange.room_above(0);
-            self.look_for_idle(may_read);
-        }
-        self.counters
-            .lag
-            .fetch_add(lag - self.lag, Ordering::Relaxed);
-        self.lag = lag;
-        self.is_ending = last;
-        self.barrier = Some(Barrier {
-            epoch,
-            last,
-            positions: self.positions.clone(),
-            stage: Stage::Aligning,
-            level: 0,
-        });
-        if self.work.levels() == 0 {
-            return self.end_barrier().await;
-        }
-        self.send_rows(true);
-        self.exchange.pass_barrier(0);
-        Ok(())
-    }
-
-    /// Every row that the epoch has for `level` is in the state.
-    fn aligned(&mut self, level: usize) {
-        if let Some(barrier) = &mut self.barrier {
-            debug_assert_eq!(
-                (barrier.stage, barrier.level),
-                (Stage::Aligning, level),
-                "barriers come level by level"
-            );
-            barrier.stage = Stage::Firing;
-        }
-    }
-
-    /// One bounded piece of what a level has to do at a barrier. False: it waits for answers.
-    async fn fire(&mut self, level: usize) -> Result<bool, Error> {
-        self.clock.turn_to(Activity::Commit);
-        let fire = self.work.fire(level)?;
-        self.after_call().await?;
-        if fire != Fire::Done {
-            return Ok(fire == Fire::More);
-        }
-        self.send_rows(true);
-        let Some(barrier) = &mut self.barrier else {
-            return Ok(true);
-        };
-        if level + 1 < self.work.levels() {
-            (barrier.stage, barrier.level) = (Stage::Aligning, level + 1);
-            self.exchange.pass_barrier(level + 1);
-            return Ok(true);
-        }
-        self.end_barrier().await?;
-        Ok(true)
-    }
-
-    /// All of the epoch is in batches: send them. Work goes on while their acknowledgements are awaited.
-    async fn end_barrier(&mut self) -> Result<(), Error> {
-        self.send(true).await?;
-        self.tell_sizes();
-        self.sink.flush().await?;
-        if let Some(Barrier {
-            epoch,
-            last,
-            positions,
-            ..
-        }) = self.barrier.take()
-        {
-            debug_assert!(self.flushing.is_none(), "one epoch at a time");
-            self.flushing = Some(Flushing {
-                epoch,
-                last,
-                positions,
-                acks: std::mem::take(&mut self.acks),
-                held_back: self.work.held_back().into(),
-                is_waiting: false,
-            });
-        }
-        Ok(())
-    }
-
-    /// What all workers have sent for the epoch is acknowledged: the next changelogs follow.
-    async fn log_next(&mut self) -> Result<(), Error> {
-        let next = |flushing: &mut Flushing| flushing.held_back.pop_front();
-        let Some(level) = self.flushing.as_mut().and_then(next) else {
-            return Ok(());
-        };
-        // Batches of the next epoch may be on their way already.
-        let others = std::mem::take(&mut self.acks);
-        self.send_held_back(level).await?;
-        let acks = std::mem::replace(&mut self.acks, others);
-        if let Some(flushing) = &mut self.flushing {
-            (flushing.acks, flushing.is_waiting) = (acks, false);
-        }
-        Ok(())
-    }
-
     /// Shows the inspector the sizes of this worker's state, and how far its operators are in time.
     fn tell_sizes(&mut self) {
         let counters = &self.counters;
@@ -643,68 +409,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
         self.work.each_size_change(|operator, keys, bytes| {
             counters.state_changed(operator, keys, bytes);
         });
-    }
-
-    /// What was sent for the epoch is acknowledged. True when it was all, and the last epoch.
-    fn report_flushed(&mut self) -> bool {
-        let worker = self.exchange.me();
-        if let Some(flushing) = &mut self.flushing
-            && !flushing.held_back.is_empty()
-        {
-            flushing.is_waiting = true;
-            let epoch = flushing.epoch;
-            let _ = self.reports.send(Report::Written { worker, epoch });
-            return false;
-        }
-        let Some(Flushing {
-            epoch,
-            last,
-            positions,
-            ..
-        }) = self.flushing.take()
-        else {
-            return false;
-        };
-        let _ = self.reports.send(Report::Durable {
-            worker,
-            epoch,
-            positions,
-        });
-        if last {
-            self.work.keep_state();
-        }
-        last
-    }
-
-    fn check_reached(&mut self) {
-        let is_at_end = |(end, position): (&Option<i64>, &Position)| {
-            end.is_some_and(|end| position.offset >= end)
-        };
-        if self.tracks_time && !self.reached {
-            for (end, position) in self.errand.ends.iter().zip(&self.positions) {
-                if is_at_end((end, position)) {
-                    self.work.end(position.place);
-                }
-            }
-        }
-        if !self.reached && self.errand.ends.iter().zip(&self.positions).all(is_at_end) {
-            self.reached = true;
-            if self.tracks_time && self.errand.is_bounded {
-                self.work.end_all();
-            }
-            let _ = self.reports.send(Report::Reached);
-        }
-    }
-
-    /// Nothing comes any more, whoever reads it.
-    fn finish(&mut self) {
-        if self.tracks_time {
-            self.work.end_all();
-        }
-    }
-
-    fn index_of(&self, place: Place) -> Option<usize> {
-        self.positions.iter().position(|p| p.place == place)
     }
 
     /// Reads the changelogs of this worker's key groups up to the high watermarks taken at the start.
@@ -764,15 +468,12 @@ fn unreadable(topic: &str, place: Place, offset: i64, error: &dyn std::fmt::Disp
     }
 }
 
-/// Waits for the acknowledgements of an epoch. Dropping the future loses nothing: what was acknowledged is taken out.
-async fn flushed(flushing: &mut Option<Flushing>) -> Result<(), Error> {
-    if let Some(flushing) = flushing {
-        while let Some(ack) = flushing.acks.front_mut() {
-            ack.await?;
-            flushing.acks.pop_front();
-        }
+/// Ready when all that was sent for the epoch on its way is acknowledged; pending when none is.
+fn poll_flushed(flushing: &mut Option<Flushing>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    match flushing {
+        Some(flushing) if !flushing.is_waiting => flushing.acks.poll_all(cx),
+        _ => Poll::Pending,
     }
-    Ok(())
 }
 
 /// Waits until something that was awaited has its answer. Dropping it loses nothing.

@@ -136,7 +136,7 @@ pub(crate) struct Walk {
 
 /// Where a walk stands, apart from the bytes it walks over: [`RecordIter::place`] gives it, [`Batch::records_from`](super::Batch::records_from)
 /// goes on there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkPlace {
     bytes_left: usize,
     left: u32,

@@ -69,7 +69,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         let mut full = std::mem::take(&mut self.full);
         for (place, batch) in full.drain(..) {
             let (records, bytes) = (u64::from(batch.record_count()), batch.size_bytes() as u64);
-            self.acks.push_back(self.sink.append(place, batch).await?);
+            self.acks.push(self.sink.append(place, batch).await?);
             if is_changelog {
                 Counters::add(&self.counters.changelog_records, records);
             } else {

@@ -55,13 +55,22 @@ pub(crate) struct FetchSession {
     by_id: bool,
     /// In full fetches the first partitions fill the answer, so the order turns.
     turn: usize,
+    /// A partition that the broker knows was assigned anew.
+    is_renewed: bool,
 }
 
 impl FetchSession {
+    /// Nothing is known of this partition any more here, for example because it was let go of and assigned again between two fetches. In a
+    /// session the broker says of a partition only what has changed, so that one at its end would never have a high watermark again: the
+    /// next fetch opens another session.
+    pub(crate) fn renew(&mut self, key: Key) {
+        self.is_renewed |= self.asked(key).is_some();
+    }
+
     /// Plans the next fetch for exactly `wanted`, sorted by key.
     pub(crate) fn plan(&mut self, wanted: &[(Key, Ask)], by_id: bool) -> Plan {
         debug_assert!(wanted.is_sorted_by(|a, b| a.0 < b.0), "keys ascend");
-        if by_id != self.by_id {
+        if std::mem::take(&mut self.is_renewed) || by_id != self.by_id {
             self.restart();
             self.by_id = by_id;
         }
@@ -217,6 +226,19 @@ mod tests {
         assert_eq!(plan.asks, [(key(1, 4), ask(1))]);
         assert_eq!(session.asked(key(0, 0)), None);
         assert_eq!(session.asked(key(1, 4)), Some(ask(1)));
+    }
+
+    #[test]
+    fn a_partition_assigned_anew_between_two_fetches_is_told_of_again() {
+        let wanted = [(key(0, 0), ask(5)), (key(0, 1), ask(6))];
+        let mut session = opened(&wanted);
+        session.renew(key(3, 3));
+        assert!(session.plan(&wanted, true).asks.is_empty());
+        session.answered(7, false);
+        session.renew(key(0, 1));
+        let plan = session.plan(&wanted, true);
+        assert_eq!((plan.session_id, plan.session_epoch), (7, 0));
+        assert_eq!(plan.asks.len(), 2);
     }
 
     #[test]

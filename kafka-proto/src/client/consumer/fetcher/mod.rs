@@ -230,6 +230,8 @@ impl Fetcher {
         };
         let name = self.topics[key.topic as usize].0.clone();
         self.forget(key);
+        let links = self.links.values_mut();
+        links.for_each(|link| link.session.renew(key));
         let assigned = Assigned {
             state: PartitionState::new(name, partition),
             fault: Fault::new(&self.faults),

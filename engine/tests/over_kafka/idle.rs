@@ -1,0 +1,97 @@
+//! Idle partitions at default settings, under traffic on the others, with one, two and four workers.
+
+use engine::connectors::Collected;
+use engine::time::Watermarks;
+use engine::windows::Tumbling;
+
+use super::*;
+
+/// Settings as they are by default, but for the number of workers.
+fn by_default(cluster: &Cluster, workers: usize) -> Config {
+    let properties = [
+        ("bootstrap.servers", cluster.bootstrap_servers()),
+        ("application.id", "app".to_owned()),
+        ("num.stream.threads", workers.to_string()),
+    ];
+    Config::from_properties(properties).unwrap()
+}
+
+/// Values that are seconds of event time, counted in windows of ten.
+fn counting(out: &Collected, watermarks: Watermarks) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
+    let out = out.clone();
+    move |s| {
+        s.source("lines")
+            .utf8()
+            .try_map(str::parse::<i64>)
+            .with_timestamps(|second| second * 1000, watermarks)
+            .key_by(|second| second.rem_euclid(3))
+            .window(Tumbling::of(Duration::from_secs(10)))
+            .count()
+            .map(|(_, window, n)| ((), format!("{}: {n}", window.start / 1000)))
+            .sink(&out);
+    }
+}
+
+fn second(cluster: &Cluster, partition: i32, second: i64) {
+    let text = second.to_string();
+    cluster
+        .append("lines", partition, [(None, Some(text.as_bytes()))])
+        .unwrap();
+}
+
+/// Seven partitions get a row each few milliseconds, the eighth has had one long ago. Traffic ends when `is_done`.
+async fn traffic(cluster: &Cluster, mut is_done: impl FnMut() -> bool) -> i64 {
+    second(cluster, 7, 1);
+    for now in 1.. {
+        if is_done() {
+            return now;
+        }
+        assert!(now < 3000, "one partition is idle, and no window closes");
+        for partition in 0..7 {
+            second(cluster, partition, now);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("it counts on")
+}
+
+#[tokio::test]
+async fn one_idle_partition_holds_no_window_open_however_many_workers_there_are() {
+    for workers in [1, 2, 4] {
+        let cluster = Cluster::builder().topic("lines", 8).start().await.unwrap();
+        let out = Collected::new();
+        let script = async {
+            traffic(&cluster, || out.len() >= 30).await;
+        };
+        let watermarks = Watermarks::bounded(Duration::ZERO);
+        let config = by_default(&cluster, workers);
+        let snapshot = run_until(counting(&out, watermarks), &config, script)
+            .await
+            .unwrap();
+        assert_eq!(snapshot.rows_late, 0, "{workers} workers");
+    }
+}
+
+#[tokio::test]
+async fn one_idle_partition_does_not_stop_those_that_are_aligned_with_it() {
+    for workers in [1, 2, 4] {
+        let cluster = Cluster::builder().topic("lines", 8).start().await.unwrap();
+        let out = Collected::new();
+        let script = async {
+            let end = traffic(&cluster, || out.len() >= 30).await;
+            // What was held is read, too.
+            let all_read = || {
+                let of = |p| cluster.committed_offset("app", "lines", p);
+                (0..7).all(|p| of(p) == Some(end - 1)) && of(7) == Some(1)
+            };
+            until(all_read).await;
+        };
+        let watermarks =
+            Watermarks::bounded(Duration::ZERO).aligned("all", Duration::from_secs(20));
+        let config = by_default(&cluster, workers);
+        let snapshot = run_until(counting(&out, watermarks), &config, script)
+            .await
+            .unwrap();
+        assert_eq!(snapshot.rows_late, 0, "{workers} workers");
+    }
+}
