@@ -144,6 +144,69 @@ async fn a_file_that_is_followed_is_read_on_through_renaming_and_truncation() {
 }
 
 #[tokio::test]
+async fn the_header_of_each_file_is_passed_over_while_it_is_followed_and_by_a_restart() {
+    let folder = Folder::new("headers");
+    let config = config(&folder);
+    let lines = Lines::of(folder.path("log"))
+        .skip_header()
+        .follow()
+        .look_every(Duration::from_millis(1));
+    let out = Collected::new();
+    let script = async {
+        append(&folder, "log", "head\none\n");
+        until(|| out.len() >= 1).await;
+        fs::rename(folder.path("log"), folder.path("log.1")).unwrap();
+        append(&folder, "log", "head\ntwo\n");
+        until(|| out.len() >= 2).await;
+        // Emptied: another file under the same name, as far as lines go.
+        fs::File::create(folder.path("log")).unwrap();
+        append(&folder, "log", "hd\n3\n");
+        until(|| out.len() >= 3).await;
+    };
+    run_until(collect(&lines, &out), &config, script)
+        .await
+        .unwrap();
+    assert_eq!(taken(&out), ["5 one", "14 two", "21 3"]);
+    append(&folder, "log", "four\n");
+    fs::rename(folder.path("log"), folder.path("log.2")).unwrap();
+    append(&folder, "log", "head\nfive\n");
+    let again = read(&lines, &config.until_end(true)).await.unwrap();
+    assert_eq!(again, ["23 four", "33 five"]);
+}
+
+#[tokio::test]
+async fn a_last_line_without_an_end_is_a_line_of_its_own_when_the_next_file_comes() {
+    let folder = Folder::new("unended");
+    let config = config(&folder);
+    let lines = Lines::of(folder.path("log"))
+        .follow()
+        .look_every(Duration::from_millis(1));
+    let out = Collected::new();
+    let script = async {
+        append(&folder, "log", "one\ntw");
+        until(|| out.len() == 1).await;
+        fs::rename(folder.path("log"), folder.path("log.1")).unwrap();
+        append(&folder, "log", "three\n");
+        until(|| out.len() == 3).await;
+    };
+    run_until(collect(&lines, &out), &config, script)
+        .await
+        .unwrap();
+    assert_eq!(taken(&out), ["0 one", "4 tw", "6 three"]);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_last_line_that_was_read_already_is_no_line() {
+    let folder = Folder::new("rest");
+    let config = config(&folder);
+    let lines = Lines::of(folder.path("a"));
+    append(&folder, "a", "one\ntw");
+    assert_eq!(read(&lines, &config).await.unwrap(), ["0 one", "4 tw"]);
+    append(&folder, "a", "o\nthree\n");
+    assert_eq!(read(&lines, &config).await.unwrap(), ["8 three"]);
+}
+
+#[tokio::test]
 async fn a_position_in_a_file_that_is_gone_or_shorter_is_lost_data() {
     let folder = Folder::new("gone");
     let config = config(&folder);

@@ -3,8 +3,9 @@
 //! The position of a line is the number of bytes before it, counted through all files that have stood under the path: rotation begins a
 //! segment ([`Records::begin_segment`]) that is named after the file itself, so that a restart finds the right one again.
 
+use std::fmt::Debug;
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read as _, Seek, SeekFrom, Write as _};
+use std::io::{ErrorKind, Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -444,10 +445,41 @@ impl LinesTo {
 /// Writes to a file of [`LinesTo`], or to standard output.
 #[derive(Debug)]
 pub struct LinesWriter {
-    /// `None`: standard output.
-    file: Option<File>,
+    out: Box<dyn Durable>,
     text: Vec<u8>,
     is_synchronised: bool,
+}
+
+/// Takes bytes that are to outlive a crash.
+trait Durable: Write + Debug + Send + Sync {
+    /// What was written is on the disk when it returns, where there is one.
+    fn synchronise(&mut self) -> std::io::Result<()>;
+}
+
+impl Durable for File {
+    fn synchronise(&mut self) -> std::io::Result<()> {
+        match self.sync_data() {
+            // A pipe or a terminal has nothing to synchronise.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl Durable for std::io::Stdout {
+    fn synchronise(&mut self) -> std::io::Result<()> {
+        self.flush()
+    }
+}
+
+impl LinesWriter {
+    fn new(out: impl Durable + 'static) -> Self {
+        Self {
+            out: Box::new(out),
+            text: Vec::new(),
+            is_synchronised: true,
+        }
+    }
 }
 
 impl Sink for LinesTo {
@@ -459,11 +491,7 @@ impl Sink for LinesTo {
 
     fn open(&self) -> Result<LinesWriter, BoxError> {
         let file = File::options().append(true).create(true).open(&self.path)?;
-        Ok(LinesWriter {
-            file: Some(file),
-            text: Vec::new(),
-            is_synchronised: true,
-        })
+        Ok(LinesWriter::new(file))
     }
 }
 
@@ -485,11 +513,7 @@ impl Sink for Stdout {
     }
 
     fn open(&self) -> Result<LinesWriter, BoxError> {
-        Ok(LinesWriter {
-            file: None,
-            text: Vec::new(),
-            is_synchronised: true,
-        })
+        Ok(LinesWriter::new(std::io::stdout()))
     }
 }
 
@@ -501,25 +525,79 @@ impl Writer for LinesWriter {
                 .extend_from_slice(record.value.unwrap_or_default());
             self.text.push(b'\n');
         }
-        match &mut self.file {
-            Some(file) => file.write_all(&self.text)?,
-            None => std::io::stdout().lock().write_all(&self.text)?,
-        }
         self.is_synchronised = false;
-        Ok(())
+        Ok(self.out.write_all(&self.text)?)
     }
 
     async fn flush(&mut self) -> Result<(), BoxError> {
-        if std::mem::replace(&mut self.is_synchronised, true) {
-            return Ok(());
+        if !std::mem::replace(&mut self.is_synchronised, true) {
+            self.out.synchronise()?;
         }
-        match &self.file {
-            // A pipe or a terminal has nothing to synchronise.
-            Some(file) => match file.sync_data() {
-                Err(error) if error.kind() != ErrorKind::InvalidInput => Err(Box::new(error)),
-                _ => Ok(()),
-            },
-            None => Ok(std::io::stdout().lock().flush()?),
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use kafka_proto::records::Headers;
+
+    use super::*;
+
+    /// Notes what was asked of it.
+    #[derive(Clone, Debug, Default)]
+    struct Disk(Arc<Mutex<Vec<String>>>);
+
+    impl Disk {
+        fn note(&self, what: &str) {
+            self.0.lock().unwrap().push(what.to_owned());
         }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.note(std::str::from_utf8(bytes).unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Durable for Disk {
+        fn synchronise(&mut self) -> std::io::Result<()> {
+            self.note("synchronised");
+            Ok(())
+        }
+    }
+
+    fn record(value: &str) -> Record<'_> {
+        Record {
+            key: None,
+            value: Some(value.as_bytes()),
+            headers: Headers::default(),
+            topic: "lines",
+            offset: 0,
+            timestamp: 0,
+            partition: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_on_the_disk_at_a_commit_and_nothing_is_synchronised_for_nothing() {
+        let disk = Disk::default();
+        let mut writer = LinesWriter::new(disk.clone());
+        writer.flush().await.unwrap();
+        for commit in [["a", "b"], ["c", "d"]] {
+            for value in commit {
+                writer.write(&[record(value)]).await.unwrap();
+            }
+            writer.flush().await.unwrap();
+            writer.flush().await.unwrap();
+        }
+        let seen = disk.0.lock().unwrap().join("|");
+        assert_eq!(seen, "a\n|b\n|synchronised|c\n|d\n|synchronised");
     }
 }
