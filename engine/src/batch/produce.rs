@@ -269,6 +269,12 @@ pub enum SinkError {
         "serde cannot write the row as JSON: are the keys of all its maps text, and does its own `Serialize` not fail?"
     )]
     NoJson,
+    /// A number of the row is NaN or an infinity, which JSON cannot write.
+    #[error(
+        "a number of the row is NaN or an infinity, which JSON cannot write: leave such rows out before the sink, or write \
+         an option (`x.is_finite().then_some(x)`, null where it is none)"
+    )]
+    NotFinite,
     /// Records name more topics than one sink writes to.
     #[error(
         "records name more than {max} topics: a topic is not the place for a key; choose the topic by something with fewer values"

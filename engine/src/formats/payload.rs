@@ -1,5 +1,6 @@
 //! How values become the key or the value of a record, as Kafka's own serializers write them.
 
+use super::json::finite::{NotingNull, is_finite};
 use crate::batch::{
     Outbox, Record, Scratch,
     produce::{SinkError, Target},
@@ -104,7 +105,10 @@ impl<T: Payload> Payload for Option<T> {
 
 /// Written as JSON, by serde, once, into the buffer that the sink copies from into its batch.
 ///
-/// What serde refuses (a map whose keys are no text, a `Serialize` that fails) ends the job: null would be a tombstone.
+/// What serde refuses (a map whose keys are no text, a `Serialize` that fails) ends the job: null
+/// would be a tombstone. So do NaN and infinities, which JSON cannot write; serde_json alone writes
+/// null for them. Where they mean that there is no number, write an `Option`:
+/// `x.is_finite().then_some(x)`.
 ///
 /// ```
 /// use engine::{formats::Json, testing::Driver};
@@ -125,8 +129,14 @@ pub struct Json<T>(pub T);
 
 impl<T: serde::Serialize> Payload for Json<T> {
     fn payload<'s>(&'s self, scratch: &'s mut Vec<u8>) -> Result<Option<&'s [u8]>, SinkError> {
-        let written = serde_json::to_writer(&mut *scratch, &self.0);
+        let mut has_null = false;
+        let noting = NotingNull(&mut has_null);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut *scratch, noting);
+        let written = self.0.serialize(&mut serializer);
         written.map_err(|_| SinkError::NoJson)?;
+        if has_null && !is_finite(&self.0) {
+            return Err(SinkError::NotFinite);
+        }
         Ok(Some(scratch))
     }
 }

@@ -4,6 +4,7 @@
 //! is found.
 
 mod fields;
+pub(super) mod finite;
 mod number;
 mod projection;
 mod scan;
