@@ -1,11 +1,9 @@
 //! Folds: how rows of one key, or of one key and window, become a value; and the ones that everybody needs.
 
-use std::{cmp::Ordering, marker::PhantomData};
+use std::marker::PhantomData;
 
-use crate::{
-    batch::{Decode, Encode},
-    state::State,
-};
+use super::{Accumulate, Number, OutOfRange, TotalOrder};
+use crate::state::State;
 
 /// Folds rows into a value.
 pub trait Fold<T> {
@@ -20,6 +18,15 @@ pub trait Fold<T> {
     fn step(&mut self, state: &mut Self::State, item: T);
     /// What is given out for a value; `None`: nothing.
     fn out(state: Self::State) -> Option<Self::Out>;
+    /// As [`Fold::out`], where a value may be one that cannot be given out: that is a bad row of
+    /// the operator, left out and counted, or what [`Stream::on_bad`](super::Stream::on_bad) says.
+    ///
+    /// # Errors
+    /// When the value does not fit into what is given out.
+    #[inline]
+    fn checked(state: Self::State) -> Result<Option<Self::Out>, OutOfRange> {
+        Ok(Self::out(state))
+    }
 }
 
 /// A fold whose values can be joined: what two parts of the rows have given becomes what all of them would have given. Windows that
@@ -57,52 +64,7 @@ impl<T> Merge<T> for Counting {
     }
 }
 
-/// A number that can be summed and compared.
-pub trait Number: State + Copy + PartialOrd + for<'b> Decode<'b> + Encode {
-    /// Nothing.
-    const ZERO: Self;
-    /// The sum; whole numbers stay at the end of their range instead of wrapping round.
-    #[must_use]
-    fn plus(self, other: Self) -> Self;
-    /// For averages.
-    fn to_f64(self) -> f64;
-}
-
-macro_rules! whole_numbers {
-    ($($t:ty),*) => {$(
-        impl Number for $t {
-            const ZERO: Self = 0;
-            #[inline]
-            fn plus(self, other: Self) -> Self {
-                self.saturating_add(other)
-            }
-            #[inline]
-            fn to_f64(self) -> f64 {
-                self as f64
-            }
-        }
-    )*};
-}
-whole_numbers!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
-
-macro_rules! fractions {
-    ($($t:ty),*) => {$(
-        impl Number for $t {
-            const ZERO: Self = 0.0;
-            #[inline]
-            fn plus(self, other: Self) -> Self {
-                self + other
-            }
-            #[inline]
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-        }
-    )*};
-}
-fractions!(f32, f64);
-
-/// Sums.
+/// Sums, exactly where the numbers are whole: see [`Number::Sum`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summing<N>(PhantomData<fn() -> N>);
 
@@ -113,30 +75,34 @@ impl<N> Summing<N> {
 }
 
 impl<N: Number> Fold<N> for Summing<N> {
-    type State = N;
+    type State = N::Sum;
     type Out = N;
 
-    fn initial(&self) -> N {
-        N::ZERO
+    fn initial(&self) -> N::Sum {
+        N::Sum::default()
     }
     #[inline]
-    fn step(&mut self, state: &mut N, item: N) {
-        *state = state.plus(item);
+    fn step(&mut self, state: &mut N::Sum, item: N) {
+        state.add(item);
     }
     #[inline]
-    fn out(state: N) -> Option<N> {
-        Some(state)
+    fn out(state: N::Sum) -> Option<N> {
+        state.total().ok()
+    }
+    #[inline]
+    fn checked(state: N::Sum) -> Result<Option<N>, OutOfRange> {
+        state.total().map(Some)
     }
 }
 
 impl<N: Number> Merge<N> for Summing<N> {
     #[inline]
-    fn merge(&mut self, state: &mut N, other: N) {
-        *state = state.plus(other);
+    fn merge(&mut self, state: &mut N::Sum, other: N::Sum) {
+        state.join(other);
     }
 }
 
-/// Keeps one of the values: the least or the greatest.
+/// Keeps one of the values, the least or the greatest by their [`TotalOrder`].
 #[derive(Clone, Copy, Debug)]
 pub struct Extreme<N> {
     greatest: bool,
@@ -152,7 +118,7 @@ impl<N> Extreme<N> {
     }
 }
 
-impl<N: State + PartialOrd> Fold<N> for Extreme<N> {
+impl<N: State + TotalOrder> Fold<N> for Extreme<N> {
     type State = Option<N>;
     type Out = N;
 
@@ -163,8 +129,8 @@ impl<N: State + PartialOrd> Fold<N> for Extreme<N> {
     fn step(&mut self, state: &mut Option<N>, item: N) {
         let is_better = match state {
             None => true,
-            Some(kept) if self.greatest => item > *kept,
-            Some(kept) => item < *kept,
+            Some(kept) if self.greatest => item.total_order(kept).is_gt(),
+            Some(kept) => item.total_order(kept).is_lt(),
         };
         if is_better {
             *state = Some(item);
@@ -176,7 +142,7 @@ impl<N: State + PartialOrd> Fold<N> for Extreme<N> {
     }
 }
 
-impl<N: State + PartialOrd> Merge<N> for Extreme<N> {
+impl<N: State + TotalOrder> Merge<N> for Extreme<N> {
     #[inline]
     fn merge(&mut self, state: &mut Option<N>, other: Option<N>) {
         if let Some(other) = other {
@@ -196,32 +162,33 @@ impl<N> Averaging<N> {
 }
 
 impl<N: Number> Fold<N> for Averaging<N> {
-    type State = (f64, u64);
+    type State = (N::Mean, u64);
     type Out = f64;
 
-    fn initial(&self) -> (f64, u64) {
-        (0.0, 0)
+    fn initial(&self) -> (N::Mean, u64) {
+        (N::Mean::default(), 0)
     }
     #[inline]
-    fn step(&mut self, (sum, n): &mut (f64, u64), item: N) {
-        *sum += item.to_f64();
+    fn step(&mut self, (sum, n): &mut (N::Mean, u64), item: N) {
+        sum.add(item);
         *n += 1;
     }
     #[inline]
-    fn out((sum, n): (f64, u64)) -> Option<f64> {
-        (n > 0).then(|| sum / n as f64)
+    fn out((sum, n): (N::Mean, u64)) -> Option<f64> {
+        (n > 0).then(|| sum.mean(n))
     }
 }
 
 impl<N: Number> Merge<N> for Averaging<N> {
     #[inline]
-    fn merge(&mut self, state: &mut (f64, u64), other: (f64, u64)) {
-        state.0 += other.0;
+    fn merge(&mut self, state: &mut (N::Mean, u64), other: (N::Mean, u64)) {
+        state.0.join(other.0);
         state.1 += other.1;
     }
 }
 
-/// Keeps the few greatest rows; of equal ones those that came first.
+/// Keeps the few rows that are greatest by the [`TotalOrder`] of their scores; of equal ones those
+/// that came first.
 #[derive(Clone, Copy, Debug)]
 pub struct Topping<S, T> {
     count: usize,
@@ -237,7 +204,7 @@ impl<S, T> Topping<S, T> {
     }
 }
 
-impl<S: State + PartialOrd, T: State> Fold<(S, T)> for Topping<S, T> {
+impl<S: State + TotalOrder, T: State> Fold<(S, T)> for Topping<S, T> {
     type State = Vec<(S, T)>;
     type Out = Vec<(S, T)>;
 
@@ -249,11 +216,11 @@ impl<S: State + PartialOrd, T: State> Fold<(S, T)> for Topping<S, T> {
         if best.len() >= self.count
             && best
                 .last()
-                .is_some_and(|worst| row.0.partial_cmp(&worst.0) != Some(Ordering::Greater))
+                .is_some_and(|worst| row.0.total_order(&worst.0).is_le())
         {
             return;
         }
-        let at = best.partition_point(|kept| kept.0 >= row.0);
+        let at = best.partition_point(|kept| kept.0.total_order(&row.0).is_ge());
         best.insert(at, row);
         best.truncate(self.count);
     }
@@ -263,7 +230,7 @@ impl<S: State + PartialOrd, T: State> Fold<(S, T)> for Topping<S, T> {
     }
 }
 
-impl<S: State + PartialOrd, T: State> Merge<(S, T)> for Topping<S, T> {
+impl<S: State + TotalOrder, T: State> Merge<(S, T)> for Topping<S, T> {
     fn merge(&mut self, best: &mut Vec<(S, T)>, other: Vec<(S, T)>) {
         for row in other {
             self.step(best, row);

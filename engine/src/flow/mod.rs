@@ -8,12 +8,15 @@ mod cut;
 mod error;
 mod fold;
 mod graph;
+mod number;
 mod once;
+mod order;
 mod partial;
 mod pipe;
 mod scope;
 mod slot;
 mod stream;
+mod wide;
 
 pub(crate) use answers::{ANSWERED, Answers, Ask, Waited, Waiting};
 pub(crate) use call::{Call, Mode, Progress, TimeRange};
@@ -24,11 +27,12 @@ pub(crate) use cut::{
 };
 pub use error::Error;
 pub use fold::{
-    Aggregating, Averaging, Counting, Extreme, Fold, Merge, Merging, Number, Reducing, Summing,
-    Topping,
+    Aggregating, Averaging, Counting, Extreme, Fold, Merge, Merging, Reducing, Summing, Topping,
 };
 pub use graph::{Emit, Graph, Kind, Node, OnBad};
+pub use number::{Accumulate, Number, OutOfRange};
 pub(crate) use once::Onces;
+pub use order::TotalOrder;
 pub(crate) use partial::{Cache, Partials, Span};
 pub(crate) use pipe::Resume;
 pub use pipe::{Flow, Meta, Pipe};

@@ -3,10 +3,10 @@
 use std::{any::Any, cell::RefMut, marker::PhantomData};
 
 use crate::{
-    batch::{Decode, Encode, row::decode_all},
+    batch::{Decode, Encode, Rows, row::decode_all},
     flow::{
-        Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot,
-        Stream, receive, send, send_keyed, undecodable,
+        Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, OutOfRange, Pipe, Port,
+        Position, Scope, Slot, Stream, receive, send, send_keyed, undecodable,
     },
     state::{CHUNK, Key, State, Table},
 };
@@ -227,32 +227,63 @@ impl<'b, K: Decode<'b>, T: Decode<'b>, O, F: Fold<T, Out = O>> Pipe<(K, O)>
         let Some(graph) = scope.running() else {
             return Flow::Continue(());
         };
-        let (rows, mut slot) = if let Some(rows) = scope.rows(operator, Port::Fired) {
-            (rows, None)
+        let (rows, is_updating) = if let Some(rows) = scope.rows(operator, Port::Fired) {
+            (rows, false)
         } else if let Some(rows) = scope.rows(operator, Port::Sent)
             && emits_every_update(graph, operator)
         {
-            (rows, Some(scope.slot(operator)))
+            if scope.call.from == Position::START {
+                scope.slot(operator).counters.records += rows.len() as u64;
+            }
+            (rows, true)
         } else {
             return Flow::Continue(());
         };
-        let mut table = match &mut slot {
-            Some(slot) => match updating::<F::State>(scope, graph, operator, slot) {
-                Some(table) => Some(table),
-                None => return Flow::Break(()),
-            },
-            None => None,
-        };
+        let mut from = scope.call.from.index as usize;
+        loop {
+            let mut slot = is_updating.then(|| scope.slot(operator));
+            let table = match &mut slot {
+                Some(slot) => match updating::<F::State>(scope, graph, operator, slot) {
+                    Some(table) => Some(table),
+                    None => return Flow::Break(()),
+                },
+                None => None,
+            };
+            let refused = match self.each(rows, from, table, &mut f) {
+                Ok(flow) => return flow,
+                Err(refused) => refused,
+            };
+            // What is done with it needs the slot.
+            drop(slot);
+            let (index, why) = refused;
+            scope.bad(operator, index, || why.to_string())?;
+            from = index as usize + 1;
+        }
+    }
+}
+
+impl<'b, K: Decode<'b>, T: Decode<'b>, F: Fold<T>> Totals<'b, K, T, F> {
+    /// Gives out a result for each row from the one at `begin` on: what it holds or, where there is
+    /// a table, what its key's value becomes by it. Ends at a result that cannot be given out.
+    #[inline]
+    fn each(
+        &mut self,
+        rows: &'b Rows,
+        begin: usize,
+        mut table: Option<&mut Table<F::State>>,
+        mut f: impl FnMut(Meta, (K, F::Out)) -> Flow,
+    ) -> Result<Flow, (u32, OutOfRange)> {
+        let (scope, operator) = (self.scope, self.operator);
         let (data, heads, from) = (rows.data(), rows.heads(), scope.call.from);
         let first = from.index as usize;
         // One loop for both entrances, so that what follows is compiled once.
-        for (index, head) in heads.iter().enumerate().skip(first) {
+        for (index, head) in heads.iter().enumerate().skip(begin) {
             if scope.is_enough((index - first) as u32) {
-                return scope.stopped_before(index as u32);
+                return Ok(scope.stopped_before(index as u32));
             }
             let (Some(key), value) = (decode_all::<K>(head.key_of(data)), head.value_of(data))
             else {
-                return undecodable(scope, operator);
+                return Ok(undecodable(scope, operator));
             };
             let state = match &mut table {
                 None => decode_all(value),
@@ -289,19 +320,20 @@ impl<'b, K: Decode<'b>, T: Decode<'b>, O, F: Fold<T, Out = O>> Pipe<(K, O)>
                 }
             };
             let Some(state) = state else {
-                return undecodable(scope, operator);
+                return Ok(undecodable(scope, operator));
             };
-            if let Some(out) = F::out(state) {
+            let out = F::checked(state).map_err(|why| (index as u32, why))?;
+            if let Some(out) = out {
                 let meta = Meta {
                     timestamp: head.timestamp,
                     record: index as u32,
                 };
                 if f(meta, (key, out)).is_break() {
-                    return scope.stopped_at(index as u32);
+                    return Ok(scope.stopped_at(index as u32));
                 }
             }
         }
-        Flow::Continue(())
+        Ok(Flow::Continue(()))
     }
 }
 
@@ -311,15 +343,7 @@ fn updating<'s, A: State>(
     operator: usize,
     slot: &'s mut RefMut<'_, Slot>,
 ) -> Option<&'s mut Table<A>> {
-    let Slot {
-        state, counters, ..
-    } = &mut **slot;
-    if let Some(rows) = scope.rows(operator, Port::Sent)
-        && scope.call.from == crate::flow::Position::START
-    {
-        counters.records += rows.len() as u64;
-    }
-    let state: &mut dyn Any = &mut **state.as_mut()?;
+    let state: &mut dyn Any = &mut **slot.state.as_mut()?;
     let table = state.downcast_mut();
     if table.is_none() {
         scope.fail(Error::StateType {

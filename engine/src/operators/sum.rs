@@ -4,13 +4,23 @@
 use super::fold::Results;
 use crate::{
     batch::{Decode, Encode},
-    flow::{Averaging, Extreme, Keyed, Kind, Number, Pipe, Summing},
+    flow::{Averaging, Extreme, Keyed, Kind, Number, Pipe, Summing, TotalOrder},
     state::State,
 };
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
-    /// Sums a number of each row by key. Whole numbers stay at the end of their range instead of wrapping round. Results come out as
-    /// with [`Keyed::aggregate`].
+    /// Sums a number of each row by key. Results come out as with [`Keyed::aggregate`].
+    ///
+    /// Sums of whole numbers are exact, whatever they add up to on the way, and so the same in
+    /// every order and on any number of workers. Only a result must fit into the numbers' type: one
+    /// that does not is a bad row of this operator, left out and counted (`bad`), or what
+    /// [`on_bad`](crate::flow::Stream::on_bad) after it says. Where that can be, sum a wider type:
+    /// `.sum(|r| i64::from(r.amount))`. (Flink's and Java's sums wrap round in silence, those of
+    /// databases fail.)
+    ///
+    /// Sums of `f32` are added up as `f64`, and are bad rows when they are finite and beyond `f32`.
+    /// Fractions are rounded at each step, so their last digits depend on the order of the rows;
+    /// sum whole cents where that matters. NaN and opposite infinities make a sum NaN.
     ///
     /// ```
     /// use engine::testing::Driver;
@@ -28,7 +38,9 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         self.fold_merging(Kind::Sum, Summing::new(), number)
     }
 
-    /// The average of a number of each row, by key. Results come out as with [`Keyed::aggregate`].
+    /// The average of a number of each row, by key: of whole numbers their exact sum, of fractions
+    /// the sum of doubles, divided by the number of rows. Results come out as with
+    /// [`Keyed::aggregate`].
     pub fn average<N: Number>(
         self,
         number: impl FnMut(&T) -> N,
@@ -36,16 +48,18 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         self.fold_merging(Kind::Average, Averaging::new(), number)
     }
 
-    /// The least value of each key. Results come out as with [`Keyed::aggregate`].
-    pub fn min<N: State + PartialOrd>(
+    /// The least value of each key, in [`TotalOrder`]: NaN only where there is nothing else.
+    /// Results come out as with [`Keyed::aggregate`].
+    pub fn min<N: State + TotalOrder>(
         self,
         value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
         self.fold_merging(Kind::Min, Extreme::new(false), value)
     }
 
-    /// The greatest value of each key. Results come out as with [`Keyed::aggregate`].
-    pub fn max<N: State + PartialOrd>(
+    /// The greatest value of each key, in [`TotalOrder`]: NaN is greater than all numbers. Results
+    /// come out as with [`Keyed::aggregate`].
+    pub fn max<N: State + TotalOrder>(
         self,
         value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {

@@ -3,14 +3,15 @@
 use super::fold::Results;
 use crate::{
     batch::{Decode, Encode},
-    flow::{Keyed, Kind, Pipe, Topping},
+    flow::{Keyed, Kind, Pipe, Topping, TotalOrder},
     state::State,
 };
 
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
-    /// Keeps the `count` rows of each key with the greatest score, best first; of equal ones those that came first (with
-    /// [`Keyed::in_order`] before it: those of the earliest event time, on every run the same). `row` makes what is kept: a score, and what it
-    /// belongs to. Results come out as with [`Keyed::aggregate`].
+    /// Keeps the `count` rows of each key with the greatest score in [`TotalOrder`] (NaN comes
+    /// first), best first; of equal ones those that came first (with [`Keyed::in_order`] before it:
+    /// those of the earliest event time, on every run the same). `row` makes what is kept: a score,
+    /// and what it belongs to. Results come out as with [`Keyed::aggregate`].
     ///
     /// ```
     /// use engine::{formats::Json, testing::Driver};
@@ -26,7 +27,7 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
     /// driver.commit();
     /// assert_eq!(driver.read("longest")[0].value_str(), Some(r#"[[8,"alphabet"],[3,"all"]]"#));
     /// ```
-    pub fn top_n<S: State + PartialOrd, R: State>(
+    pub fn top_n<S: State + TotalOrder, R: State>(
         self,
         count: usize,
         mut row: impl FnMut(&T) -> (S, R),

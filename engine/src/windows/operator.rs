@@ -286,9 +286,10 @@ impl<'b, K: Decode<'b>, V, O, G: Fold<V, Out = O>> Pipe<(K, Window, O)> for Fire
                 let Some(key) = decode_all(key) else {
                     return undecodable(scope, operator);
                 };
-                match G::out(state) {
-                    Some(out) => f(meta, (key, window, out)),
-                    None => Flow::Continue(()),
+                match G::checked(state) {
+                    Ok(Some(out)) => f(meta, (key, window, out)),
+                    Ok(None) => Flow::Continue(()),
+                    Err(why) => scope.bad(operator, meta.record, || why.to_string()),
                 }
             },
         )

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     batch::{Decode, Encode},
     flow::{
-        Aggregating, Averaging, Counting, Emit, Extreme, Fold, Keyed, Merge, Merging, Number, Pipe,
-        Reducing, Summing, Topping,
+        Aggregating, Averaging, Counting, Emit, Extreme, Fold, Keyed, Merge, Merging, Number,
+        OutOfRange, Pipe, Reducing, Summing, Topping, TotalOrder,
     },
     state::State,
     time::millis,
@@ -134,12 +134,13 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
         )
     }
 
-    /// Sums a number of each row. Whole numbers stay at the end of their range instead of wrapping round.
+    /// Sums a number of each row, exactly where it is whole; what does not fit is a bad row, and
+    /// `f32` is added up as `f64`: as [`Keyed::sum`].
     pub fn sum<N: Number>(self, number: impl FnMut(&T) -> N) -> Results<'b, K, N, Summing<N>> {
         self.made(Summing::new(), number)
     }
 
-    /// The average of a number of each row.
+    /// The average of a number of each row, of whole numbers from their exact sum.
     pub fn average<N: Number>(
         self,
         number: impl FnMut(&T) -> N,
@@ -147,24 +148,25 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>, W: WindowSpec>
         self.made(Averaging::new(), number)
     }
 
-    /// The least value.
-    pub fn min<N: State + PartialOrd>(
+    /// The least value, in [`TotalOrder`].
+    pub fn min<N: State + TotalOrder>(
         self,
         value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
         self.made(Extreme::new(false), value)
     }
 
-    /// The greatest value.
-    pub fn max<N: State + PartialOrd>(
+    /// The greatest value, in [`TotalOrder`]: NaN is greater than all numbers.
+    pub fn max<N: State + TotalOrder>(
         self,
         value: impl FnMut(&T) -> N,
     ) -> Results<'b, K, N, Extreme<N>> {
         self.made(Extreme::new(true), value)
     }
 
-    /// The rows with the greatest score, best first; of equal ones those that came first.
-    pub fn top_n<S: State + PartialOrd, R: State>(
+    /// The rows with the greatest score in [`TotalOrder`], best first; of equal ones those that
+    /// came first.
+    pub fn top_n<S: State + TotalOrder, R: State>(
         self,
         count: usize,
         row: impl FnMut(&T) -> (S, R),
@@ -273,6 +275,10 @@ impl<T, G: Fold<T>> Fold<T> for Whole<G> {
     #[inline]
     fn out(state: G::State) -> Option<G::Out> {
         G::out(state)
+    }
+    #[inline]
+    fn checked(state: G::State) -> Result<Option<G::Out>, OutOfRange> {
+        G::checked(state)
     }
 }
 

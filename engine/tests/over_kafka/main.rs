@@ -7,6 +7,7 @@ mod broker_lost;
 mod end_of_input;
 mod enrich;
 mod event_time;
+mod folds;
 mod idle;
 mod internal_topics;
 mod order;
