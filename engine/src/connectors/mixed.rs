@@ -14,7 +14,7 @@ use crate::Error;
 use crate::batch::source::{AnySource, Open};
 use crate::batch::{Batch, BatchBuilder, OutboxConfig};
 use crate::checkpoint::log::{
-    Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Source, Worker,
+    Ack, Arrival, Change, Committed, Log, Need, Place, Position, Share, Sink, Source, Worker,
 };
 
 /// What the run needs to know beside its plan.
@@ -101,7 +101,12 @@ impl<L: Log> Mixed<L> {
         }
     }
 
-    fn own_positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
+    /// As [`Self::with_positions`], where they are read first if any of these places has one.
+    fn with_entered<T>(
+        &self,
+        places: &[Place],
+        f: impl FnOnce(&Option<Positions>) -> T,
+    ) -> Result<T, Error> {
         self.with_positions(|positions| {
             if positions.is_none()
                 && places.iter().any(|place| self.keeps(*place))
@@ -109,6 +114,27 @@ impl<L: Log> Mixed<L> {
             {
                 *positions = Some(Positions::enter(&dir, &self.setting.application_id)?);
             }
+            Ok(f(positions))
+        })
+    }
+
+    /// What is kept of users' sources; nothing of one that begins anew with each run.
+    fn own_committed(&self, places: &[Place]) -> Result<Vec<Option<Committed>>, Error> {
+        self.with_entered(places, |positions| {
+            let committed = |&place: &Place| {
+                let positions = positions.as_ref().filter(|_| self.keeps(place))?;
+                let kept = positions.of(self.name(place), place.number())?;
+                Some(Committed {
+                    offset: kept.offset,
+                    metadata: String::new(),
+                })
+            };
+            places.iter().map(committed).collect()
+        })
+    }
+
+    fn own_positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
+        self.with_entered(places, |positions| {
             let position = |&place: &Place| {
                 let kept = positions
                     .as_ref()
@@ -121,7 +147,7 @@ impl<L: Log> Mixed<L> {
                     offset: kept.map_or(0, |kept| kept.offset),
                 }
             };
-            Ok(places.iter().map(position).collect())
+            places.iter().map(position).collect()
         })
     }
 
@@ -282,6 +308,33 @@ impl<L: Log> Log for Mixed<L> {
         .await
     }
 
+    async fn committed_with_metadata(
+        &self,
+        places: &[Place],
+    ) -> Result<Vec<Option<Committed>>, Error> {
+        let own: Vec<Place> = places.iter().filter(|p| self.is_own(p)).copied().collect();
+        let kept = self.own_committed(&own)?;
+        let of = |place: Place| {
+            let at = own.iter().position(|known| *known == place)?;
+            kept[at].clone()
+        };
+        self.each(places, of, async |log, places| {
+            log.committed_with_metadata(places).await
+        })
+        .await
+    }
+
+    fn keeps_position(&self, place: Place) -> bool {
+        !self.is_own(&place) || self.keeps(place) && self.state_dir().is_some()
+    }
+
+    fn name_of(&self, place: Place) -> String {
+        match &self.kafka {
+            Some(log) if !self.is_own(&place) => log.name_of(place),
+            _ => self.name(place).to_owned(),
+        }
+    }
+
     async fn bounds(&self, places: &[Place], stable: bool) -> Result<Vec<(i64, i64)>, Error> {
         self.each(
             places,
@@ -291,14 +344,14 @@ impl<L: Log> Log for Mixed<L> {
         .await
     }
 
-    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
+    async fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), Error> {
         let (own, theirs): (Vec<Position>, Vec<Position>) = positions
             .iter()
             .partition(|position| self.is_own(&position.place));
         if let Some(log) = &self.kafka
             && !theirs.is_empty()
         {
-            log.commit(&theirs).await?;
+            log.commit(&theirs, metadata).await?;
         }
         self.with_positions(|positions| {
             let Some(positions) = positions else {
