@@ -203,6 +203,10 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// [`Producer::purge`](super::producer::Producer::purge) has given it up before it was sent, or sent again.
+    #[error("the producer was purged")]
+    Purged,
+
     /// The caller asked for something that makes no sense in this state.
     #[error("{0}")]
     Usage(Arc<str>),

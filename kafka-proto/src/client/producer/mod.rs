@@ -492,6 +492,29 @@ impl Producer {
         waiting.await.map_err(|_| closed())
     }
 
+    /// Gives up what was accepted and is not on its way to a broker: batches that are being filled, wait to be sent, or wait to be sent again.
+    /// They fail with [`Error::Purged`] (in [`Error::Delivery`], whose `maybe_written` says of the last ones whether they may be in the log). It
+    /// happens at once; the future waits until what is on its way has ended: acknowledged, refused, or lost after `request.timeout.ms`.
+    /// That is not sent again either. Then the producer may be used as before.
+    ///
+    /// **Only fencing stops what is on its way.** A request whose connection is lost may still reach its broker, and be written there,
+    /// after this has ended. An idempotent producer does what it can: where requests were on their way it goes on under the next epoch,
+    /// so a broker refuses the former one once it has a batch of the new one in the same partition. Against another producer's
+    /// records only transactions help.
+    ///
+    /// Batches that are lent out and not submitted are not part of it. Dropping the future changes nothing.
+    ///
+    /// # Errors
+    /// The producer's task is gone.
+    pub fn purge(&self) -> impl Future<Output = Result<()>> + use<> {
+        let (done, waiting) = oneshot::channel();
+        let told = self.tell(Event::Purge(done));
+        async move {
+            told?;
+            waiting.await.map_err(|_| closed())
+        }
+    }
+
     /// Accepts nothing more, waits at most `timeout` for what was accepted, and ends the producer; what is left then fails.
     ///
     /// Dropped before it is done, the producer stays closed and delivers what it has.

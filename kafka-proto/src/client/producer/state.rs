@@ -9,6 +9,7 @@
 //! - the first batch under an id goes alone: a leader that has never heard of the producer takes any sequence, so that the second
 //!   batch would be written before a first one that has to be sent again.
 
+mod purge;
 mod split;
 
 use std::collections::{HashMap, VecDeque};
@@ -57,6 +58,8 @@ pub(super) struct Batch<R, T> {
     request: u64,
     attempts: u32,
     maybe_written: bool,
+    /// It is not sent again, whatever is answered.
+    is_purged: bool,
     last_error: Option<Error>,
 }
 
@@ -233,6 +236,7 @@ impl<R, T> Sender<R, T> {
             request: 0,
             attempts: 0,
             maybe_written: false,
+            is_purged: false,
             last_error: None,
         });
         self.next_order += ORDER_STEP;
@@ -419,7 +423,7 @@ impl<R, T> Sender<R, T> {
                         self.end(batch, outcome, effects);
                         return;
                     }
-                    Verdict::Split if batch.count > 1 && batch.ticket.is_some() => {
+                    Verdict::Split if batch.count > 1 && batch.may_go_on() => {
                         effects.too_large.push(TooLarge { at, batch, error });
                         return;
                     }
@@ -480,7 +484,7 @@ impl<R, T> Sender<R, T> {
         effects: &mut Effects<R, T>,
     ) {
         batch.attempts += 1;
-        if batch.ticket.is_none() || batch.attempts > self.settings.retries {
+        if !batch.may_go_on() || batch.attempts > self.settings.retries {
             self.fail(at, batch, error, effects);
             return;
         }
@@ -701,6 +705,13 @@ impl<R, T> Partition<R, T> {
             maybe_written,
             source: Box::new(source),
         }
+    }
+}
+
+impl<R, T> Batch<R, T> {
+    /// Whether somebody still wants it sent.
+    fn may_go_on(&self) -> bool {
+        self.ticket.is_some() && !self.is_purged
     }
 }
 

@@ -150,6 +150,12 @@ impl Bench {
         self.note(effects);
     }
 
+    fn purge(&mut self) {
+        let mut effects = Effects::default();
+        self.sender.purge(&mut effects);
+        self.note(effects);
+    }
+
     fn note(&mut self, effects: Effects<char, char>) {
         for (name, outcome) in effects.done {
             self.told.push(match outcome {
@@ -588,4 +594,98 @@ fn a_named_leader_is_gone_to_at_once_and_one_that_names_another_after_the_back_o
     assert!(bench.sent().is_empty());
     bench.at = 100;
     assert_eq!(bench.sent(), ["2>1 0a@0.0"]);
+}
+
+#[test]
+fn what_waits_is_purged_and_what_is_unanswered_ends_with_its_answer() {
+    let mut bench = Bench::new(2).warm();
+    bench.submit("abcd");
+    assert_eq!(bench.sent(), ["0>1 0a@0.0", "1>1 0b@0.10"]);
+    bench.purge();
+    assert_eq!(bench.told, ["c no", "d no"]);
+    bench.acknowledge(0);
+    bench.refuse(1, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(bench.told[2..], ["a ok", "b no"], "it is not sent again");
+    bench.at = 10_000;
+    assert!(bench.sent().is_empty());
+    assert_eq!(bench.sender.outstanding(), 0);
+    // What comes next has numbers without a gap: those of the next epoch.
+    bench.submit("ef");
+    assert_eq!(bench.sent(), ["2>1 0e@1.0"]);
+    bench.acknowledge(2);
+    assert_eq!(bench.sent(), ["3>1 0f@1.10"]);
+    assert_eq!(bench.bumps, 1);
+}
+
+#[test]
+fn after_a_purge_new_batches_wait_until_what_is_on_the_wire_is_answered() {
+    let mut bench = Bench::new(5).warm();
+    bench.submit("ab");
+    assert_eq!(bench.sent().len(), 2);
+    bench.purge();
+    bench.submit("c");
+    assert!(bench.sent().is_empty());
+    bench.lose(0);
+    assert_eq!(bench.told, ["a maybe"]);
+    assert!(bench.sent().is_empty());
+    bench.acknowledge(1);
+    bench.at = 1000;
+    assert_eq!(bench.sent(), ["2>1 0c@1.0"]);
+}
+
+#[test]
+fn a_purged_batch_that_was_sent_before_says_whether_it_may_be_written() {
+    let mut bench = Bench::new(1).warm();
+    bench.submit("a");
+    bench.sent();
+    bench.lose(0);
+    bench.submit("b");
+    bench.purge();
+    assert_eq!(bench.told, ["a maybe", "b no"]);
+    assert_eq!(bench.bumps, 1);
+    // Numbers that were never used leave no gap.
+    bench.submit("c");
+    assert_eq!(bench.sent(), ["1>1 0c@1.0"]);
+    bench.acknowledge(1);
+    bench.submit_to(0, "d");
+    bench.purge();
+    bench.submit("e");
+    assert_eq!(bench.sent(), ["2>1 0e@1.10"]);
+    assert_eq!(bench.bumps, 1);
+}
+
+#[test]
+fn partitions_with_nothing_on_its_way_keep_their_numbers_when_others_are_purged() {
+    let mut bench = Bench::new(5);
+    for partition in [1, 2] {
+        bench.submit_to(partition, "-");
+    }
+    assert_eq!(bench.sent(), ["0>1 1-@0.0 2-@0.0"]);
+    bench.acknowledge(0);
+    bench.submit_to(1, "a");
+    assert_eq!(bench.sent(), ["1>1 1a@0.10"]);
+    bench.purge();
+    bench.purge();
+    bench.acknowledge(1);
+    assert_eq!(
+        bench.bumps, 1,
+        "partition 1 waits for the raised epoch already"
+    );
+    bench.submit_to(1, "b");
+    bench.submit_to(2, "c");
+    assert_eq!(bench.sent(), ["2>1 1b@1.0 2c@1.0"]);
+}
+
+#[test]
+fn a_producer_without_idempotence_sends_on_after_a_purge() {
+    let mut bench = Bench::new(1);
+    bench.sender.settings.idempotent = false;
+    bench.submit("ab");
+    assert_eq!(bench.sent().len(), 1);
+    bench.purge();
+    bench.submit("c");
+    bench.refuse(0, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(bench.told, ["b no", "a no"]);
+    assert_eq!(bench.sent().len(), 1);
+    assert_eq!(bench.bumps, 0);
 }

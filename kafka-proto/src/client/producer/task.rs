@@ -32,6 +32,8 @@ pub(super) enum Event {
     Opened(Arc<Accumulator>, u64),
     /// Tell when everything submitted before has ended.
     Flush(oneshot::Sender<()>),
+    /// Give up what is not on its way; tell when what is has ended.
+    Purge(oneshot::Sender<()>),
     /// End; what is left fails.
     Stop,
 }
@@ -295,6 +297,7 @@ impl Task {
                 self.lingering.push_back((due, accumulator, serial));
             }
             Event::Flush(done) => self.flushes.wait(done),
+            Event::Purge(done) => self.purge(done),
             Event::Stop => {
                 let mut effects = Effects::default();
                 self.sender
@@ -304,6 +307,22 @@ impl Task {
             }
         }
         std::ops::ControlFlow::Continue(())
+    }
+
+    fn purge(&mut self, done: oneshot::Sender<()>) {
+        let mut filling = Vec::new();
+        // Nothing that is handed over here can fail to be.
+        let _ = self.shared.seal_all(|submission| {
+            filling.push(submission);
+            Ok(())
+        });
+        filling
+            .into_iter()
+            .for_each(|submission| self.submit(submission));
+        let mut effects = Effects::default();
+        self.sender.purge(&mut effects);
+        self.apply(effects);
+        self.flushes.wait(done);
     }
 
     fn reported(&mut self, report: Report) {

@@ -75,6 +75,7 @@ impl<R, T> Sender<R, T> {
                 request: 0,
                 attempts: 1,
                 maybe_written: whole.maybe_written,
+                is_purged: false,
                 last_error: None,
             };
             let queue = &mut self.partitions[whole.at].queue;
