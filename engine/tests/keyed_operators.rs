@@ -84,7 +84,7 @@ fn histogram(s: Scope<'_>) {
     sales(s)
         .key_by(|(shop, _)| shop)
         .count()
-        .named("sales by shop")
+        .named("sales-by-shop")
         .key_by(|(_, n)| n)
         .aggregate(String::new(), |names, (shop, _)| {
             if !names.split('|').any(|n| n == shop) {

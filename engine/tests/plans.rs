@@ -8,6 +8,7 @@ use std::sync::{
 };
 
 use engine::{
+    connectors::Topics,
     flow::{Emit, Error, Kind, OnBad, Scope},
     plan::App,
     testing::{Driver, InRecord},
@@ -383,4 +384,69 @@ fn a_dead_letter_from_behind_a_cut_carries_the_row_and_the_operator() {
     let names: Vec<_> = letter.headers.iter().map(|(n, _)| n.as_str()).collect();
     assert_eq!(names, ["__errors.operator", "__errors.message"]);
     assert_eq!(driver.read("out").len(), 1);
+}
+
+#[test]
+fn names_that_topics_and_folders_cannot_have_are_refused_when_the_plan_is_learned() {
+    let plan = |name: &'static str| {
+        move |s: Scope<'_>| {
+            let counts = s.source("in").utf8().key_by(|w| w).count().named(name);
+            counts.sink("out");
+        }
+    };
+    let long = "x".repeat(250);
+    for bad in ["", ".", "..", "a b", "a/b", "\u{e4}", "a:b", &long] {
+        let error = App::new(bad, plan("count")).unwrap_err().to_string();
+        let begin = format!("application \"{bad}\": expected ");
+        assert!(error.starts_with(&begin), "{error}");
+        let bad: &'static str = bad.to_owned().leak();
+        let error = App::new("app", plan(bad)).unwrap_err().to_string();
+        let begin = format!("count, named \"{bad}\": expected ");
+        assert!(error.starts_with(&begin), "{error}");
+        let of_source = App::new("app", move |s| s.source(bad).record().sink("out"));
+        let of_list = App::new("app", move |s| {
+            let topics = Topics::list(["in", bad]);
+            s.source(topics).record().sink("out");
+        });
+        for refused in [of_source, of_list] {
+            let error = refused.unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("topic of source \"{bad}\": expected ")),
+                "{error}"
+            );
+        }
+        let error = App::new("app", move |s| s.source("in").record().sink(bad)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("topic of sink \"{bad}\": ")),
+            "{error}"
+        );
+        let error = App::new("app", move |s| {
+            let lines = s.source("in").utf8().dead_letters(bad);
+            lines.map(|line| ((), line)).sink("out");
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("dead letters of source \"{bad}\": expected ")),
+            "{error}"
+        );
+    }
+    for good in ["a", "...", "a.b", "A_9-"] {
+        assert!(App::new(good, plan(good)).is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn operators_whose_changelogs_kafka_does_not_tell_apart_are_refused() {
+    let plan = |one: &'static str, other: &'static str| {
+        move |s: Scope<'_>| {
+            let words = s.source("in").utf8().share();
+            words.clone().key_by(|w| w).count().named(one).sink("one");
+            words.key_by(|w| w).count().named(other).sink("other");
+        }
+    };
+    let error = App::new("app", plan("a.b", "a_b")).unwrap_err().to_string();
+    assert!(error.contains("\"a.b\" and \"a_b\""), "{error}");
+    assert!(App::new("app", plan("a.b", "a-b")).is_ok());
 }

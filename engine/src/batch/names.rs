@@ -17,6 +17,12 @@ pub(crate) fn expected(name: &str) -> Option<&'static str> {
     }
 }
 
+/// A name as Kafka compares it: topics whose names differ in '.' and '_' alone would share the names of their metrics, so brokers refuse
+/// the second one.
+pub(crate) fn folded(name: &str) -> String {
+    name.replace('.', "_")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

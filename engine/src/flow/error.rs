@@ -28,6 +28,27 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A name that topics or folders cannot have.
+    #[error("{what} \"{name}\": expected {expected}")]
+    Name {
+        /// Whose name it is: `application`, `count, named`, `topic of sink`.
+        what: String,
+        /// The name.
+        name: String,
+        /// What it would have to be.
+        expected: &'static str,
+    },
+    /// Two operators have names that Kafka does not tell apart.
+    #[error(
+        "two operators are called \"{first}\" and \"{second}\": Kafka does not tell their changelog topics apart, because it takes '.' \
+         and '_' for the same; rename one"
+    )]
+    NamesCollide {
+        /// One name.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// The plan built other operators than when it was learned.
     #[error(
         "the plan is not what it was when it was learned: operator {operator} was {learned}, now it is {found}. The plan runs for each \

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Error;
 use crate::{
-    batch::{sink::Destination, source::Origin},
+    batch::{Topics, names, sink::Destination, source::Origin},
     state::Store,
 };
 
@@ -357,10 +357,57 @@ impl Graph {
                 name: pair[0].clone(),
             });
         }
+        self.check_names()?;
         let is_read = |i: usize| self.nodes.iter().any(|n| n.inputs.contains(&i));
         match (0..self.nodes.len()).find(|i| !self.nodes[*i].kind.is_end() && !is_read(*i)) {
             Some(unused) => Err(Error::Unused {
                 operator: self.describe(unused),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Names become parts of topics, of folders and of metrics, as in Kafka Streams: what cannot is refused where it is given.
+    fn check_names(&self) -> Result<(), Error> {
+        let check = |what: String, name: &str| match names::expected(name) {
+            None => Ok(()),
+            Some(expected) => Err(Error::Name {
+                what,
+                name: name.to_owned(),
+                expected,
+            }),
+        };
+        for node in &self.nodes {
+            let kind = node.kind;
+            if let Some(name) = &node.name {
+                check(format!("{kind}, named"), name)?;
+            }
+            let topics = node.origin.as_ref().and_then(Origin::topics);
+            for topic in topics.map_or(&[][..], Topics::list_of) {
+                check("topic of source".to_owned(), topic)?;
+            }
+            let is_topic = node
+                .destination
+                .as_ref()
+                .is_none_or(|to| to.own().is_none());
+            if let Some(topic) = node
+                .topic
+                .as_ref()
+                .filter(|_| kind == Kind::Sink && is_topic)
+            {
+                check("topic of sink".to_owned(), topic)?;
+            }
+            if let Some(topic) = &node.dead_letters {
+                check(format!("topic for dead letters of {kind}"), topic)?;
+            }
+        }
+        let mut keyed: Vec<String> = self.keyed().map(|(i, _)| self.id(i)).collect();
+        keyed.sort_by_key(|id| names::folded(id));
+        let is_same = |pair: &&[String]| names::folded(&pair[0]) == names::folded(&pair[1]);
+        match keyed.windows(2).find(is_same) {
+            Some(pair) => Err(Error::NamesCollide {
+                first: pair[0].clone(),
+                second: pair[1].clone(),
             }),
             None => Ok(()),
         }

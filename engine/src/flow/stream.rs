@@ -27,7 +27,8 @@ impl<'b, T, P> Stream<'b, T, P> {
     }
 
     /// Names the operator before it. The name of a keyed operator addresses its state and its changelog topic, so that it is found
-    /// again when other operators were added to the plan; each name may be used once.
+    /// again when other operators were added to the plan; each name may be used once. It consists of letters, digits, '.', '_' and '-', as
+    /// names of topics do; other names are refused when the plan is learned.
     pub fn named(self, name: &str) -> Self {
         self.scope
             .learn(self.node, |n| n.name = Some(name.to_owned()));

@@ -5,6 +5,7 @@ use std::{cell::RefCell, fmt, sync::Arc};
 use bumpalo::Bump;
 
 use crate::{
+    batch::names,
     flow::{
         Call, Error, Graph, Input, Limits, Mode, Onces, Placement, Position, Progress, Scope,
         TimeRange,
@@ -45,11 +46,19 @@ impl App {
     /// Learns the plan's graph by calling it once without data.
     ///
     /// # Errors
-    /// When the plan reads nothing, a stream goes nowhere, or a name is used twice.
+    /// When the plan reads nothing, a stream goes nowhere, or a name is used twice. [`Error::Name`] when the application's name, or one in
+    /// the plan, cannot be that of topics: letters, digits, '.', '_' and '-', at most 249 of them.
     pub fn new(
         name: &str,
         plan: impl Fn(Scope<'_>) + Send + Sync + 'static,
     ) -> Result<Self, Error> {
+        if let Some(expected) = names::expected(name) {
+            return Err(Error::Name {
+                what: "application".to_owned(),
+                name: name.to_owned(),
+                expected,
+            });
+        }
         let plan: Plan = Arc::new(plan);
         Ok(Self {
             name: name.into(),

@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Plan(#[from] crate::flow::Error),
     /// The cluster, or what stands between it and us: the text of the client says what and where.
-    #[error("{doing}: {source}")]
+    #[error("{}", said_once(doing, &**source))]
     Cluster {
         /// What was being done, as a phrase: `reading topic lines`.
         doing: String,
@@ -69,6 +69,15 @@ pub enum Error {
     Fenced(String),
 }
 
+/// The client's text says what was being done where a broker has refused it: then that is not said again.
+fn said_once(doing: &str, source: &(dyn std::error::Error + Send + Sync)) -> String {
+    let text = source.to_string();
+    match text.strip_prefix(doing) {
+        Some(rest) if !rest.starts_with(|c: char| c.is_alphanumeric()) => text,
+        _ => format!("{doing}: {text}"),
+    }
+}
+
 impl Error {
     /// Whether starting again without changing anything can succeed.
     #[must_use]
@@ -78,5 +87,29 @@ impl Error {
             Self::Fenced(_) => true,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_being_done_is_said_once_whoever_says_it() {
+        let error = |doing: &str, source: &str| {
+            let (doing, retriable) = (doing.to_owned(), false);
+            let source = source.to_owned().into();
+            Error::Cluster {
+                doing,
+                source,
+                retriable,
+            }
+            .to_string()
+        };
+        let text = error("creating topic a", "creating topic a failed with X");
+        assert_eq!(text, "creating topic a failed with X");
+        let text = error("creating topic a", "creating topic ab failed with X");
+        assert_eq!(text, "creating topic a: creating topic ab failed with X");
+        assert_eq!(error("stopping", "too late"), "stopping: too late");
     }
 }
