@@ -125,6 +125,7 @@ impl plan::App {
                 client: config.client.clone(),
                 state_dir: config.state_dir.clone(),
                 replication_factor: config.replication_factor,
+                internal_prefix: config.internal_topic_prefix.clone(),
                 internal_configs: config.internal_topic_configs.clone(),
                 until_end: config.until_end,
             };

@@ -52,6 +52,10 @@ pub struct Common {
     #[arg(long)]
     pub until_end: bool,
 
+    /// With --until-end: time does not end with the input. Windows stay open, and the next run goes on with them.
+    #[arg(long, requires = "until_end")]
+    pub no_drain: bool,
+
     /// At the end one line of JSON: records in and out, bytes, wall and CPU seconds, peak memory.
     #[arg(long)]
     pub stats: bool,
@@ -161,10 +165,11 @@ mod tests {
             "--state-dir",
             "/tmp/s",
             "--until-end",
+            "--no-drain",
             "--stats",
         ])
         .unwrap();
-        assert!(common.until_end && common.stats);
+        assert!(common.until_end && common.no_drain && common.stats);
         let properties = common.properties("wordcount").unwrap();
         assert!(properties.contains(&("client.id".into(), "x=y".into())));
         assert_eq!(
@@ -202,5 +207,11 @@ mod tests {
             panic!("accepted")
         };
         assert!(error.to_string().contains("KEY=VALUE"), "{error}");
+    }
+
+    #[test]
+    fn an_end_that_does_not_drain_needs_an_end() {
+        assert!(parse(&["--no-drain"]).is_err());
+        assert!(!parse(&["--until-end"]).unwrap().no_drain);
     }
 }

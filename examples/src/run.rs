@@ -113,7 +113,9 @@ async fn run_async(
         whole
     };
     let cluster_cpu_before = cluster_cpu(demo.as_ref()).await;
-    let config = Config::from_properties(properties)?.until_end(common.until_end);
+    let config = Config::from_properties(properties)?
+        .until_end(common.until_end)
+        .drain(!common.no_drain);
     let inspector = Inspector::new();
     let outcome = {
         let screen = Screen::new(program.name);

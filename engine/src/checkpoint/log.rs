@@ -56,15 +56,6 @@ pub struct Position {
     pub offset: i64,
 }
 
-/// What is committed for a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed {
-    /// Next record wanted.
-    pub offset: i64,
-    /// What was committed beside it.
-    pub metadata: String,
-}
-
 /// What a fetch brought for one partition.
 pub trait Arrival {
     /// A batch, and what keeps its bytes and its share of the buffer budget.
@@ -202,6 +193,15 @@ pub enum Change {
     Lost(String),
 }
 
+/// Where the positions of sources that are not the log's own are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptPositions {
+    /// Not in this log.
+    Elsewhere,
+    /// In this log, beside the state: as they were kept last, if they ever were.
+    Here(Option<Vec<u8>>),
+}
+
 /// Everything that a run shares between its workers: the group, the positions, the topics.
 pub trait Log {
     /// How a worker reads.
@@ -262,24 +262,6 @@ pub trait Log {
     /// When they cannot be told.
     fn committed(&self, places: &[Place]) -> impl Future<Output = Result<Vec<Option<i64>>, Error>>;
 
-    /// As [`Self::committed`], with what was committed beside each position (nothing, of sources that are not Kafka's). Only who owns the
-    /// places may ask.
-    ///
-    /// # Errors
-    /// When it cannot be told.
-    fn committed_with_metadata(
-        &self,
-        places: &[Place],
-    ) -> impl Future<Output = Result<Vec<Option<Committed>>, Error>>;
-
-    /// Whether the position of a place is still known to the next run.
-    fn keeps_position(&self, _place: Place) -> bool {
-        true
-    }
-
-    /// The name of the topic, or of the source of another kind, that a place is in.
-    fn name_of(&self, place: Place) -> String;
-
     /// First and end offsets at this moment; the end is the last stable offset under read_committed when `stable`, else the high watermark.
     ///
     /// # Errors
@@ -290,21 +272,40 @@ pub trait Log {
         stable: bool,
     ) -> impl Future<Output = Result<Vec<(i64, i64)>, Error>>;
 
-    /// Commits the positions of an epoch whose outputs are acknowledged, each with this metadata beside it.
+    /// Commits the positions of an epoch whose outputs are acknowledged.
     ///
     /// # Errors
     /// When they could not be committed, for example because another member has taken over.
-    fn commit(
-        &self,
-        positions: &[Position],
-        metadata: &str,
-    ) -> impl Future<Output = Result<(), Error>>;
+    fn commit(&self, positions: &[Position]) -> impl Future<Output = Result<(), Error>>;
 
     /// How batches for this cluster are built; the number of partitions is each topic's own.
     fn outbox(&self) -> OutboxConfig;
 
     /// What a worker takes to its thread.
     fn worker(&self) -> Self::Worker;
+
+    /// The positions of sources that are not the log's own, in a plan with state.
+    ///
+    /// # Errors
+    /// When they cannot be read, or belong to another application.
+    fn kept_positions(&self) -> impl Future<Output = Result<KeptPositions, Error>> {
+        std::future::ready(Ok(KeptPositions::Elsewhere))
+    }
+
+    /// Keeps such positions, where [`Self::kept_positions`] said that they are here; when this returns they are as durable as state.
+    ///
+    /// # Errors
+    /// When they cannot be kept; what was kept before stays.
+    fn keep_positions(&self, positions: Vec<u8>) -> impl Future<Output = Result<(), Error>> {
+        drop(positions);
+        std::future::ready(Ok(()))
+    }
+
+    /// The work is lost, or given up: workers made until now can write nothing more, and what they have handed over is given up where it is
+    /// not on its way. That happens at once; the future waits within bounds for what is on its way. Workers made after it are not concerned.
+    fn revoke(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 
     /// Leaves the group and sends what is left; the others take over at once.
     fn close(self) -> impl Future<Output = ()>;

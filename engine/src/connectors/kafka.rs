@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kafka_proto::client::cluster::{Metadata, OffsetSpec as Ask};
 use kafka_proto::client::consumer::FetchBudget;
 use kafka_proto::client::group::{
-    Assignor, CommittedOffset, GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit,
-    RangeAssignor, Revocation, TopicPartition,
+    Assignor, GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit, RangeAssignor,
+    Revocation, TopicPartition,
 };
 use kafka_proto::client::{self, Cluster, IsolationLevel, Producer};
-use kafka_proto::wire::Text;
 use tokio::sync::watch;
 
 use super::kafka_group::OneOwner;
@@ -22,11 +22,15 @@ use super::kafka_source::{KafkaSource, KafkaWorker};
 use super::kafka_topics::{self, Created};
 use crate::Error;
 use crate::batch::{Compression, OutboxConfig, Topics};
+use crate::checkpoint::changelog;
 use crate::checkpoint::home::Home;
-use crate::checkpoint::log::{Change, Committed, Log, Need, Place, Position, Share};
+use crate::checkpoint::log::{Change, KeptPositions, Log, Need, Place, Position, Share};
 
 /// What is sent at the end has this long to be acknowledged; committed outputs are already.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What lost workers have on its way is waited for this long: it is answered, or lost after `request.timeout.ms`.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to reach Kafka, and who we are there.
 #[derive(Debug, Clone)]
@@ -36,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) client: BTreeMap<String, String>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) replication_factor: i16,
+    /// What internal topics begin with, if not with the application's id.
+    pub(crate) internal_prefix: Option<String>,
     /// Settings of changelogs, as topics have them.
     pub(crate) internal_configs: BTreeMap<String, String>,
     pub(crate) until_end: bool,
@@ -44,17 +50,19 @@ pub(crate) struct Settings {
 /// One process's connection to Kafka.
 pub(crate) struct Kafka {
     pub(super) cluster: Cluster,
-    producer: Producer,
+    crew: Mutex<Crew>,
     budget: FetchBudget,
     pub(super) application_id: String,
-    replication_factor: i16,
-    internal_configs: BTreeMap<String, String>,
+    /// The topic with the positions of other sources.
+    pub(super) kept_topic: String,
+    pub(super) replication_factor: i16,
+    pub(super) internal_configs: BTreeMap<String, String>,
     /// What a person should know of the topics and settings.
     warnings: Vec<String>,
     /// The run ends at what is there at its start: topics made later are not read.
     until_end: bool,
     /// `allow.auto.create.topics`, for the topics of the run alone.
-    auto_create: bool,
+    pub(super) auto_create: bool,
     /// Topics that are shared by the group.
     input: Mutex<Vec<usize>>,
     /// Their partitions when the run began.
@@ -72,6 +80,21 @@ pub(crate) struct Kafka {
     /// The group's offsets, as the member commits them.
     offsets: Mutex<Option<GroupOffsets>>,
     revocation: Mutex<Option<Revocation>>,
+}
+
+/// How the workers of one assignment write: what one of them has left behind must not be sent among the next ones' records.
+struct Crew {
+    producer: Producer,
+    is_revoked: Arc<AtomicBool>,
+}
+
+impl Crew {
+    fn new(cluster: &Cluster) -> client::Result<Self> {
+        Ok(Self {
+            producer: Producer::new(cluster)?,
+            is_revoked: Arc::default(),
+        })
+    }
 }
 
 /// Looks for topics while this lives.
@@ -148,10 +171,17 @@ impl Kafka {
         let cluster = Cluster::connect(config)
             .await
             .map_err(|e| failed("connecting", e))?;
-        let producer = Producer::new(&cluster).map_err(|e| failed("starting the producer", e))?;
+        let crew = Crew::new(&cluster).map_err(|e| failed("starting the producer", e))?;
         Ok(Self {
             budget: FetchBudget::new(cluster.config().fetch_buffer_bytes),
-            producer,
+            crew: Mutex::new(crew),
+            kept_topic: changelog::internal_topic(
+                settings
+                    .internal_prefix
+                    .as_deref()
+                    .unwrap_or(&settings.application_id),
+                "",
+            ),
             application_id: settings.application_id,
             replication_factor: settings.replication_factor,
             internal_configs: settings.internal_configs,
@@ -172,6 +202,10 @@ impl Kafka {
             revocation: Mutex::new(None),
             cluster,
         })
+    }
+
+    pub(super) fn producer(&self) -> Producer {
+        lock(&self.crew).producer.clone()
     }
 
     pub(super) fn topics(&self) -> Arc<Places> {
@@ -493,14 +527,6 @@ impl Log for Kafka {
     }
 
     async fn committed(&self, places: &[Place]) -> Result<Vec<Option<i64>>, Error> {
-        let committed = self.committed_with_metadata(places).await?;
-        Ok(committed.into_iter().map(|c| c.map(|c| c.offset)).collect())
-    }
-
-    async fn committed_with_metadata(
-        &self,
-        places: &[Place],
-    ) -> Result<Vec<Option<Committed>>, Error> {
         let partitions: Vec<TopicPartition> =
             places.iter().map(|place| self.partition(place)).collect();
         let committed = self.offsets()?.committed(&partitions, true).await;
@@ -510,19 +536,11 @@ impl Log for Kafka {
                 self.application_id
             )
         };
-        let of = |c: CommittedOffset| Committed {
-            offset: c.offset,
-            metadata: c.metadata.as_str().to_owned(),
-        };
         Ok(committed
             .map_err(|e| failed(doing(), e))?
             .into_iter()
-            .map(|c| c.map(of))
+            .map(|c| c.map(|c| c.offset))
             .collect())
-    }
-
-    fn name_of(&self, place: Place) -> String {
-        self.partition(&place).topic.as_str().to_owned()
     }
 
     async fn bounds(&self, places: &[Place], stable: bool) -> Result<Vec<(i64, i64)>, Error> {
@@ -538,15 +556,11 @@ impl Log for Kafka {
         Ok(starts.into_iter().zip(ends).collect())
     }
 
-    async fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), Error> {
+    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
         let topics = self.topics();
-        let metadata = Text::from(metadata);
         let offset = |p: &Position| {
             let name = topics.name(p.place)?;
-            Some(OffsetToCommit {
-                metadata: metadata.clone(),
-                ..OffsetToCommit::new(&**name, p.place.number(), p.offset)
-            })
+            Some(OffsetToCommit::new(&**name, p.place.number(), p.offset))
         };
         let offsets: Vec<OffsetToCommit> = positions.iter().filter_map(offset).collect();
         use kafka_proto::messages::ErrorCode as E;
@@ -578,9 +592,14 @@ impl Log for Kafka {
     }
 
     fn worker(&self) -> KafkaWorker {
+        let (producer, is_revoked) = {
+            let crew = lock(&self.crew);
+            (crew.producer.clone(), Arc::clone(&crew.is_revoked))
+        };
         KafkaWorker {
             cluster: self.cluster.clone(),
-            producer: self.producer.clone(),
+            producer,
+            is_revoked,
             created: Created {
                 replication_factor: self.replication_factor,
                 auto_create: self.auto_create,
@@ -589,6 +608,34 @@ impl Log for Kafka {
             budget: self.budget.clone(),
             topics: self.topics(),
             batch_bytes_max: self.cluster.config().batch_size,
+        }
+    }
+
+    async fn kept_positions(&self) -> Result<KeptPositions, Error> {
+        self.read_kept().await.map(KeptPositions::Here)
+    }
+
+    async fn keep_positions(&self, positions: Vec<u8>) -> Result<(), Error> {
+        self.keep(&positions).await
+    }
+
+    fn revoke(&self) -> impl Future<Output = ()> {
+        let mut crew = lock(&self.crew);
+        crew.is_revoked.store(true, Ordering::SeqCst);
+        let old = crew.producer.clone();
+        let purged = old.purge();
+        // The settings made one before.
+        if let Ok(next) = Crew::new(&self.cluster) {
+            *crew = next;
+        }
+        async move {
+            if tokio::time::timeout(REVOKE_TIMEOUT, purged).await.is_err() {
+                tracing::warn!(
+                    "a broker does not answer for records of work that was lost; they may be written late"
+                );
+            }
+            // Whoever still has it cannot send any more.
+            let _ = old.close(Duration::ZERO).await;
         }
     }
 
@@ -604,7 +651,11 @@ impl Log for Kafka {
                 home.forget();
             }
         }
-        if self.producer.close(CLOSE_TIMEOUT).await.is_err() {
+        let crew = self
+            .crew
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if crew.producer.close(CLOSE_TIMEOUT).await.is_err() {
             tracing::debug!(
                 "outputs behind the last commit were not acknowledged; they are processed again"
             );

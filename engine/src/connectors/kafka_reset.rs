@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The identity is among the first records of a partition, so no more of them are read.
 const RECORDS_MAX: usize = 10_000;
 /// A batch of a changelog holds no more than this.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+pub(super) const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 /// The part of an application that is in Kafka.
 pub(crate) struct Remote {
@@ -251,14 +251,14 @@ impl Remote {
             .delete_topics(&names)
             .await
             .map_err(|e| failed(format!("deleting topics {}", names.join(", ")), e))?;
-        for (name, result) in names.iter().zip(results) {
+        for result in results {
             match result {
                 Ok(()) => {}
                 Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {}
                 Err(error) => {
                     return Err(failed(
                         format!(
-                            "deleting topic {name} (the positions are removed, state is left: repeat the reset when this is mended)"
+                            "removing what {application_id} has left in Kafka (its positions are gone; repeat the reset when this is mended)"
                         ),
                         error,
                     ));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kafka_proto::client::{self, Cluster, Producer};
 use kafka_proto::messages::ErrorCode;
@@ -22,6 +23,7 @@ const SPARE_MAX: usize = 32;
 pub(crate) struct KafkaSink {
     cluster: Cluster,
     producer: Producer,
+    is_revoked: Arc<AtomicBool>,
     topics: Arc<Places>,
     /// Topics that records have asked for: they stand behind the run's own.
     opened: Vec<Arc<str>>,
@@ -35,12 +37,23 @@ impl KafkaSink {
         Self {
             cluster: worker.cluster.clone(),
             producer: worker.producer.clone(),
+            is_revoked: Arc::clone(&worker.is_revoked),
             topics: Arc::clone(&worker.topics),
             opened: Vec::new(),
             created: worker.created,
             batch_bytes_max: worker.batch_bytes_max,
             spare: Vec::new(),
         }
+    }
+
+    /// A worker that was left behind, for example in a function of the plan that did not come back in time, writes nothing any more.
+    fn check(&self) -> Result<(), Error> {
+        if self.is_revoked.load(Ordering::SeqCst) {
+            return Err(Error::Fenced(
+                "this worker's work was given to another one: it writes nothing more".into(),
+            ));
+        }
+        Ok(())
     }
 
     fn name(&self, place: Place) -> Result<Arc<str>, Error> {
@@ -60,6 +73,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     async fn open(&mut self, topic: &str) -> Result<(usize, i32), Error> {
+        self.check()?;
         let need = [(topic.to_owned(), Need::Output(Destination::TOPIC))];
         let internal = BTreeMap::new();
         let opened = kafka_topics::open(&self.cluster, &need, self.created, &internal).await?;
@@ -73,6 +87,7 @@ impl Sink for KafkaSink {
     }
 
     async fn append(&mut self, place: Place, mut batch: BatchBuilder) -> Result<Ack, Error> {
+        self.check()?;
         let mut open = self.producer.open_batch(self.name(place)?, place.number());
         // The filled builder goes, the producer's empty one, with a buffer of its pool, stays.
         std::mem::swap(open.builder(), &mut batch);
@@ -91,6 +106,7 @@ impl Sink for KafkaSink {
         batch: &Batch,
         position: i64,
     ) -> Result<Option<Ack>, Error> {
+        self.check()?;
         if Producer::can_relay(batch, position).is_err() {
             return Ok(None);
         }
@@ -117,4 +133,68 @@ fn not_written(error: client::Error) -> Error {
         "writing"
     };
     failed(doing, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kafka_proto::mock;
+
+    use super::*;
+    use crate::batch::{Compression, InputPartition};
+    use crate::checkpoint::log::{Log, Worker};
+    use crate::connectors::kafka::{Kafka, Settings};
+
+    fn batch(value: &[u8]) -> BatchBuilder {
+        let mut builder = BatchBuilder::new(Compression::NONE, 64);
+        builder.append(0, None, Some(value), &[]).unwrap();
+        builder
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_was_left_behind_writes_nothing_with_or_after_the_next_one() {
+        let cluster = mock::Cluster::builder()
+            .topic("out", 1)
+            .start()
+            .await
+            .unwrap();
+        let servers = ("bootstrap.servers".to_owned(), cluster.bootstrap_servers());
+        let settings = Settings {
+            application_id: "app".to_owned(),
+            client: BTreeMap::from([servers]),
+            state_dir: None,
+            replication_factor: -1,
+            internal_prefix: None,
+            internal_configs: BTreeMap::new(),
+            until_end: true,
+        };
+        let mut log = Kafka::connect(settings).await.unwrap();
+        let out = [("out".to_owned(), Need::Output(Destination::TOPIC))];
+        log.open(&out).await.unwrap();
+        let place = Place {
+            topic: 0,
+            partition: InputPartition::single(0),
+        };
+        let mut left_behind = log.worker().sink();
+        let written = left_behind.append(place, batch(b"before")).await.unwrap();
+        written.await.unwrap();
+        log.revoke().await;
+        let mut next = log.worker().sink();
+        next.append(place, batch(b"next"))
+            .await
+            .unwrap()
+            .await
+            .unwrap();
+        let refused = left_behind.append(place, batch(b"late")).await;
+        assert!(matches!(refused.err(), Some(Error::Fenced(_))));
+        // Also by its producer itself: it may have been past the check.
+        let mut open = left_behind.producer.open_batch("out", 0);
+        std::mem::swap(open.builder(), &mut batch(b"late"));
+        assert!(left_behind.producer.submit(open).await.is_err());
+        log.close().await;
+        let values = cluster.records("out", 0).unwrap().into_iter();
+        let values: Vec<_> = values.map(|record| record.value.unwrap()).collect();
+        assert_eq!(values, [&b"before"[..], b"next"]);
+    }
 }

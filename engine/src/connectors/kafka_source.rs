@@ -1,6 +1,7 @@
 //! Reads Kafka for one worker: fetched batches as they lie in the frame, with a fetch always under way.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kafka_proto::client::OffsetReset;
@@ -15,7 +16,7 @@ use crate::batch::Batch;
 use crate::checkpoint::log::{Arrival, Place, Position, Source, Worker};
 
 /// Long enough to never matter: a poll that brings nothing is repeated.
-const POLL: Duration = Duration::from_secs(3600);
+pub(super) const POLL: Duration = Duration::from_secs(3600);
 
 /// One worker's reader.
 pub(crate) struct KafkaSource {
@@ -185,6 +186,8 @@ impl Arrival for KafkaArrival {
 pub(crate) struct KafkaWorker {
     pub(super) cluster: kafka_proto::client::Cluster,
     pub(super) producer: kafka_proto::client::Producer,
+    /// Set when its work is another's.
+    pub(super) is_revoked: Arc<AtomicBool>,
     pub(super) created: super::kafka_topics::Created,
     pub(super) budget: FetchBudget,
     pub(super) topics: Arc<Places>,

@@ -1,7 +1,8 @@
 //! A run's connectors together: Kafka, if the plan has anything to do with it, and sources and sinks that users have written.
 //!
 //! **Without Kafka** state and positions live and die with the run; only a plan without state, under a `state.dir` that was asked for,
-//! goes on where it left off. **Beside Kafka** state is in its changelogs and positions of other sources in the state directory.
+//! goes on where it left off. **Beside Kafka** state is in its changelogs, and positions of other sources are beside it; those of a plan without
+//! state are in the state directory.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use crate::Error;
 use crate::batch::source::{AnySource, Open};
 use crate::batch::{Batch, BatchBuilder, OutboxConfig};
 use crate::checkpoint::log::{
-    Ack, Arrival, Change, Committed, Log, Need, Place, Position, Share, Sink, Source, Worker,
+    Ack, Arrival, Change, KeptPositions, Log, Need, Place, Position, Share, Sink, Source, Worker,
 };
 
 /// What the run needs to know beside its plan.
@@ -101,40 +102,30 @@ impl<L: Log> Mixed<L> {
         }
     }
 
-    /// As [`Self::with_positions`], where they are read first if any of these places has one.
-    fn with_entered<T>(
-        &self,
-        places: &[Place],
-        f: impl FnOnce(&Option<Positions>) -> T,
-    ) -> Result<T, Error> {
-        self.with_positions(|positions| {
-            if positions.is_none()
-                && places.iter().any(|place| self.keeps(*place))
-                && let Some(dir) = self.state_dir()
-            {
-                *positions = Some(Positions::enter(&dir, &self.setting.application_id)?);
+    /// Reads the positions of users' sources, if any of these places has one and they are not here yet: from where the state is.
+    async fn enter(&self, places: &[Place]) -> Result<(), Error> {
+        let is_here = self.with_positions(|positions| positions.is_some());
+        if is_here || !places.iter().any(|place| self.keeps(*place)) {
+            return Ok(());
+        }
+        let kept = match &self.kafka {
+            Some(log) if self.is_whole.load(Ordering::Relaxed) => log.kept_positions().await?,
+            _ => KeptPositions::Elsewhere,
+        };
+        let entered = match (kept, self.state_dir()) {
+            (KeptPositions::Here(kept), _) => Some(Positions::in_log(kept.as_deref())?),
+            (KeptPositions::Elsewhere, Some(dir)) => {
+                Some(Positions::enter(&dir, &self.setting.application_id)?)
             }
-            Ok(f(positions))
-        })
+            (KeptPositions::Elsewhere, None) => None,
+        };
+        self.with_positions(|positions| *positions = entered);
+        Ok(())
     }
 
-    /// What is kept of users' sources; nothing of one that begins anew with each run.
-    fn own_committed(&self, places: &[Place]) -> Result<Vec<Option<Committed>>, Error> {
-        self.with_entered(places, |positions| {
-            let committed = |&place: &Place| {
-                let positions = positions.as_ref().filter(|_| self.keeps(place))?;
-                let kept = positions.of(self.name(place), place.number())?;
-                Some(Committed {
-                    offset: kept.offset,
-                    metadata: String::new(),
-                })
-            };
-            places.iter().map(committed).collect()
-        })
-    }
-
-    fn own_positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
-        self.with_entered(places, |positions| {
+    async fn own_positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
+        self.enter(places).await?;
+        self.with_positions(|positions| {
             let position = |&place: &Place| {
                 let kept = positions
                     .as_ref()
@@ -147,7 +138,7 @@ impl<L: Log> Mixed<L> {
                     offset: kept.map_or(0, |kept| kept.offset),
                 }
             };
-            places.iter().map(position).collect()
+            Ok(places.iter().map(position).collect())
         })
     }
 
@@ -290,7 +281,7 @@ impl<L: Log> Log for Mixed<L> {
 
     async fn positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
         let own: Vec<Place> = places.iter().filter(|p| self.is_own(p)).copied().collect();
-        let own = self.own_positions(&own)?;
+        let own = self.own_positions(&own).await?;
         let of = |place: Place| {
             let known = own.iter().find(|position| position.place == place);
             known.copied().unwrap_or(Position { place, offset: 0 })
@@ -308,33 +299,6 @@ impl<L: Log> Log for Mixed<L> {
         .await
     }
 
-    async fn committed_with_metadata(
-        &self,
-        places: &[Place],
-    ) -> Result<Vec<Option<Committed>>, Error> {
-        let own: Vec<Place> = places.iter().filter(|p| self.is_own(p)).copied().collect();
-        let kept = self.own_committed(&own)?;
-        let of = |place: Place| {
-            let at = own.iter().position(|known| *known == place)?;
-            kept[at].clone()
-        };
-        self.each(places, of, async |log, places| {
-            log.committed_with_metadata(places).await
-        })
-        .await
-    }
-
-    fn keeps_position(&self, place: Place) -> bool {
-        !self.is_own(&place) || self.keeps(place) && self.state_dir().is_some()
-    }
-
-    fn name_of(&self, place: Place) -> String {
-        match &self.kafka {
-            Some(log) if !self.is_own(&place) => log.name_of(place),
-            _ => self.name(place).to_owned(),
-        }
-    }
-
     async fn bounds(&self, places: &[Place], stable: bool) -> Result<Vec<(i64, i64)>, Error> {
         self.each(
             places,
@@ -344,18 +308,18 @@ impl<L: Log> Log for Mixed<L> {
         .await
     }
 
-    async fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), Error> {
+    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
         let (own, theirs): (Vec<Position>, Vec<Position>) = positions
             .iter()
             .partition(|position| self.is_own(&position.place));
         if let Some(log) = &self.kafka
             && !theirs.is_empty()
         {
-            log.commit(&theirs, metadata).await?;
+            log.commit(&theirs).await?;
         }
-        self.with_positions(|positions| {
+        let for_log = self.with_positions(|positions| {
             let Some(positions) = positions else {
-                return Ok(());
+                return Ok(None);
             };
             let kept = own.iter().filter(|p| self.keeps(p.place)).map(|p| {
                 let segment = self.segments.of(p.place, p.offset);
@@ -367,7 +331,12 @@ impl<L: Log> Log for Mixed<L> {
                 )
             });
             positions.keep(kept)
-        })
+        })?;
+        // After the group's, which a process that has lost the work cannot commit.
+        if let (Some(log), Some(positions)) = (&self.kafka, for_log) {
+            log.keep_positions(positions).await?;
+        }
+        Ok(())
     }
 
     fn outbox(&self) -> OutboxConfig {
@@ -382,6 +351,15 @@ impl<L: Log> Log for Mixed<L> {
             needs: Arc::clone(&self.needs),
             segments: self.segments.clone(),
             until_end: self.setting.until_end,
+        }
+    }
+
+    fn revoke(&self) -> impl Future<Output = ()> {
+        let kafka = self.kafka.as_ref().map(Log::revoke);
+        async move {
+            if let Some(kafka) = kafka {
+                kafka.await;
+            }
         }
     }
 

@@ -1,7 +1,8 @@
-//! Positions of sources that are not Kafka's: a file in the state directory, because what they read is local to the machine too.
+//! Positions of sources that are not Kafka's, kept as a whole at each commit: where state is, because they are right only together.
 //!
-//! `<state.dir>/<application id>/positions` is replaced as a whole at each commit; `positions.lock` beside it is held by the process that
-//! reads these sources.
+//! Of a plan whose state is in Kafka they are in a topic there ([`Log::keep_positions`](crate::checkpoint::log::Log::keep_positions)), so that
+//! a process with an empty state directory goes on. Otherwise they are a file, because what is read is local to the machine too:
+//! `<state.dir>/<application id>/positions`; `positions.lock` beside it is held by the process that reads these sources.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::checkpoint::home::disk;
 
-/// Version of the file's form.
+/// Version of the form.
 const VERSION: u32 = 1;
 
 /// A position as it is kept.
@@ -33,16 +34,38 @@ struct Form {
     positions: BTreeMap<String, BTreeMap<i32, Kept>>,
 }
 
-/// The positions of one application on this machine.
+/// The positions of one application.
 #[derive(Debug)]
 pub(super) struct Positions {
-    path: PathBuf,
-    /// Held as long as this lives.
-    _lock: File,
+    file: Option<InFile>,
     kept: BTreeMap<String, BTreeMap<i32, Kept>>,
 }
 
+/// The file that they are in.
+#[derive(Debug)]
+struct InFile {
+    path: PathBuf,
+    /// Held as long as this lives.
+    _lock: File,
+}
+
 impl Positions {
+    /// What a log has kept.
+    ///
+    /// # Errors
+    /// When it is of another version or damaged.
+    pub(super) fn in_log(kept: Option<&[u8]>) -> Result<Self, Error> {
+        let kept = match kept {
+            Some(bytes) => parse(
+                "what is kept of positions beside the state",
+                "`kafka-engine reset`",
+                bytes,
+            )?,
+            None => BTreeMap::new(),
+        };
+        Ok(Self { file: None, kept })
+    }
+
     /// Reads what is kept, and keeps other processes away.
     ///
     /// # Errors
@@ -70,15 +93,12 @@ impl Positions {
         }
         let path = folder.join("positions");
         let kept = match std::fs::read(&path) {
-            Ok(bytes) => parse(&path, &bytes)?,
+            Ok(bytes) => parse(&path.display().to_string(), "deleting it", &bytes)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(source) => return Err(disk("reading", &path, source)),
         };
-        Ok(Self {
-            path,
-            _lock: lock,
-            kept,
-        })
+        let file = Some(InFile { path, _lock: lock });
+        Ok(Self { file, kept })
     }
 
     /// Where a partition goes on.
@@ -86,14 +106,14 @@ impl Positions {
         self.kept.get(source)?.get(&partition)
     }
 
-    /// Keeps positions: when this returns they are on the disk.
+    /// Keeps positions: when this returns they are on the disk, or what is returned is for the log to keep.
     ///
     /// # Errors
     /// [`Error::Disk`], for example when the disk is full; what was kept before stays.
     pub(super) fn keep<'a>(
         &mut self,
         positions: impl IntoIterator<Item = (&'a str, i32, Kept)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut is_new = false;
         for (source, partition, position) in positions {
             let of = self.kept.entry(source.to_owned()).or_default();
@@ -101,7 +121,7 @@ impl Positions {
             of.insert(partition, position);
         }
         if !is_new {
-            return Ok(());
+            return Ok(None);
         }
         let form = Form {
             version: VERSION,
@@ -109,23 +129,30 @@ impl Positions {
         };
         let text = serde_json::to_vec(&form)
             .map_err(|e| Error::State(format!("positions cannot be written: {e}")))?;
+        let Some(InFile { path, .. }) = &self.file else {
+            return Ok(Some(text));
+        };
         // Another name first: a crash in between leaves the old one whole.
-        let next = self.path.with_extension("next");
+        let next = path.with_extension("next");
         let write = || {
             let mut file = File::create(&next)?;
             file.write_all(&text)?;
             file.sync_data()?;
-            std::fs::rename(&next, &self.path)
+            std::fs::rename(&next, path)
         };
-        write().map_err(|source| disk("writing", &next, source))
+        write().map_err(|source| disk("writing", &next, source))?;
+        Ok(None)
     }
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, BTreeMap<i32, Kept>>, Error> {
+fn parse(
+    of: &str,
+    remedy: &str,
+    bytes: &[u8],
+) -> Result<BTreeMap<String, BTreeMap<i32, Kept>>, Error> {
     let damaged = |what: String| {
         Error::State(format!(
-            "{} {what}; delete it to read the sources from their beginning again",
-            path.display()
+            "{of} {what}; {remedy} begins anew: the sources are read from their beginning again"
         ))
     };
     let form: Form =
@@ -182,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_log_has_kept_is_read_as_it_was_given_out() {
+        let mut positions = Positions::in_log(None).unwrap();
+        let kept = positions.keep([("a.csv", 0, at(7))]).unwrap().unwrap();
+        assert_eq!(positions.keep([("a.csv", 0, at(7))]).unwrap(), None);
+        let again = Positions::in_log(Some(&kept)).unwrap();
+        assert_eq!(again.of("a.csv", 0), Some(&at(7)));
+        let error = Positions::in_log(Some(b"{")).unwrap_err().to_string();
+        assert!(error.contains("kafka-engine reset"), "{error}");
+    }
+
+    #[test]
     fn a_damaged_file_and_one_of_another_version_are_refused_with_their_path() {
         let folder = Folder::new("damaged");
         drop(Positions::enter(&folder.0, "app").unwrap());
@@ -189,7 +227,7 @@ mod tests {
             std::fs::write(folder.0.join("app/positions"), text).unwrap();
             let error = Positions::enter(&folder.0, "app").unwrap_err().to_string();
             assert!(
-                error.contains("app/positions") && error.contains("delete it"),
+                error.contains("app/positions") && error.contains("deleting it"),
                 "{error}"
             );
         }

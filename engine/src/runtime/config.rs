@@ -39,6 +39,8 @@ pub struct Config {
     pub internal_topic_configs: BTreeMap<String, String>,
     /// Stop, committed, at the ends that the input had at the start.
     pub until_end: bool,
+    /// Whether time ends where the input does; see [`Self::drain`].
+    pub drain: bool,
     /// Everything else, for the client: Kafka's property names.
     pub client: BTreeMap<String, String>,
 }
@@ -62,6 +64,7 @@ impl Default for Config {
             internal_topic_prefix: None,
             internal_topic_configs: BTreeMap::new(),
             until_end: false,
+            drain: true,
             client: client
                 .into_iter()
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -147,6 +150,19 @@ impl Config {
                 .and_then(|ms| ms.parse().ok())
                 .unwrap_or(500),
         )
+    }
+
+    /// The same with `drain` set: whether time ends where the input does, as it does by default. Then windows that are still open close with
+    /// what they have, timers of event time fire, rows that wait for their time come: nothing is left of a bounded input.
+    ///
+    /// **A run that will be continued must not drain.** Otherwise the next one opens the last windows anew, with its own rows alone, and
+    /// its results replace those of this one. With `drain(false)` an end is a pause: windows stay open in the state, and the next run
+    /// goes on with them, so that runs over pieces of the input give what one run over all of it would. It is what Flink calls to stop with or without
+    /// `--drain`. A run that is stopped (SIGTERM) never drains.
+    #[must_use]
+    pub fn drain(mut self, drain: bool) -> Self {
+        self.drain = drain;
+        self
     }
 
     /// The same with `until_end` set: the run ends, committed, at the ends that the input had at the start.

@@ -9,7 +9,6 @@ use crate::Error;
 use crate::batch::Rows;
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::Position;
-use crate::checkpoint::offset_metadata::Reached;
 use crate::time::Mark;
 
 /// Rows on their way to a keyed operator of some level.
@@ -47,13 +46,11 @@ pub(crate) enum Report {
     Running,
     /// What was sent before the barrier is acknowledged, and there are changelogs that are held back.
     Written { worker: usize, epoch: Epoch },
-    /// Every output and changelog entry before the barrier is acknowledged; this was where it stood there.
+    /// Every output and changelog entry before the barrier is acknowledged; these were the positions there.
     Durable {
         worker: usize,
         epoch: Epoch,
         positions: Vec<Position>,
-        /// By changelog, how far time had come for its operator there.
-        reached: Vec<Reached>,
     },
     /// The positions have reached the ends that were asked for.
     Reached,
@@ -74,6 +71,8 @@ pub(crate) struct Errand {
     pub(crate) ends: Vec<Option<i64>>,
     /// The run ends at these offsets: time ends there too.
     pub(crate) is_bounded: bool,
+    /// At the end of the input time ends, and with it everything that waits for time.
+    pub(crate) drains: bool,
     /// How long a batch that is not full waits for more while there is nothing else to do.
     pub(crate) linger: Duration,
     /// How long a partition must have had nothing to read before others do not wait for its time.

@@ -2,8 +2,6 @@
 
 mod alignment;
 mod config;
-#[cfg(test)]
-mod crash_tests;
 mod errand;
 mod error;
 mod exchange;
@@ -14,7 +12,6 @@ mod kept_tests;
 mod pace;
 mod process;
 mod quiet;
-mod settle;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

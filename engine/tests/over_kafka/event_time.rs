@@ -103,3 +103,39 @@ async fn windows_sessions_and_timers_go_on_after_a_restart_in_the_middle() {
         .sum();
     assert_eq!(written, truth(1800).len(), "each result is written once");
 }
+
+/// Tumbling windows, sessions and process functions over pieces of an input, each read to its end, give what one run over all of it gives.
+#[tokio::test]
+async fn runs_to_the_end_of_what_there_is_that_do_not_drain_give_what_one_run_gives() {
+    let whole = filled(0).await.0;
+    add_rows(&whole, 0..400);
+    run(plan, &config(&whole)).await.unwrap();
+    for workers in ["1", "2", "4"] {
+        let pieces = filled(0).await.0;
+        let mut config = config(&pieces).drain(false);
+        config.set("num.stream.threads", workers).unwrap();
+        let mut before = 0;
+        // Also pieces of which some partitions have nothing, and nothing at all.
+        for end in [150, 151, 151, 290] {
+            add_rows(&pieces, before..end);
+            run(plan, &config).await.unwrap();
+            before = end;
+        }
+        add_rows(&pieces, before..400);
+        let last = run(plan, &config.drain(true)).await.unwrap();
+        assert_eq!(last.rows_late, 0, "{workers} workers");
+        assert_eq!(written(&pieces), written(&whole), "{workers} workers");
+    }
+}
+
+/// Every result with the times that it was written: a window that is closed at a seam is written again by the next run.
+fn written(cluster: &Cluster) -> BTreeMap<(Vec<u8>, Vec<u8>), usize> {
+    let mut all = BTreeMap::new();
+    for partition in 0..cluster.partition_count("counts") {
+        for record in cluster.records("counts", partition).unwrap() {
+            let (key, value) = (record.key.unwrap(), record.value.unwrap());
+            *all.entry((key.to_vec(), value.to_vec())).or_default() += 1;
+        }
+    }
+    all
+}

@@ -148,3 +148,34 @@ async fn internal_topics_have_the_prefix_that_was_set_and_a_reset_finds_them_by_
     look.execute().await.unwrap();
     assert_eq!(cluster.topics(), ["copies", "counts", "lines"]);
 }
+
+#[tokio::test]
+async fn names_that_are_too_long_together_are_refused_before_anything_is_asked_of_a_broker() {
+    // Nobody listens there.
+    let id = "x".repeat(235);
+    let config = Config::from_properties([
+        ("bootstrap.servers", "127.0.0.1:1"),
+        ("application.id", &*id),
+    ]);
+    let error = run(wordcount, &config.unwrap())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("would have a name of 253 characters"),
+        "{error}"
+    );
+    for (key, value) in [
+        ("application.id", ".."),
+        ("group.id", ""),
+        ("internal.topic.prefix", "a/b"),
+    ] {
+        let error = Config::from_properties([(key, value)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(&format!("{key}={value}: expected ")),
+            "{error}"
+        );
+    }
+}

@@ -11,6 +11,7 @@ mod folds;
 mod idle;
 mod internal_topics;
 mod order;
+mod own_positions;
 mod positions;
 mod relay;
 mod reset;
@@ -20,7 +21,6 @@ mod sinks;
 mod state;
 mod take_over;
 mod time;
-mod torn_state;
 mod truth;
 mod two_topics;
 

@@ -1,5 +1,9 @@
 //! One process has all of a keyed plan; the others stand by and take over.
 
+use std::sync::{Arc, Mutex};
+
+use kafka_proto::messages::{ApiKey, ErrorCode};
+
 use super::*;
 
 #[tokio::test]
@@ -44,4 +48,65 @@ async fn two_processes_at_once_until_the_end_both_end_with_the_truth() {
     let (one, two) = tokio::join!(run(wordcount, &config), run(wordcount, &config));
     assert_eq!(one.unwrap().records_in + two.unwrap().records_in, 2000);
     assert_eq!(counts(&cluster), truth);
+}
+
+/// The last record of a partition that holds any.
+fn last(cluster: &Cluster, topic: &str, partition: i32) -> Vec<u8> {
+    let records = cluster.records(topic, partition).unwrap();
+    records.last().unwrap().value.clone().unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn what_a_former_owner_had_queued_is_not_written_over_what_the_next_one_wrote() {
+    let cluster = Cluster::builder()
+        .topic("lines", 1)
+        .topic("counts", 1)
+        .start()
+        .await
+        .unwrap();
+    let line: (Option<&[u8]>, Option<&[u8]>) = (None, Some(b"a"));
+    cluster.append("lines", 0, [line]).unwrap();
+    let mut config = config(&cluster).until_end(false);
+    config.set("heartbeat.interval.ms", "50").unwrap();
+    config.set("request.timeout.ms", "1000").unwrap();
+    let changelog = "app-count-1-changelog";
+    let script = async {
+        until(|| committed(&cluster) == [Some(1)]).await;
+        let of = |partition: &i32| {
+            let records = cluster.records(changelog, *partition).unwrap();
+            records
+                .into_iter()
+                .rfind(|r| r.key.as_deref().is_some_and(|key| key[0] == 1))
+        };
+        let (partition, entry) = (0..16).find_map(|p| Some((p, of(&p)?))).unwrap();
+        // A broker takes what it sends and does not answer: the client tries again when request.timeout.ms is over.
+        let stuck = cluster.faults().on(ApiKey::PRODUCE).never_answer();
+        cluster.append("lines", 0, [line]).unwrap();
+        until(|| stuck.hits() == 1).await;
+        // Meanwhile its group goes on without it.
+        let outside = cluster
+            .faults()
+            .on(ApiKey::JOIN_GROUP)
+            .always()
+            .error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+        let lost = cluster
+            .faults()
+            .on(ApiKey::HEARTBEAT)
+            .error(ErrorCode::UNKNOWN_MEMBER_ID);
+        until(|| lost.hits() == 1 && outside.hits() > 0).await;
+        // The next owner has counted both, and more.
+        let newer: (Option<&[u8]>, Option<&[u8]>) = (entry.key.as_deref(), Some(b"newer"));
+        cluster.append(changelog, partition, [newer]).unwrap();
+        let newer: (Option<&[u8]>, Option<&[u8]>) = (Some(b"a"), Some(b"newer"));
+        cluster.append("counts", 0, [newer]).unwrap();
+        partition
+    };
+    let ended = Arc::new(Mutex::new(None));
+    let stop = async {
+        *ended.lock().unwrap() = Some(script.await);
+    };
+    run_until(wordcount, &config, stop).await.unwrap();
+    let partition = ended.lock().unwrap().unwrap();
+    assert_eq!(last(&cluster, changelog, partition), b"newer");
+    assert_eq!(last(&cluster, "counts", 0), b"newer");
 }

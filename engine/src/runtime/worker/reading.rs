@@ -198,7 +198,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
         let is_at_end = |(end, position): (&Option<i64>, &Position)| {
             end.is_some_and(|end| position.offset >= end)
         };
-        if self.tracks_time && !self.reached {
+        // What was read last says nothing of time where a later run goes on.
+        if self.tracks_time && self.errand.drains && !self.reached {
             for (end, position) in self.errand.ends.iter().zip(&self.positions) {
                 if is_at_end((end, position)) {
                     self.work.end(position.place);
@@ -207,7 +208,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         }
         if !self.reached && self.errand.ends.iter().zip(&self.positions).all(is_at_end) {
             self.reached = true;
-            if self.tracks_time && self.errand.is_bounded {
+            if self.tracks_time && self.errand.drains && self.errand.is_bounded {
                 self.work.end_all();
             }
             let _ = self.reports.send(Report::Reached);
@@ -216,7 +217,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// Nothing comes any more, whoever reads it.
     pub(super) fn finish(&mut self) {
-        if self.tracks_time {
+        if self.tracks_time && self.errand.drains {
             self.work.end_all();
         }
     }
