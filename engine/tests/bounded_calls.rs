@@ -165,3 +165,78 @@ fn an_update_is_taken_in_once_although_its_results_are_begun_again() {
     assert_eq!(got, [("a".to_owned(), 600), ("b".to_owned(), 100)]);
     assert_eq!(driver.counters("count-1").records, 4);
 }
+
+/// Counts what it sees; a watermark of its own for each thousandth row.
+#[derive(Default)]
+struct Counting {
+    rows: u64,
+    seen: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl engine::time::Generator for Counting {
+    fn observe(&mut self, _: i64) {
+        self.rows += 1;
+        self.seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    fn watermark(&self) -> i64 {
+        self.rows as i64
+    }
+}
+
+#[test]
+fn a_generator_sees_every_row_once_although_its_record_is_begun_again() {
+    let seen = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    for after in [false, true] {
+        seen.store(0, std::sync::atomic::Ordering::Relaxed);
+        let counter = std::sync::Arc::clone(&seen);
+        let plan = move |s: Scope<'_>| {
+            let make = || Counting {
+                rows: 0,
+                seen: std::sync::Arc::clone(&counter),
+            };
+            if after {
+                // Rows of one record, of which some do not reach the end.
+                fan_out(s)
+                    .with_generator(|(_, i)| *i as i64, make)
+                    .filter(|(_, i)| i % 3 != 0)
+                    .sink("out");
+            } else {
+                s.source("in")
+                    .utf8()
+                    .try_map(|l| l.parse::<u64>().map(|n| (l, n)))
+                    .with_generator(|(_, n)| *n as i64, make)
+                    .flat_map(|(l, n)| (0..n).map(move |i| (l, i)))
+                    .sink("out");
+            }
+        };
+        let mut driver = driver(plan, tiny());
+        driver.feed("in", ["90", "0", "30", "1", "7"]);
+        let want = if after { 128 } else { 5 };
+        assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), want);
+        assert_eq!(driver.watermark("with_timestamps-1"), want as i64);
+        let rows = if after { 84 } else { 128 };
+        assert_eq!(driver.read("out").len(), rows);
+    }
+}
+
+#[test]
+fn readers_of_a_shared_stream_see_the_same_rows_whatever_a_closure_before_it_answers() {
+    let calls = std::sync::atomic::AtomicU64::new(0);
+    let plan = move |s: Scope<'_>| {
+        let rows = fan_out(s)
+            .map(|_| ((), calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed)))
+            .share();
+        rows.clone().sink("a");
+        rows.sink("b");
+    };
+    let mut driver = driver(plan, tiny());
+    driver.feed("in", ["90", "30"]);
+    let read = |driver: &mut Driver, topic| {
+        let rows = driver.read(topic);
+        rows.iter()
+            .map(|r| r.value_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let (a, b) = (read(&mut driver, "a"), read(&mut driver, "b"));
+    assert_eq!((a.len(), &a), (120, &b));
+}

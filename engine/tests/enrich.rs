@@ -236,7 +236,7 @@ proptest! {
         picks in prop::collection::vec(any::<prop::sample::Index>(), 200),
         workers in 1u16..4,
     ) {
-        let mut now = 0;
+        let mut now = 5;
         let rows: Vec<i64> = steps.iter().map(|(step, back)| { now += step; now - back }).collect();
         let service = Service::default();
         let wait = if ordered { AsyncWait::ordered() } else { AsyncWait::unordered() }.capacity(capacity);

@@ -169,7 +169,7 @@ fn after_a_restart_rows_are_late_for_the_same_windows_as_before_and_for_no_other
 #[test]
 fn windows_before_1970_are_windows_like_any_other() {
     let mut driver = Driver::new(counts);
-    feed(&mut driver, 0, &[-25, -11, -10, -1, 0]);
+    feed(&mut driver, 0, &[-25, -11, -10, -2, 0]);
     driver.finish();
     let mut got = read(&mut driver, "counts");
     got.sort();

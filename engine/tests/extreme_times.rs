@@ -118,7 +118,10 @@ proptest! {
         driver.finish();
         let (taken, too_late) = taken(&mut driver);
         (on_time, late) = (on_time + taken, late + too_late as u64);
-        prop_assert_eq!(on_time + late, rows);
+        let no_times = batches.iter().flatten().filter(|t| [i64::MIN, -1, i64::MAX].contains(t));
+        let bad = driver.counters("with_timestamps-1").bad;
+        prop_assert_eq!(bad, no_times.count() as u64);
+        prop_assert_eq!(on_time + late + bad, rows);
     }
 
     #[test]

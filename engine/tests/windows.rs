@@ -322,11 +322,16 @@ fn steps() -> impl Strategy<Value = Vec<(u8, i64, i64, i64)>> {
     prop::collection::vec((0u8..4, 0i64..12, 0i64..BOUND, -9i64..9), 1..220)
 }
 
+/// The last millisecond of 1969 is written as what stands for no time.
+fn time(at: i64) -> i64 {
+    if at == -1 { 0 } else { at }
+}
+
 fn rows_of(steps: &[(u8, i64, i64, i64)], start: i64) -> Vec<Row> {
     let mut now = start;
     let row = |(key, step, back, n): &(u8, i64, i64, i64)| {
         now += step;
-        (*key, now - back, *n)
+        (*key, time(now - back), *n)
     };
     steps.iter().map(row).collect()
 }
@@ -411,6 +416,7 @@ proptest! {
             (ms, true) => Mode::Final(ms),
             (ms, false) => Mode::Lateness(ms),
         };
+        let rows: Vec<Row> = rows.iter().map(|(key, at, n)| (*key, time(*at), *n)).collect();
         let driver = Driver::of(app(kind, mode, ms(10), side), workers, limits).unwrap();
         let (_, got, _, late) = run(driver, &rows, &cuts, workers, (side, partitions));
         let on_time: u64 = got.values().map(|(_, n)| n).sum();
@@ -523,7 +529,7 @@ proptest! {
         workers in 1u16..4,
         limits in limits(),
     ) {
-        let rows: Vec<Row> = (0i64..).zip(rows).map(|(at, (key, back))| (key, 5 * at - back, 0)).collect();
+        let rows: Vec<Row> = (0i64..).zip(rows).map(|(at, (key, back))| (key, time(5 * at - back), 0)).collect();
         let spec = Hopping::of(ms(slide + more), ms(slide));
         let apps = [
             counting(slide + more, slide, lateness, is_long),
@@ -574,7 +580,7 @@ proptest! {
         let mut now = 0;
         let rows: Vec<Row> = steps
             .iter()
-            .map(|(key, step, back, n)| { now += step; (*key, now - back, *n) })
+            .map(|(key, step, back, n)| { now += step; (*key, time(now - back), *n) })
             .collect();
         let app = match kind {
             Kind::Tumbling(size, offset) => distinct_of(Tumbling::of(ms(size)).offset_ms(offset)),

@@ -62,6 +62,16 @@ impl<'b> Frame<'b> {
         self.body
     }
 
+    /// The greatest timestamp of its records that is a time.
+    pub(crate) fn greatest_time(&self) -> Option<i64> {
+        let greatest = self.batch.max_timestamp();
+        if crate::time::is_time(greatest) {
+            return Some(greatest);
+        }
+        let times = self.walk().filter_map(|r| r.ok().map(|r| r.timestamp));
+        times.filter(|at| crate::time::is_time(*at)).max()
+    }
+
     /// First offset that is wanted.
     pub(crate) fn position(&self) -> i64 {
         self.position

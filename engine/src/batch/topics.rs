@@ -12,6 +12,7 @@ pub enum OffsetSpec {
     /// Behind the last record; under `isolation.level=read_committed` the last stable offset.
     Latest,
     /// The first record with this timestamp or a later one, in milliseconds since 1970; where there is none, as [`OffsetSpec::Latest`].
+    /// Before 1970: the first record that is there.
     Timestamp(i64),
     /// Given ones: topic, partition, and the offset of the next record. Partitions that are not named: [`OffsetSpec::Committed`] as a
     /// start, [`OffsetSpec::Latest`] as an end.

@@ -128,7 +128,7 @@ impl Kafka {
                 _ if !self.places.contains(place) => Ask::Earliest,
                 Some(OffsetSpec::Earliest) => Ask::Earliest,
                 Some(OffsetSpec::Latest) => Ask::Latest,
-                Some(OffsetSpec::Timestamp(at)) => Ask::AtOrAfter(*at),
+                Some(OffsetSpec::Timestamp(at)) => at_or_after(*at),
                 Some(OffsetSpec::Offsets(offsets)) => {
                     fixed = self.given(place, offsets);
                     match fixed {
@@ -241,7 +241,7 @@ impl Kafka {
                 None | Some(OffsetSpec::Latest) => questions.push((at, *place, Ask::Latest)),
                 Some(OffsetSpec::Earliest) => questions.push((at, *place, Ask::Earliest)),
                 Some(OffsetSpec::Timestamp(time)) => {
-                    questions.push((at, *place, Ask::AtOrAfter(*time)));
+                    questions.push((at, *place, at_or_after(*time)));
                 }
                 Some(OffsetSpec::Committed) => committed.push((at, *place)),
                 Some(OffsetSpec::Offsets(offsets)) => match self.given(place, offsets) {
@@ -284,5 +284,13 @@ impl Kafka {
             }
         }
         Ok(ends)
+    }
+}
+
+/// All records come at a time before 1970 or later; in Kafka's own question negative times mean other things than times.
+fn at_or_after(timestamp: i64) -> Ask {
+    match timestamp {
+        0.. => Ask::AtOrAfter(timestamp),
+        _ => Ask::Earliest,
     }
 }

@@ -14,7 +14,14 @@ use crate::state::{KeyGroups, KeyedState, Store, StoreError, StorePlace};
 ///
 /// **A plan is an ordinary function over one batch: its body runs for each batch**, and once without data so that the engine learns
 /// which operators there are. Everything that a closure sees lives for `'b`, as long as the batch. What should outlive a batch belongs
-/// in a keyed operator, or outside of the plan; what is dear to make, in [`Scope::once`].
+/// in a keyed operator, or outside of the plan; what costs much to make, in [`Scope::once`].
+///
+/// **Closures must give the same for the same record.** A record that makes more rows than an output takes is left in the middle and begun
+/// again: the closures before that output are called again for it, and as many rows as were written already are passed over. With random
+/// numbers, counters or the clock in a closure rows can then be lost or come twice. What looks at rows without changing them
+/// ([`inspect`](crate::flow::Stream::inspect), watermark generators, counters of bad rows, keyed state) sees each once, and all readers of
+/// a stream that is [`share`](crate::flow::Stream::share)d see the same rows. Two sources of the same topic, and a restart, call closures
+/// anew.
 #[derive(Clone, Copy)]
 pub struct Scope<'b> {
     pub(crate) call: &'b Call<'b>,

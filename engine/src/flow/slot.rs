@@ -4,7 +4,7 @@ use super::{Answers, Partials, Port};
 use crate::{
     batch::{Outbox, Rows, Scratch, by_topic::ByTopic},
     state::KeyedState,
-    time::Clock,
+    time::{Clock, UnitCheck},
 };
 
 /// What an operator has done so far.
@@ -47,6 +47,10 @@ pub(crate) struct Slot {
     pub(crate) counters: Counters,
     /// Of a source and of `with_timestamps`: how far its partitions have come.
     pub(crate) clock: Clock,
+    /// Of a source and of `with_timestamps`: whether its times are in another unit.
+    pub(crate) units: UnitCheck,
+    /// Of a source: the operator that cannot do without the times of its records.
+    pub(crate) is_timed_for: Option<usize>,
     /// Of a keyed operator: the watermark that it has acted upon; rows are late against this one.
     pub(crate) watermark: Option<i64>,
     /// Of a windowed operator, and of `in_order`: rows that came too late, on their way to `late`.

@@ -3,6 +3,7 @@
 
 pub mod prometheus;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -69,6 +70,8 @@ pub(crate) struct Counters {
     pub(crate) first_record: AtomicU64,
     pub(crate) time: [AtomicU64; ACTIVITIES.len()],
     warnings: Mutex<Vec<String>>,
+    /// Operators of which something was said to be wrong with their input.
+    warned_of: Mutex<BTreeSet<usize>>,
     /// One for each keyed operator, once a run knows them.
     state: OnceLock<Box<[StateCounters]>>,
 }
@@ -113,6 +116,14 @@ impl Counters {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if warnings.len() < WARNINGS_MAX {
             warnings.push(text);
+        }
+    }
+
+    /// As [`Self::warn`], of the input of an operator: what the first worker says. The others have the same.
+    pub(crate) fn warn_of(&self, operator: usize, text: String) {
+        let warned_of = self.warned_of.lock();
+        if (warned_of.unwrap_or_else(PoisonError::into_inner)).insert(operator) {
+            self.warn(text);
         }
     }
 

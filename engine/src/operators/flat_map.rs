@@ -11,7 +11,8 @@ impl<'b, T, P> Stream<'b, T, P> {
     /// Makes rows from each row: those of an iterator, an array, an `Option`.
     ///
     /// One row may give more than fits into memory: the batch is then left in the middle of the iterator, and `f` is called again
-    /// with the same row, its first results being passed over. So it must give the same rows for the same row.
+    /// with the same row, its first results being passed over. So it must give the same rows for the same row, and so
+    /// must all closures before it ([`Scope`](crate::flow::Scope)).
     ///
     /// ```
     /// use engine::testing::Driver;

@@ -39,7 +39,8 @@ pub struct Context<'c, S> {
 }
 
 impl<S> Context<'_, S> {
-    /// Event time of the row, or of the timer, in milliseconds since 1970. Of a wall-clock timer, the time that it was set for.
+    /// Event time of the row, or of the timer, in milliseconds since 1970; `-1` where the row's record has none and nothing says what time
+    /// it has ([`with_timestamps`](crate::flow::Stream::with_timestamps)). Of a wall-clock timer, the time that it was set for.
     #[must_use]
     pub fn timestamp(&self) -> i64 {
         self.timestamp

@@ -14,7 +14,8 @@ impl<T> Clone for Shared<T> {
 }
 
 impl<'b, T: Clone, P: Pipe<T>> Stream<'b, T, P> {
-    /// Keeps the rows, so that the stream can be cloned and read several times. One allocation a batch.
+    /// Keeps the rows, so that the stream can be cloned and read several times. One allocation a batch. What stands before it runs once for
+    /// all readers, so that they see the same rows; it must give the same for the same record all the same ([`Scope`]).
     ///
     /// ```
     /// use engine::testing::Driver;

@@ -138,6 +138,25 @@ fn topic_of<'b>(scope: Scope<'b>, node: usize, frame: Frame<'b>) -> &'b str {
     frame.topic().or_else(of_source).unwrap_or_default()
 }
 
+/// Whether an operator that follows cannot do without the timestamps of records.
+fn is_timed(scope: Scope<'_>, node: usize) -> bool {
+    scope.running().is_some() && scope.slot(node).is_timed_for.is_some()
+}
+
+/// A record without a time, where that is needed, is bad.
+#[cold]
+fn without_time(scope: Scope<'_>, node: usize, index: u32, timestamp: i64) -> Flow {
+    let needs = scope.slot(node).is_timed_for;
+    scope.bad(node, index, || {
+        let needs = scope.running().zip(needs).map(|(g, i)| g.describe(i));
+        format!(
+            "its timestamp is {timestamp}, which means {}, and {} needs one: say what time rows have with `with_timestamps`",
+            crate::time::meaning(timestamp),
+            needs.as_deref().unwrap_or("what follows")
+        )
+    })
+}
+
 /// Calls `f` with each record that this call is to handle.
 #[inline]
 fn walk<'b>(
@@ -199,7 +218,15 @@ impl<'b, T, E: Display, F: FnMut(&'b [u8]) -> Result<T, E>> Pipe<T> for Decoded<
             f: decode,
         } = self;
         match scope.frame(node) {
-            Some(frame) => walk(scope, node, frame, decoded_step(scope, node, decode, f)),
+            Some(frame) => {
+                let is_timed = is_timed(scope, node);
+                walk(
+                    scope,
+                    node,
+                    frame,
+                    decoded_step(scope, node, is_timed, decode, f),
+                )
+            }
             None => Flow::Continue(()),
         }
     }
@@ -209,10 +236,14 @@ impl<'b, T, E: Display, F: FnMut(&'b [u8]) -> Result<T, E>> Pipe<T> for Decoded<
 fn decoded_step<'b, T, E: Display>(
     scope: Scope<'b>,
     node: usize,
+    is_timed: bool,
     mut decode: impl FnMut(&'b [u8]) -> Result<T, E>,
     mut next: impl FnMut(Meta, T) -> Flow,
 ) -> impl FnMut(u32, RawRecord<'b>) -> Flow {
     move |index, record| {
+        if is_timed && !crate::time::is_time(record.timestamp) {
+            return without_time(scope, node, index, record.timestamp);
+        }
         let Some(value) = record.value else {
             return scope.bad(node, index, || "the value is null".to_owned());
         };
@@ -240,7 +271,11 @@ impl<'b> Pipe<Record<'b>> for Records<'b> {
         };
         let partition = frame.partition().number();
         let topic = topic_of(scope, node, frame);
+        let is_timed = is_timed(scope, node);
         walk(scope, node, frame, move |index, record| {
+            if is_timed && !crate::time::is_time(record.timestamp) {
+                return without_time(scope, node, index, record.timestamp);
+            }
             let meta = Meta {
                 timestamp: record.timestamp,
                 record: index,

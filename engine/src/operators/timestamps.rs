@@ -2,7 +2,7 @@
 
 use crate::{
     flow::{Error, Flow, Kind, Meta, Pipe, Scope, Stream},
-    time::{Bounded, Generator, Watermarks},
+    time::{Bounded, Generator, PartOf, Watermarks, is_time, meaning, misread},
 };
 
 /// Rows with a timestamp of their own; see [`Stream::with_timestamps`].
@@ -24,7 +24,17 @@ impl<'b, T, P> Stream<'b, T, P> {
     ///
     /// Behind it, time is that of the slowest partition which has something to read; when none has, it stays where it is ([`Watermarks`]).
     ///
-    /// Without this operator the time of a row is its record's, and within a partition it must not fall ([`Watermarks::monotonous`]).
+    /// Numbers that are no times make a bad row, which goes by [`Stream::on_bad`] and moves no watermark: `-1` (in Kafka a record without a
+    /// timestamp), `i64::MIN` and `i64::MAX`. Other times before 1970 are times. What looks like seconds, microseconds or nanoseconds is
+    /// taken as it is, and warned of once, with what would make milliseconds of it.
+    ///
+    /// After a keyed operator or [`enrich`](Stream::enrich) there are no partitions any more, but the rows that each worker emits. A worker
+    /// whose operator emits none is idle as an empty partition is: after `fetch.max.wait.ms`, once something is known of the operator's
+    /// own time.
+    ///
+    /// Without this operator the time of a row is its record's, and within a partition it must not fall ([`Watermarks::monotonous`]). Then
+    /// records without a timestamp are bad at their source, if windows or [`in_order`](crate::flow::Keyed::in_order) go by it; elsewhere
+    /// they pass.
     /// Place it as early as you can: rows that a filter before it takes away do not move the watermark. The new timestamp is also that
     /// of the records that sinks write.
     ///
@@ -86,26 +96,44 @@ impl<'b, T, P> Stream<'b, T, P> {
     }
 }
 
+/// A row whose timestamp cannot be its time is bad.
+#[cold]
+fn refused(scope: Scope<'_>, operator: usize, record: u32, at: i64, ahead_max: i64) -> Flow {
+    scope.bad(operator, record, || {
+        if !is_time(at) {
+            return format!("its timestamp is {at}, which means {}", meaning(at));
+        }
+        let unit = misread(at).map_or_else(String::new, |unit| {
+            format!("; it looks like {}: {}", unit.name, unit.remedy)
+        });
+        format!(
+            "its timestamp {at} is too far ahead of the wall clock: {} ms more than `ahead_max` allows{unit}",
+            at.saturating_sub(ahead_max)
+        )
+    })
+}
+
 #[inline]
 fn step<T, G: Generator>(
     scope: Scope<'_>,
     operator: usize,
     ahead_max: i64,
     generator: &mut G,
+    last: &mut Option<i64>,
     mut timestamp: impl FnMut(&T) -> i64,
     mut next: impl FnMut(Meta, T) -> Flow,
 ) -> impl FnMut(Meta, T) -> Flow {
+    // Only a call that begins in the middle of a record makes rows again.
+    let may_replay = scope.call.from.skip > 0;
     move |meta, item| {
         let at = timestamp(&item);
-        if at > ahead_max {
-            return scope.bad(operator, meta.record, || {
-                format!(
-                    "its timestamp {at} is too far ahead of the wall clock: {} ms more than `ahead_max` allows",
-                    at.saturating_sub(ahead_max)
-                )
-            });
+        if at > ahead_max || !is_time(at) {
+            return refused(scope, operator, meta.record, at, ahead_max);
         }
-        generator.observe(at);
+        if !(may_replay && scope.call.progress.replaying.get()) {
+            generator.observe(at);
+            *last = Some(at);
+        }
         next(
             Meta {
                 timestamp: at,
@@ -143,15 +171,29 @@ impl<T, G: Generator, P: Pipe<T>, F: FnMut(&T) -> i64, M: Fn() -> G> Pipe<T>
         let ahead_max = self
             .ahead_max_ms
             .map_or(i64::MAX, |ahead| scope.call.now_ms.saturating_add(ahead));
+        let mut last = None;
         let flow = self.pipe.drive(step(
             scope,
             operator,
             ahead_max,
             generator,
+            &mut last,
             self.timestamp,
             f,
         ));
-        scope.slot(operator).clock = clock;
+        let mut slot = scope.slot(operator);
+        slot.clock = clock;
+        if let Some(last) = last {
+            if let PartOf::Rows { .. } = of {
+                slot.clock.came(of);
+            }
+            let name = || {
+                scope
+                    .running()
+                    .map_or_else(String::new, |g| g.describe(operator))
+            };
+            slot.units.look(last, name);
+        }
         flow
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         Progress, Scope, Slot, TimeRange,
     },
     state::{KeyGroups, KeyedState, RestoreError, Store},
-    time::{Mark, PartOf},
+    time::{Mark, PartOf, Quiet},
 };
 
 /// Rows that `share` keeps at most in one call; fewer where they fan out.
@@ -100,6 +100,9 @@ impl Task {
         let slots = graph.nodes().iter().enumerate().map(|(i, node)| {
             let mut slot = Slot {
                 clock: Times::clock(&graph, i),
+                is_timed_for: (node.kind == crate::flow::Kind::Source)
+                    .then(|| graph.is_timed_for(i))
+                    .flatten(),
                 ..Slot::default()
             };
             if node.kind.is_cut() {
@@ -206,12 +209,30 @@ impl Task {
             if let (Input::Frame { frame, .. }, Some(of)) = (input, input.part())
                 && stop.is_none()
             {
-                Times::saw(&mut self.slots, of, frame.batch().max_timestamp());
+                self.saw(of, frame);
             }
             self.times.flow(&self.graph, &mut self.slots);
         }
         self.check_state()?;
         Ok(stop)
+    }
+
+    /// A fetched batch is done: its greatest timestamp is that of its partition, where the plan says nothing else.
+    fn saw(&mut self, of: PartOf, frame: crate::batch::Frame<'_>) {
+        let source = of.operator();
+        let slot = self.slots[source].get_mut();
+        let is_timed = slot.is_timed_for.is_some();
+        let greatest = frame.greatest_time();
+        if let Some(greatest) = greatest
+            && is_timed
+        {
+            slot.units.look(greatest, || self.graph.describe(source));
+        }
+        // Where nobody needs the times of records, such as have none are not waited for either.
+        let greatest = greatest.or((!is_timed).then_some(frame.batch().max_timestamp()));
+        if let Some(greatest) = greatest {
+            Times::saw(&mut self.slots, of, greatest);
+        }
     }
 
     /// Whether state outside of memory could be read and written so far.
@@ -240,6 +261,27 @@ impl Task {
     /// Says how many records (or rows) of its input the next calls take.
     pub(crate) fn limit_records(&mut self, records: u32) {
         self.limits.records = records;
+    }
+
+    /// Looks whether rows still come of the keyed operators before a `with_timestamps`, where there are some: those that have none do not
+    /// hold others back. True when there are new ones.
+    pub(crate) fn look_for_quiet(&mut self, quiet: Quiet) -> bool {
+        self.times
+            .look_for_quiet(&self.graph, &mut self.slots, quiet)
+    }
+
+    /// Whether [`Self::look_for_quiet`] may find something.
+    pub(crate) fn watches_quiet(&self) -> bool {
+        self.times.watches_quiet(&self.slots)
+    }
+
+    /// Calls `f` with what a person should know, each once: the operator, and the text.
+    pub(crate) fn take_warnings(&mut self, mut f: impl FnMut(usize, String)) {
+        for (operator, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(text) = slot.get_mut().units.take() {
+                f(operator, text);
+            }
+        }
     }
 
     /// Says which times its sinks may write into topics.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::{
     flow::{Emit, Graph, Kind, Slot},
-    time::{Bounded, Clock, Inputs, Mark, PartOf},
+    time::{Bounded, Clock, Inputs, Mark, PartOf, Quiet},
 };
 
 /// The marks of one worker's operators.
@@ -15,15 +15,23 @@ pub(super) struct Times {
     marks: Vec<Mark>,
     /// By operator, of keyed ones: what each worker says of the rows that it sends.
     inputs: Vec<Option<Inputs>>,
+    /// Operators whose clocks hear rows of keyed ones.
+    behind_cuts: Vec<usize>,
 }
 
 impl Times {
     pub(super) fn new(graph: &Graph, workers: u16) -> Self {
+        let hears_cut = |i: &usize| {
+            let clock = Self::clock(graph, *i);
+            let is_cut = |origin: &usize| graph.nodes()[*origin].kind.is_cut();
+            clock.origins().iter().any(is_cut)
+        };
         let inputs = |kind: Kind| kind.is_cut().then(|| Inputs::new(usize::from(workers)));
         Self {
             is_needed: graph.needs_time(),
             marks: vec![Mark::START; graph.nodes().len()],
             inputs: graph.nodes().iter().map(|n| inputs(n.kind)).collect(),
+            behind_cuts: (0..graph.nodes().len()).filter(hears_cut).collect(),
         }
     }
 
@@ -81,6 +89,36 @@ impl Times {
         self.flow(graph, slots);
     }
 
+    /// Whether rows of keyed operators may turn out not to come any more: [`Self::look_for_quiet`].
+    pub(super) fn watches_quiet(&self, slots: &[RefCell<Slot>]) -> bool {
+        let is_watched = |i: &usize| slots[*i].borrow().clock.is_watched();
+        self.behind_cuts.iter().any(is_watched)
+    }
+
+    /// Looks whether rows still come of the keyed operators before a `with_timestamps`.
+    pub(super) fn look_for_quiet(
+        &mut self,
+        graph: &Graph,
+        slots: &mut [RefCell<Slot>],
+        quiet: Quiet,
+    ) -> bool {
+        let mut has_changed = false;
+        for i in &self.behind_cuts {
+            let clock = &mut slots[*i].get_mut().clock;
+            for at in 0..clock.origins().len() {
+                let operator = clock.origins()[at];
+                if graph.nodes()[operator].kind.is_cut() {
+                    let of = PartOf::Rows { operator };
+                    has_changed |= clock.look(of, self.marks[operator], quiet);
+                }
+            }
+        }
+        if has_changed {
+            self.flow(graph, slots);
+        }
+        has_changed
+    }
+
     /// Something came from a partition.
     pub(super) fn wake(slots: &mut [RefCell<Slot>], of: PartOf) {
         Self::each_clock(slots, of, |clock| clock.wake(of));
@@ -116,11 +154,10 @@ impl Times {
                 .map(|input| self.marks[*input]),
         );
         let clock = &mut slots[operator].get_mut().clock;
-        for origin in clock.origins().to_vec() {
-            if graph.nodes()[origin].kind.is_cut() {
-                let mark = self.marks[origin];
-                let of = PartOf::Rows { operator: origin };
-                clock.set(of, mark.idle, mark.is_end());
+        for at in 0..clock.origins().len() {
+            let operator = clock.origins()[at];
+            if graph.nodes()[operator].kind.is_cut() {
+                clock.follow(PartOf::Rows { operator }, self.marks[operator]);
             }
         }
         if before.is_end() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::errand::Parcel;
 use super::job::{Cut, Job, Seat};
@@ -15,12 +16,15 @@ use crate::checkpoint::log::{Need, Place};
 use crate::flow::{Counters, Input, Limits, Port, Position, TimeRange};
 use crate::plan::{StateSize, Task, TaskConfig};
 use crate::state::KeyGroups;
-use crate::time::Mark;
+use crate::time::{Mark, Quiet, millis};
 
 /// Bytes of changed keys that are emitted and logged together.
 const FIRE_BYTES: usize = 256 << 10;
 /// Rows for another worker wait until they are this many bytes, fewer for a slow one, or until there is nothing else to do.
 const PARCEL_BYTES: usize = 32 << 10;
+
+/// Looks that it takes at least until rows that do not come are taken to be idle.
+const QUIET_LOOKS: u32 = 4;
 
 /// How far a bounded call got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,8 @@ pub(crate) struct Work {
     spare: Vec<Rows>,
     key: Vec<u8>,
     left_out: Counters,
+    /// When it was last looked whether rows of keyed operators still come.
+    looked: Option<Instant>,
     /// By changelog: the size of the state as it was last told.
     sizes: Vec<StateSize>,
     writable: TimeRange,
@@ -188,6 +194,7 @@ impl Work {
             spare: Vec::new(),
             key: Vec::new(),
             left_out: Counters::default(),
+            looked: None,
             sizes: vec![StateSize::default(); job.changelogs.len()],
             writable: TimeRange::ALL,
             job,
@@ -621,6 +628,38 @@ impl Work {
     pub(crate) fn set_writable(&mut self, writable: TimeRange) {
         self.writable = writable;
         self.task.set_writable(writable);
+    }
+
+    /// Looks whether rows still come of the keyed operators before a `with_timestamps`. Time counts while work `goes_on` alone, and never
+    /// much of it at once: what stands still is not quiet. Tells after how long to look again.
+    pub(crate) fn look_for_quiet(
+        &mut self,
+        idle_after: Duration,
+        goes_on: bool,
+    ) -> Option<Duration> {
+        if !self.task.watches_quiet() {
+            self.looked = None;
+            return None;
+        }
+        let (now, step) = (
+            Instant::now(),
+            (idle_after / QUIET_LOOKS).max(Duration::from_millis(1)),
+        );
+        let before = self.looked.replace(now).unwrap_or(now);
+        if goes_on {
+            let after_ms = millis(idle_after);
+            self.task.look_for_quiet(Quiet {
+                passed_ms: millis((now - before).min(step)),
+                after_ms,
+                first_after_ms: after_ms,
+            });
+        }
+        Some(step)
+    }
+
+    /// Calls `f` with what a person should know, each once: about which operator, and the text.
+    pub(crate) fn take_warnings(&mut self, f: impl FnMut(usize, String)) {
+        self.task.take_warnings(f);
     }
 
     /// When the wall clock next makes something due.

@@ -87,6 +87,8 @@ pub(crate) struct Worker<S: Source, K> {
     quiet: Quiet,
     /// When the source was last asked and had nothing more.
     asked_at: Instant,
+    /// When to look again whether rows of keyed operators still come.
+    look_again: Option<Duration>,
     alignment: Arc<Alignment>,
     aligned: watch::Receiver<()>,
     /// Places that wait for others, in the order of `positions`.
@@ -148,6 +150,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             waits_for_answers,
             quiet: Quiet::default(),
             asked_at: Instant::now(),
+            look_again: None,
         }
     }
 
@@ -176,6 +179,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             self.work.set_writable(TimeRange::at(now_ms));
             if self.tracks_time || self.waits_for_answers {
                 self.work.set_now(now_ms);
+                let goes_on = self.barrier.is_none();
+                self.look_again = self.work.look_for_quiet(self.errand.idle_after, goes_on);
             }
             if self.waits_for_answers {
                 let work = &mut self.work;
@@ -340,7 +345,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             // A distant time is looked at again: what the wall clock says may change.
             Instant::now() + Duration::from_millis(ms.clamp(1, 60_000))
         });
-        [look, due].into_iter().flatten().min()
+        let again = self.look_again.map(|after| Instant::now() + after);
+        [look, due, again].into_iter().flatten().min()
     }
 
     async fn handle_rows(
@@ -376,6 +382,9 @@ impl<S: Source, K: Sink> Worker<S, K> {
         Counters::add(&self.counters.records_skipped, left_out.bad);
         Counters::add(&self.counters.rows_late, left_out.late);
         Counters::add(&self.counters.rows_without_key, left_out.null_keys);
+        let counters = &self.counters;
+        self.work
+            .take_warnings(|operator, text| counters.warn_of(operator, text));
         self.send_rows(false);
         self.send(false).await
     }

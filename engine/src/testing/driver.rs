@@ -16,6 +16,7 @@ use crate::{
     flow::{Counters, Emit, Error, Input, Limits, Port, Position, Scope},
     plan::{App, StateSize, Task, TaskConfig},
     state::KeyGroups,
+    time::Quiet,
 };
 
 /// A record as [`Driver::feed_records`] takes it.
@@ -243,10 +244,12 @@ impl Driver {
     /// # Panics
     /// When the plan fails.
     pub fn set_clock(&mut self, now_ms: i64) {
+        let passed_ms = now_ms.saturating_sub(self.now_ms).max(0);
         self.now_ms = now_ms;
         for task in &mut self.tasks {
             task.set_now(now_ms);
         }
+        self.look_for_quiet(passed_ms);
         self.advance().unwrap_or_else(|e| panic!("{e}"));
     }
 
@@ -329,11 +332,35 @@ impl Driver {
         }
     }
 
+    /// Keyed operators of which no rows come do not hold back a `with_timestamps` behind them: where none has ever come at once, because
+    /// nothing is on its way here, and else when the wall clock has gone on for as long as Kafka's default for idle partitions.
+    fn look_for_quiet(&mut self, passed_ms: i64) -> bool {
+        let quiet = Quiet {
+            passed_ms,
+            after_ms: 500,
+            first_after_ms: 0,
+        };
+        let looks = self.tasks.iter_mut().map(|t| t.look_for_quiet(quiet));
+        looks.fold(false, |any, is_new| any | is_new)
+    }
+
+    /// What a person should know of the plan's input, once for each operator and worker: timestamps in another unit.
+    pub fn warnings(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        for task in &mut self.tasks {
+            task.take_warnings(|_, text| all.push(text));
+        }
+        all
+    }
+
     /// Brings everything on its way as far as it goes.
     fn advance(&mut self) -> Result<(), Error> {
         self.give_answers()?;
         // Time first: partial values that must leave before it do so by themselves.
         self.pass_time()?;
+        while self.look_for_quiet(0) {
+            self.pass_time()?;
+        }
         self.send_partials()
     }
 

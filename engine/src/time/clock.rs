@@ -5,7 +5,8 @@ use std::{any::Any, time::Duration};
 use super::{Mark, millis};
 use crate::batch::InputPartition;
 
-/// Makes watermarks of the timestamps of one partition.
+/// Makes watermarks of the timestamps of one partition. It sees each row once for each time that its record is read, also where a record
+/// makes more rows than an output takes and is begun again.
 ///
 /// ```
 /// use engine::time::Generator;
@@ -27,7 +28,7 @@ pub trait Generator: Send + 'static {
     fn observe(&mut self, timestamp: i64);
 
     /// Nothing more comes with this timestamp or an earlier one; `i64::MIN` while nothing is known. It may fall: what was said before
-    /// stays.
+    /// stays. `i64::MAX` is taken for the last millisecond before the end of time: only the end of the input is the end.
     fn watermark(&self) -> i64;
 }
 
@@ -186,11 +187,27 @@ impl PartOf {
     }
 }
 
+/// How long rows of a keyed operator have not come, and when that makes them idle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quiet {
+    /// Since the last look, as far as work went on: what stands still is not quiet.
+    pub(crate) passed_ms: i64,
+    /// Idle after this.
+    pub(crate) after_ms: i64,
+    /// Where no row has ever come.
+    pub(crate) first_after_ms: i64,
+}
+
 struct Part {
     of: PartOf,
     generator: Option<Box<dyn AnyGenerator>>,
     idle: bool,
     ended: bool,
+    /// Of rows of a keyed operator: one has come.
+    has_rows: bool,
+    /// Of those: none has come for so long.
+    quiet_ms: i64,
+    is_quiet: bool,
 }
 
 impl Part {
@@ -226,6 +243,9 @@ impl Clock {
                 generator: None,
                 idle: false,
                 ended: false,
+                has_rows: false,
+                quiet_ms: 0,
+                is_quiet: false,
             });
             self.parts.len() - 1
         });
@@ -261,6 +281,42 @@ impl Clock {
     pub(crate) fn set(&mut self, of: PartOf, idle: bool, ended: bool) {
         let part = self.part(of);
         (part.idle, part.ended) = (idle, ended);
+    }
+
+    /// What comes of a keyed operator is idle and ended as the operator is. It is also idle when no row comes of it: a worker may own no
+    /// keys that have something to say, and others must not wait for it.
+    pub(crate) fn follow(&mut self, of: PartOf, mark: Mark) {
+        let part = self.part(of);
+        (part.idle, part.ended) = (mark.idle || part.is_quiet, mark.is_end());
+    }
+
+    /// Rows of a keyed operator have come.
+    pub(crate) fn came(&mut self, of: PartOf) {
+        let part = self.part(of);
+        (part.has_rows, part.quiet_ms, part.is_quiet, part.idle) = (true, 0, false, false);
+    }
+
+    /// Looks whether rows still come of a keyed operator, which says this of its time; true when they do not any more. That begins when
+    /// something is known of the operator's time: before, rows may be on their way to it.
+    pub(crate) fn look(&mut self, of: PartOf, mark: Mark, quiet: Quiet) -> bool {
+        let part = self.part(of);
+        if part.is_quiet || mark.is_end() || mark.at == i64::MIN {
+            return false;
+        }
+        part.quiet_ms = part.quiet_ms.saturating_add(quiet.passed_ms);
+        part.is_quiet = part.quiet_ms
+            >= if part.has_rows {
+                quiet.after_ms
+            } else {
+                quiet.first_after_ms
+            };
+        part.is_quiet
+    }
+
+    /// Whether a look at rows of keyed operators may find that they do not come any more.
+    pub(crate) fn is_watched(&self) -> bool {
+        let is_rows = |part: &Part| matches!(part.of, PartOf::Rows { .. });
+        (self.parts.iter()).any(|part| is_rows(part) && !part.is_quiet && !part.ended)
     }
 
     /// Every partition is at its end, and no other will come.

@@ -3,10 +3,12 @@
 //! All times are milliseconds since 1970 and may be negative. It knows no operator, no thread and no clock of the machine.
 
 mod clock;
+mod sentinel;
 mod watermark;
 
 pub use clock::{Aligned, Bounded, Generator, Watermarks};
-pub(crate) use clock::{Clock, PartOf};
+pub(crate) use clock::{Clock, PartOf, Quiet};
+pub(crate) use sentinel::{UnitCheck, is_time, meaning, misread};
 pub(crate) use watermark::{Inputs, Mark};
 
 use std::time::Duration;

@@ -4,12 +4,14 @@
 mod bad_input;
 mod bad_topics;
 mod broker_lost;
+mod cuts;
 mod end_of_input;
 mod enrich;
 mod event_time;
 mod folds;
 mod idle;
 mod internal_topics;
+mod no_timestamps;
 mod order;
 mod own_positions;
 mod positions;
