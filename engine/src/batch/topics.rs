@@ -93,7 +93,8 @@ impl Topics {
 
     /// Where reading begins in partitions of which the group has no committed position. **A committed position goes before this**, as a
     /// savepoint does in Flink: state belongs to the positions that it was built from. Another `application.id`, or
-    /// [`Reset`](crate::Reset), begins anew. Partitions that are found while running begin with their first record.
+    /// [`Reset`](crate::Reset), begins anew; of a plan with state, setting the offsets alone is refused. Partitions that are found while
+    /// running begin with their first record.
     #[must_use]
     pub fn start(self, start: OffsetSpec) -> Self {
         Self { start, ..self }

@@ -1,24 +1,24 @@
-//! The changelog's format, version 1: one compacted topic for each keyed operator, one partition for each key group.
+//! The changelog's format, version 2: one compacted topic for each keyed operator, one partition for each key group.
 //!
 //! ```text
 //! record key    00                     the state's identity, first record of each partition: JSON, readable with any Kafka tool
 //!               01 ‖ key bytes         one key's state; a null value deletes it
-//!               02                     the watermark that the operator had acted upon, 8 bytes: behind it rows stay late
 //! record value  state bytes
 //! ```
-//! A first byte that is not known stops the restore: a later version wrote it.
+//! A first byte that is not known stops the restore: a later version wrote it. Version 1 had watermarks (`02`) in it; they are in the
+//! metadata of the committed offsets now (`offset_metadata.rs`), and what windows have let go of may still stand in a changelog: it is past
+//! at the committed watermark.
 
 use serde_json::{Value, json};
 
+use super::offset_metadata::reset_command;
 use crate::Error;
 
 /// The first byte of the identity record's key, and all of it.
 pub(crate) const IDENTITY_KEY: &[u8] = &[0];
 /// The first byte of the key of a state entry.
 pub(crate) const ENTRY: u8 = 1;
-/// The key of the watermark's record, and all of it.
-pub(crate) const WATERMARK_KEY: &[u8] = &[2];
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Kafka Streams' name for an operator's changelog topic.
 pub(crate) fn topic(application_id: &str, operator: &str) -> String {
@@ -101,12 +101,19 @@ impl Identity {
         };
         let value: Value = serde_json::from_slice(bytes).map_err(|_| foreign())?;
         let format = value["format"].as_u64().ok_or_else(foreign)?;
+        let text = |name: &str| value[name].as_str().map(str::to_owned).ok_or_else(foreign);
         if format != FORMAT {
+            let (age, reset) = match format < FORMAT {
+                true => ("an earlier", reset_command(&text("application.id")?)),
+                false => (
+                    "a later",
+                    "use another application id (--group-id)".to_owned(),
+                ),
+            };
             return Err(Error::State(format!(
-                "topic {topic} has state format {format}, this version reads format {FORMAT}; run the version that wrote it, or use another application id (--group-id)"
+                "topic {topic} has state format {format}, of {age} version of the engine; this version reads format {FORMAT}: run the version that wrote it, or begin anew, with all of the input: {reset}"
             )));
         }
-        let text = |name: &str| value[name].as_str().map(str::to_owned).ok_or_else(foreign);
         Ok(Self {
             application_id: text("application.id")?,
             operator: text("operator")?,
@@ -155,7 +162,6 @@ pub(crate) enum Entry<'a> {
     Identity(&'a [u8]),
     Put { key: &'a [u8], state: &'a [u8] },
     Delete { key: &'a [u8] },
-    Watermark(i64),
 }
 
 /// Reads one record.
@@ -168,11 +174,7 @@ pub(crate) fn entry<'a>(
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
 ) -> Result<Entry<'a>, Error> {
-    let watermark = |value: &[u8]| value.try_into().ok().map(i64::from_be_bytes);
     match (key, value) {
-        (Some(WATERMARK_KEY), Some(value)) if let Some(at) = watermark(value) => {
-            Ok(Entry::Watermark(at))
-        }
         (Some(IDENTITY_KEY), Some(value)) => Ok(Entry::Identity(value)),
         (Some([ENTRY, key @ ..]), Some(state)) => Ok(Entry::Put { key, state }),
         (Some([ENTRY, key @ ..]), None) => Ok(Entry::Delete { key }),
@@ -240,14 +242,27 @@ mod tests {
     }
 
     #[test]
-    fn a_later_format_and_foreign_bytes_are_told_apart() {
-        let later = String::from_utf8(identity().encode())
-            .unwrap()
-            .replace("\"format\":1", "\"format\":2");
-        let error = Identity::decode("t", later.as_bytes())
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("state format 2"), "{error}");
+    fn earlier_and_later_formats_and_foreign_bytes_are_told_apart_and_each_says_what_to_do() {
+        let of = |format: u64| {
+            let identity = String::from_utf8(identity().encode()).unwrap();
+            let identity = identity.replace("\"format\":2", &format!("\"format\":{format}"));
+            let error = Identity::decode("t", identity.as_bytes());
+            error.unwrap_err().to_string()
+        };
+        let later = of(3);
+        assert!(
+            later.contains("state format 3") && later.contains("a later version"),
+            "{later}"
+        );
+        let earlier = of(1);
+        assert!(
+            earlier.contains("state format 1")
+                && earlier.contains("an earlier version")
+                && earlier.contains(
+                    "kafka-engine reset --bootstrap-servers HOST:PORT --group-id wordcount"
+                ),
+            "{earlier}"
+        );
         let error = Identity::decode("t", b"hello").unwrap_err().to_string();
         assert!(error.contains("not written by this engine"), "{error}");
     }
@@ -275,7 +290,7 @@ mod tests {
         for (key, value) in [
             (None, Some(&b"x"[..])),
             (Some(&b""[..]), None),
-            (Some(b"\x02x"), Some(b"x")),
+            (Some(b"\x02"), Some(b"12345678")),
             (Some(b"\x00"), None),
         ] {
             entry("t", 7, key, value).unwrap_err();

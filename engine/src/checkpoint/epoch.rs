@@ -52,7 +52,8 @@ pub(crate) struct Epochs<P> {
     phase: Phase<P>,
     /// The epoch on its way is the last one.
     last: bool,
-    stop_requested: bool,
+    /// How many epochs are still to begin, once the run is to end.
+    left: Option<u32>,
 }
 
 impl<P> Epochs<P> {
@@ -65,14 +66,14 @@ impl<P> Epochs<P> {
                 due: now + interval,
             },
             last: false,
-            stop_requested: false,
+            left: None,
         }
     }
 
     /// When [`Self::tick`] has something to do, if nothing else happens; `None` while an epoch is on its way.
     pub(crate) fn due(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Idle { due } => Some(if self.stop_requested {
+            Phase::Idle { due } => Some(if self.left.is_some() {
                 Duration::ZERO
             } else {
                 due
@@ -87,7 +88,8 @@ impl<P> Epochs<P> {
             return None;
         }
         self.epoch += 1;
-        self.last = self.stop_requested;
+        self.last = self.left.is_some_and(|left| left <= 1);
+        self.left = self.left.map(|left| left.saturating_sub(1));
         self.phase = Phase::Flushing {
             written: vec![0; self.workers],
             reported: (0..self.workers).map(|_| None).collect(),
@@ -100,7 +102,12 @@ impl<P> Epochs<P> {
 
     /// The run is to end: the next epoch is the last one, and it comes at once.
     pub(crate) fn stop(&mut self) {
-        self.stop_requested = true;
+        self.stop_after(1);
+    }
+
+    /// The run is to end with this many epochs more, which come at once. What the first to be asked for says counts.
+    pub(crate) fn stop_after(&mut self, epochs: u32) {
+        self.left.get_or_insert(epochs);
     }
 
     /// What a worker has sent for `epoch` is acknowledged, and it holds more back.
@@ -232,6 +239,20 @@ mod tests {
             None,
             "nothing after the last commit"
         );
+    }
+
+    #[test]
+    fn an_end_that_asks_for_two_epochs_gets_both_at_once() {
+        let mut epochs = Epochs::new(1, 100 * MS, Duration::ZERO);
+        epochs.stop_after(2);
+        epochs.stop();
+        for (epoch, last) in [(1, false), (2, true)] {
+            assert_eq!(epochs.tick(MS), Some(Action::Barrier { epoch, last }));
+            let durable = epochs.durable(0, epoch, ["a"]);
+            assert!(matches!(durable, Some(Action::Commit { .. })));
+            let finished = last.then_some(Action::Finished);
+            assert_eq!(epochs.committed(MS), finished);
+        }
     }
 
     #[test]

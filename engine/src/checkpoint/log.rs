@@ -56,6 +56,15 @@ pub struct Position {
     pub offset: i64,
 }
 
+/// What is committed for a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Next record wanted.
+    pub offset: i64,
+    /// What was committed beside it.
+    pub metadata: String,
+}
+
 /// What a fetch brought for one partition.
 pub trait Arrival {
     /// A batch, and what keeps its bytes and its share of the buffer budget.
@@ -262,6 +271,24 @@ pub trait Log {
     /// When they cannot be told.
     fn committed(&self, places: &[Place]) -> impl Future<Output = Result<Vec<Option<i64>>, Error>>;
 
+    /// As [`Self::committed`], with what was committed beside each position (nothing, of sources that are not Kafka's). Only who owns the
+    /// places may ask.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn committed_with_metadata(
+        &self,
+        places: &[Place],
+    ) -> impl Future<Output = Result<Vec<Option<Committed>>, Error>>;
+
+    /// Whether the position of a place is still known to the next run.
+    fn keeps_position(&self, _place: Place) -> bool {
+        true
+    }
+
+    /// The name of the topic, or of the source of another kind, that a place is in.
+    fn name_of(&self, place: Place) -> String;
+
     /// First and end offsets at this moment; the end is the last stable offset under read_committed when `stable`, else the high watermark.
     ///
     /// # Errors
@@ -272,11 +299,15 @@ pub trait Log {
         stable: bool,
     ) -> impl Future<Output = Result<Vec<(i64, i64)>, Error>>;
 
-    /// Commits the positions of an epoch whose outputs are acknowledged.
+    /// Commits the positions of an epoch whose outputs are acknowledged, each with this metadata beside it.
     ///
     /// # Errors
     /// When they could not be committed, for example because another member has taken over.
-    fn commit(&self, positions: &[Position]) -> impl Future<Output = Result<(), Error>>;
+    fn commit(
+        &self,
+        positions: &[Position],
+        metadata: &str,
+    ) -> impl Future<Output = Result<(), Error>>;
 
     /// How batches for this cluster are built; the number of partitions is each topic's own.
     fn outbox(&self) -> OutboxConfig;

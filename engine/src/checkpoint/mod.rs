@@ -4,3 +4,4 @@ pub(crate) mod changelog;
 pub(crate) mod epoch;
 pub(crate) mod home;
 pub mod log;
+pub(crate) mod offset_metadata;

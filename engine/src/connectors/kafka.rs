@@ -9,10 +9,11 @@ use std::time::Duration;
 use kafka_proto::client::cluster::{Metadata, OffsetSpec as Ask};
 use kafka_proto::client::consumer::FetchBudget;
 use kafka_proto::client::group::{
-    Assignor, GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit, RangeAssignor,
-    Revocation, TopicPartition,
+    Assignor, CommittedOffset, GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit,
+    RangeAssignor, Revocation, TopicPartition,
 };
 use kafka_proto::client::{self, Cluster, IsolationLevel, Producer};
+use kafka_proto::wire::Text;
 use tokio::sync::watch;
 
 use super::kafka_group::OneOwner;
@@ -24,7 +25,7 @@ use crate::Error;
 use crate::batch::{Compression, OutboxConfig, Topics};
 use crate::checkpoint::changelog;
 use crate::checkpoint::home::Home;
-use crate::checkpoint::log::{Change, KeptPositions, Log, Need, Place, Position, Share};
+use crate::checkpoint::log::{Change, Committed, KeptPositions, Log, Need, Place, Position, Share};
 
 /// What is sent at the end has this long to be acknowledged; committed outputs are already.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -527,6 +528,14 @@ impl Log for Kafka {
     }
 
     async fn committed(&self, places: &[Place]) -> Result<Vec<Option<i64>>, Error> {
+        let committed = self.committed_with_metadata(places).await?;
+        Ok(committed.into_iter().map(|c| c.map(|c| c.offset)).collect())
+    }
+
+    async fn committed_with_metadata(
+        &self,
+        places: &[Place],
+    ) -> Result<Vec<Option<Committed>>, Error> {
         let partitions: Vec<TopicPartition> =
             places.iter().map(|place| self.partition(place)).collect();
         let committed = self.offsets()?.committed(&partitions, true).await;
@@ -536,11 +545,19 @@ impl Log for Kafka {
                 self.application_id
             )
         };
+        let of = |c: CommittedOffset| Committed {
+            offset: c.offset,
+            metadata: c.metadata.as_str().to_owned(),
+        };
         Ok(committed
             .map_err(|e| failed(doing(), e))?
             .into_iter()
-            .map(|c| c.map(|c| c.offset))
+            .map(|c| c.map(of))
             .collect())
+    }
+
+    fn name_of(&self, place: Place) -> String {
+        self.partition(&place).topic.as_str().to_owned()
     }
 
     async fn bounds(&self, places: &[Place], stable: bool) -> Result<Vec<(i64, i64)>, Error> {
@@ -556,11 +573,15 @@ impl Log for Kafka {
         Ok(starts.into_iter().zip(ends).collect())
     }
 
-    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
+    async fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), Error> {
         let topics = self.topics();
+        let metadata = Text::from(metadata);
         let offset = |p: &Position| {
             let name = topics.name(p.place)?;
-            Some(OffsetToCommit::new(&**name, p.place.number(), p.offset))
+            Some(OffsetToCommit {
+                metadata: metadata.clone(),
+                ..OffsetToCommit::new(&**name, p.place.number(), p.offset)
+            })
         };
         let offsets: Vec<OffsetToCommit> = positions.iter().filter_map(offset).collect();
         use kafka_proto::messages::ErrorCode as E;

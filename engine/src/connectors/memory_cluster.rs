@@ -1,7 +1,7 @@
 //! A cluster in a few vectors, for tests of the runtime: topics, committed positions, acknowledgements that a test may hold back.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, Semaphore};
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::Error;
 use crate::batch::{Batch, BatchBuilder, Compression, OutboxConfig, Placement, Stamp};
 use crate::checkpoint::log::{
-    Ack, Arrival, Change, Log, Need, Place, Position, Share, Sink, Source, Worker,
+    Ack, Arrival, Change, Committed, Log, Need, Place, Position, Share, Sink, Source, Worker,
 };
 
 /// A record's key and value.
@@ -26,6 +26,30 @@ pub(crate) struct Memory {
     /// The group has taken the work away, and waits for [`Log::release`] before it says anything else.
     is_revoked: Arc<AtomicBool>,
     group: String,
+    life: Arc<Life>,
+}
+
+/// How long a process lives, counted in what it does to the cluster: each batch appended, each acknowledgement and each commit.
+struct Life {
+    left: AtomicI64,
+    ended: Semaphore,
+}
+
+impl Life {
+    fn of(steps: i64) -> Arc<Self> {
+        Arc::new(Self {
+            left: AtomicI64::new(steps),
+            ended: Semaphore::new(0),
+        })
+    }
+
+    /// One step more; never completes when it would be one too many.
+    async fn step(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            self.ended.add_permits(1);
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 struct Shared {
@@ -39,7 +63,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     topics: HashMap<String, Vec<Vec<Batch>>>,
-    committed: HashMap<(String, String, i32), i64>,
+    committed: HashMap<(String, String, i32), Committed>,
     commits: u64,
     /// Batches appended and not acknowledged yet.
     unacknowledged: usize,
@@ -60,7 +84,23 @@ impl Memory {
             changes: Arc::default(),
             is_revoked: Arc::default(),
             group: group.to_owned(),
+            life: Life::of(i64::MAX),
         }
+    }
+
+    /// The cluster for a process that is killed when it has done so much to it. Nothing that it does later happens.
+    pub(crate) fn for_steps(&self, steps: i64) -> Self {
+        Self {
+            changes: Arc::default(),
+            is_revoked: Arc::default(),
+            life: Life::of(steps),
+            ..self.clone()
+        }
+    }
+
+    /// The process is to die now.
+    pub(crate) async fn killed(&self) {
+        let _ = self.life.ended.acquire().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,7 +188,22 @@ impl Memory {
         self.state()
             .committed
             .get(&(self.group.clone(), topic.to_owned(), partition))
-            .copied()
+            .map(|committed| committed.offset)
+    }
+
+    /// As a tool would set it, or let it expire.
+    pub(crate) fn set_committed(&self, topic: &str, partition: i32, to: Option<Committed>) {
+        let at = (self.group.clone(), topic.to_owned(), partition);
+        let mut state = self.state();
+        match to {
+            Some(to) => drop(state.committed.insert(at, to)),
+            None => drop(state.committed.remove(&at)),
+        }
+    }
+
+    pub(crate) fn committed_metadata(&self, topic: &str, partition: i32) -> Option<String> {
+        let at = (self.group.clone(), topic.to_owned(), partition);
+        self.state().committed.get(&at).map(|c| c.metadata.clone())
     }
 
     pub(crate) fn commits(&self) -> u64 {
@@ -280,6 +335,23 @@ impl Log for Memory {
             .collect())
     }
 
+    async fn committed_with_metadata(
+        &self,
+        places: &[Place],
+    ) -> Result<Vec<Option<Committed>>, Error> {
+        let state = self.state();
+        let of = |place: &Place| {
+            let name = self.name(*place).to_owned();
+            let at = (self.group.clone(), name, place.number());
+            state.committed.get(&at).cloned()
+        };
+        Ok(places.iter().map(of).collect())
+    }
+
+    fn name_of(&self, place: Place) -> String {
+        self.name(place).to_owned()
+    }
+
     async fn bounds(&self, places: &[Place], _stable: bool) -> Result<Vec<(i64, i64)>, Error> {
         let state = self.state();
         let end = |place: &Place| {
@@ -287,27 +359,17 @@ impl Log for Memory {
                 .last()
                 .map_or(0, Batch::next_offset)
         };
-        Ok(places.iter().map(|place| (0, end(place))).collect())
+        let bounds = places.iter().map(|place| (0, end(place))).collect();
+        drop(state);
+        // The answer takes its time: others act meanwhile.
+        tokio::task::yield_now().await;
+        Ok(bounds)
     }
 
-    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
-        let mut state = self.state();
-        // Batches of the next epoch may be on their way already, but not while a test holds all acknowledgements back.
-        assert!(
-            state.unacknowledged == 0 || self.shared.acks.available_permits() > 0,
-            "positions are committed before the outputs are acknowledged"
-        );
-        for Position { place, offset } in positions {
-            state.committed.insert(
-                (
-                    self.group.clone(),
-                    self.name(*place).to_owned(),
-                    place.number(),
-                ),
-                *offset,
-            );
-        }
-        state.commits += 1;
+    async fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), Error> {
+        self.life.step().await;
+        self.apply_commit(positions, metadata);
+        self.life.step().await;
         Ok(())
     }
 
@@ -324,6 +386,31 @@ impl Log for Memory {
     }
 
     async fn close(self) {}
+}
+
+impl Memory {
+    fn apply_commit(&self, positions: &[Position], metadata: &str) {
+        let mut state = self.state();
+        // Batches of the next epoch may be on their way already, but not while a test holds all acknowledgements back.
+        assert!(
+            state.unacknowledged == 0 || self.shared.acks.available_permits() > 0,
+            "positions are committed before the outputs are acknowledged"
+        );
+        for Position { place, offset } in positions {
+            state.committed.insert(
+                (
+                    self.group.clone(),
+                    self.name(*place).to_owned(),
+                    place.number(),
+                ),
+                Committed {
+                    offset: *offset,
+                    metadata: metadata.to_owned(),
+                },
+            );
+        }
+        state.commits += 1;
+    }
 }
 
 impl Worker for Memory {
@@ -344,6 +431,7 @@ impl Worker for Memory {
 
 impl Sink for Memory {
     async fn append(&mut self, place: Place, batch: BatchBuilder) -> Result<Ack, Error> {
+        self.life.step().await;
         Self::append(self, self.name(place), place.number() as usize, batch);
         self.state().unacknowledged += 1;
         let cluster = self.clone();
@@ -356,6 +444,7 @@ impl Sink for Memory {
                 .expect("never closed")
                 .forget();
             cluster.state().unacknowledged -= 1;
+            cluster.life.step().await;
             Ok(())
         }))
     }

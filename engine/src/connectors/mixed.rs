@@ -15,7 +15,8 @@ use crate::Error;
 use crate::batch::source::{AnySource, Open};
 use crate::batch::{Batch, BatchBuilder, OutboxConfig};
 use crate::checkpoint::log::{
-    Ack, Arrival, Change, KeptPositions, Log, Need, Place, Position, Share, Sink, Source, Worker,
+    Ack, Arrival, Change, Committed, KeptPositions, Log, Need, Place, Position, Share, Sink,
+    Source, Worker,
 };
 
 /// What the run needs to know beside its plan.
@@ -121,6 +122,22 @@ impl<L: Log> Mixed<L> {
         };
         self.with_positions(|positions| *positions = entered);
         Ok(())
+    }
+
+    /// What is kept of users' sources; nothing of one that begins anew with each run.
+    async fn own_committed(&self, places: &[Place]) -> Result<Vec<Option<Committed>>, Error> {
+        self.enter(places).await?;
+        self.with_positions(|positions| {
+            let committed = |&place: &Place| {
+                let positions = positions.as_ref().filter(|_| self.keeps(place))?;
+                let kept = positions.of(self.name(place), place.number())?;
+                Some(Committed {
+                    offset: kept.offset,
+                    metadata: String::new(),
+                })
+            };
+            Ok(places.iter().map(committed).collect())
+        })
     }
 
     async fn own_positions(&self, places: &[Place]) -> Result<Vec<Position>, Error> {
@@ -299,6 +316,33 @@ impl<L: Log> Log for Mixed<L> {
         .await
     }
 
+    async fn committed_with_metadata(
+        &self,
+        places: &[Place],
+    ) -> Result<Vec<Option<Committed>>, Error> {
+        let own: Vec<Place> = places.iter().filter(|p| self.is_own(p)).copied().collect();
+        let kept = self.own_committed(&own).await?;
+        let of = |place: Place| {
+            let at = own.iter().position(|known| *known == place)?;
+            kept[at].clone()
+        };
+        self.each(places, of, async |log, places| {
+            log.committed_with_metadata(places).await
+        })
+        .await
+    }
+
+    fn keeps_position(&self, place: Place) -> bool {
+        !self.is_own(&place) || self.keeps(place) && self.state_dir().is_some()
+    }
+
+    fn name_of(&self, place: Place) -> String {
+        match &self.kafka {
+            Some(log) if !self.is_own(&place) => log.name_of(place),
+            _ => self.name(place).to_owned(),
+        }
+    }
+
     async fn bounds(&self, places: &[Place], stable: bool) -> Result<Vec<(i64, i64)>, Error> {
         self.each(
             places,
@@ -308,14 +352,14 @@ impl<L: Log> Log for Mixed<L> {
         .await
     }
 
-    async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
+    async fn commit(&self, positions: &[Position], metadata: &str) -> Result<(), Error> {
         let (own, theirs): (Vec<Position>, Vec<Position>) = positions
             .iter()
             .partition(|position| self.is_own(&position.place));
         if let Some(log) = &self.kafka
             && !theirs.is_empty()
         {
-            log.commit(&theirs).await?;
+            log.commit(&theirs, metadata).await?;
         }
         let for_log = self.with_positions(|positions| {
             let Some(positions) = positions else {

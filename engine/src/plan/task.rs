@@ -476,6 +476,11 @@ impl Task {
         watermark.filter(|at| *at != i64::MIN && *at != i64::MAX)
     }
 
+    /// Whether an operator has acted upon the end of time.
+    pub(crate) fn is_at_end(&self, operator: usize) -> bool {
+        self.slots[operator].borrow().watermark == Some(i64::MAX)
+    }
+
     /// Takes back what [`Task::acted_upon`] has given: rows behind it are late, as before.
     pub(crate) fn restore_watermark(&mut self, operator: usize, at: i64) {
         let slot = self.slot(operator);

@@ -9,6 +9,7 @@ use crate::Error;
 use crate::batch::Rows;
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::Position;
+use crate::checkpoint::offset_metadata::Reached;
 use crate::time::Mark;
 
 /// Rows on their way to a keyed operator of some level.
@@ -46,11 +47,13 @@ pub(crate) enum Report {
     Running,
     /// What was sent before the barrier is acknowledged, and there are changelogs that are held back.
     Written { worker: usize, epoch: Epoch },
-    /// Every output and changelog entry before the barrier is acknowledged; these were the positions there.
+    /// Every output and changelog entry before the barrier is acknowledged; this was where it stood there.
     Durable {
         worker: usize,
         epoch: Epoch,
         positions: Vec<Position>,
+        /// By changelog, how far time had come for its operator there.
+        reached: Vec<Reached>,
     },
     /// The positions have reached the ends that were asked for.
     Reached,

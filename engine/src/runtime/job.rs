@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use super::work::Work;
 use crate::Error;
+use crate::batch::OutboxConfig;
 use crate::batch::names;
 use crate::batch::sink::Destination;
-use crate::batch::{BatchBuilder, Compression, Frame, OutboxConfig};
-use crate::checkpoint::changelog::{self, Entry, Identity};
-use crate::checkpoint::home;
-use crate::checkpoint::log::{
-    Arrival as _, Log, Need, Place, Position, Sink, Source, Worker as Ends,
-};
+use crate::checkpoint::changelog::{self, Identity};
+use crate::checkpoint::log::{Need, Place};
+use crate::checkpoint::offset_metadata::Reached;
 use crate::plan::{App, Emit, Graph, Kind};
 use crate::state::Store;
 
@@ -55,6 +53,10 @@ pub(crate) struct Changelog {
     pub(crate) id: String,
     /// Written behind everything else of an epoch, with the others of this level; see [`Job::held_back`].
     pub(crate) held_back: Option<usize>,
+    /// It keeps a watermark with its state.
+    pub(crate) waits_for_time: bool,
+    /// The watermark says what of it is past: that is deleted after the positions are committed, in the next epoch.
+    pub(crate) forgets_by_time: bool,
 }
 
 /// A source whose partitions wait for others of a group.
@@ -81,6 +83,15 @@ pub(crate) struct Cut {
     pub(crate) waits_for_time: bool,
     /// It waits for answers.
     pub(crate) waits_for_answers: bool,
+}
+
+/// What a worker's state is to be restored to.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Where its changelog partitions end.
+    pub(crate) changelog_ends: Vec<(Place, i64)>,
+    /// By changelog, how far time had come at the last commit.
+    pub(crate) reached: Vec<Reached>,
 }
 
 /// A worker's place among the others.
@@ -165,6 +176,8 @@ impl Job {
                 },
                 id,
                 held_back: job.level_of[operator].filter(|_| node.kind.waits_for_time()),
+                waits_for_time: node.kind.waits_for_time(),
+                forgets_by_time: matches!(node.kind, Kind::Window | Kind::InOrder),
             });
         }
         for (operator, node) in graph.nodes().iter().enumerate() {
@@ -342,10 +355,10 @@ impl Job {
         partitions: &[i32],
         outbox: OutboxConfig,
         state_dir: Option<PathBuf>,
-        changelog_ends: Vec<(Place, i64)>,
+        found: Found,
     ) -> Result<Work, Error> {
         let job = Arc::clone(self);
-        Work::new(job, seat, partitions, outbox, state_dir, changelog_ends)
+        Work::new(job, seat, partitions, outbox, state_dir, found)
     }
 
     /// What the state of each operator is when its changelog partitions end so: whose it is, and the ends. Two that are equal are the same
@@ -370,86 +383,6 @@ impl Job {
         self.changelogs.iter().map(of).collect()
     }
 
-    /// Makes sure that every changelog partition begins with the identity of this application's state, and returns the seed that it was
-    /// created with, or a new one; and the operators whose state there was none of.
-    ///
-    /// # Errors
-    /// When a changelog holds the state of something else.
-    pub(crate) async fn settle_identity<L: Log>(
-        &self,
-        log: &L,
-        partitions: &[i32],
-    ) -> Result<(u64, Vec<&str>), Error> {
-        let mut seed = None;
-        let mut empty = Vec::new();
-        let mut missing: Vec<(&Changelog, Place)> = Vec::new();
-        let ends = log.worker();
-        for changelog in &self.changelogs {
-            let name = &self.topics[changelog.topic].0;
-            let places: Vec<Place> = (0..partitions[changelog.topic])
-                .map(|number| Place::single(changelog.topic, number))
-                .collect();
-            let bounds = log.bounds(&places, false).await?;
-            let mut found = None;
-            for (place, (start, end)) in places.into_iter().zip(bounds) {
-                if start == end {
-                    missing.push((changelog, place));
-                } else if found.is_none() {
-                    // One partition speaks for the topic here; each worker checks those that it restores.
-                    let mut source = ends.source()?;
-                    source.assign(&[Position {
-                        place,
-                        offset: start,
-                    }]);
-                    found = Some(first_identity(name, &mut source).await?);
-                }
-            }
-            if found.is_none() {
-                empty.push(changelog.id.as_str());
-            }
-            if let Some(found) = found {
-                found.check(name, &self.identity(changelog, 0))?;
-                let known = *seed.get_or_insert(found.hash_seed);
-                if known != found.hash_seed {
-                    return Err(Error::State(format!(
-                        "topic {name} was created with another hash seed than the other changelogs of {}; delete its changelog topics to start anew, or use another application id (--group-id)",
-                        self.application_id
-                    )));
-                }
-            }
-        }
-        let seed = seed.unwrap_or_else(home::drawn);
-        let mut sink = ends.sink();
-        let mut acks = Vec::new();
-        for (changelog, place) in missing {
-            let mut builder = BatchBuilder::new(Compression::NONE, 512);
-            let identity = self.identity(changelog, seed).encode();
-            let appended = builder.append(0, Some(changelog::IDENTITY_KEY), Some(&identity), &[]);
-            appended.map_err(|e| {
-                Error::State(format!(
-                    "cannot write the identity of {}: {e}",
-                    self.topics[place.topic].0
-                ))
-            })?;
-            acks.push(sink.append(place, builder).await?);
-        }
-        for ack in acks {
-            ack.await?;
-        }
-        Ok((seed, empty))
-    }
-
-    /// What to say of operators that have no state although input was committed: the plan is another one than it was.
-    pub(crate) fn begins_empty(&self, operators: &[&str]) -> String {
-        format!(
-            "{} begins without state, although {} has committed input before: what was read until then is not in its results. If the operator had \
-             state under another name, give it that name again (`.named(…)`): without one it is its kind and its place in the plan. If it is \
-             new and should see all input, use another application id (--group-id)",
-            operators.join(", "),
-            self.application_id
-        )
-    }
-
     /// What the changelog of this operator must say of itself.
     pub(crate) fn identity(&self, changelog: &Changelog, hash_seed: u64) -> Identity {
         Identity {
@@ -459,31 +392,6 @@ impl Job {
             key_groups: self.key_groups,
             hash_seed,
         }
-    }
-}
-
-async fn first_identity(topic: &str, source: &mut impl Source) -> Result<Identity, Error> {
-    let no_identity = || {
-        Error::State(format!(
-            "topic {topic} holds records but not the identity of this application's state; use another application id (--group-id), or delete the topic to start anew"
-        ))
-    };
-    let mut arrival = source.next().await?;
-    let Some(held) = arrival.next_batch()? else {
-        return Err(no_identity());
-    };
-    let batch = held.as_ref();
-    let mut decompressor = crate::batch::Decompressor::new(super::DECOMPRESSED_BYTES_MAX);
-    let body = batch
-        .uncompressed(&mut decompressor)
-        .map_err(|_| no_identity())?;
-    let frame = Frame::new(arrival.place().partition, batch, body, arrival.position());
-    let Some(Ok(first)) = frame.records().next() else {
-        return Err(no_identity());
-    };
-    match changelog::entry(topic, first.offset, first.key, first.value)? {
-        Entry::Identity(bytes) => Identity::decode(topic, bytes),
-        Entry::Put { .. } | Entry::Delete { .. } | Entry::Watermark(_) => Err(no_identity()),
     }
 }
 

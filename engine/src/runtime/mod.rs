@@ -2,6 +2,8 @@
 
 mod alignment;
 mod config;
+#[cfg(test)]
+mod crash_tests;
 mod errand;
 mod error;
 mod exchange;
@@ -12,6 +14,7 @@ mod kept_tests;
 mod pace;
 mod process;
 mod quiet;
+mod settle;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -14,13 +14,15 @@ use tokio::sync::{mpsc, watch};
 
 use super::alignment::Alignment;
 use super::errand::{Command, Errand, Report};
-use super::job::{Job, Seat};
+use super::job::{Found, Job, Seat};
+use super::settle::{Settled, Tie};
 use super::worker::Worker;
 use super::{Config, exchange};
 use crate::Error;
 use crate::checkpoint::epoch::{Action, Epochs};
 use crate::checkpoint::home::{self, Stores};
 use crate::checkpoint::log::{Change, Log, Place, Position, Share, Worker as _};
+use crate::checkpoint::offset_metadata::Reached;
 use crate::inspect::Inspector;
 
 /// Bytes that wait in one worker's inbox at one level before the senders stop reading.
@@ -105,7 +107,7 @@ async fn run_open<L: Log>(
             Change::Lost(_) => continue,
         };
         inspector.counters.standby.store(false, Ordering::Relaxed);
-        let mut crew = Crew::start(
+        let started = Crew::start(
             job,
             config,
             log,
@@ -116,7 +118,16 @@ async fn run_open<L: Log>(
             inspector,
             started,
         )
-        .await?;
+        .await;
+        let mut crew = match started {
+            Ok(crew) => crew,
+            // The first commit found that another process has the work.
+            Err(Error::Fenced(why)) => {
+                tracing::warn!(application = %job.application_id, why, "the work was lost to another process; standing by");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let ending = crew.drive(config, log, stop.as_mut(), inspector).await;
         match &ending {
             // Everything was acknowledged.
@@ -204,6 +215,14 @@ struct Crew {
     ended: usize,
     /// The run ends when all workers have reached their ends.
     may_finish: bool,
+    /// What belongs beside the positions.
+    tie: Tie,
+    /// By worker, by changelog: how far time had come at the epoch on its way.
+    reached: Vec<Vec<Reached>>,
+    /// The worker of each key group.
+    owners: Vec<usize>,
+    /// Some operators delete what is past with the epoch after.
+    deletes_later: bool,
 }
 
 impl Crew {
@@ -222,10 +241,16 @@ impl Crew {
         inspector: &Inspector,
         started: Instant,
     ) -> Result<Self, Error> {
-        let (seed, empty) = job.settle_identity(log, partitions).await?;
-        if !empty.is_empty() && log.committed(&mine).await?.iter().any(Option::is_some) {
+        let settled = job.settle(log, partitions, &mine).await?;
+        let Settled {
+            seed,
+            positions,
+            warning,
+            tie,
+        } = settled;
+        if let Some(warning) = warning {
             // Before anything is read: what was read before the last commit is not in this state, and will not be.
-            inspector.counters.warn(job.begins_empty(&empty));
+            inspector.counters.warn(warning);
         }
         let workers = if job.is_keyed() {
             config.threads.min(job.key_groups as usize)
@@ -249,7 +274,7 @@ impl Crew {
                 ..Errand::default()
             })
             .collect();
-        for (i, position) in log.positions(&mine).await?.into_iter().enumerate() {
+        for (i, position) in positions.into_iter().enumerate() {
             let errand = &mut errands[i % workers];
             errand.ends.push(ends.of(position.place));
             errand.input.push(position);
@@ -269,6 +294,10 @@ impl Crew {
                 end,
             ));
         }
+        let groups = 0..job.key_groups as i32;
+        let owners: Vec<usize> = groups.map(|group| job.owner(group, workers)).collect();
+        let of_worker = |me: usize| tie.reached(|group| owners[group] == me);
+        let reached: Vec<Vec<Reached>> = (0..workers).map(of_worker).collect();
         let (report, reports) = mpsc::unbounded_channel();
         let (abandon, abandoned) = watch::channel(false);
         let mut commands = Vec::new();
@@ -287,6 +316,7 @@ impl Crew {
             );
             let outbox = log.outbox();
             let state_dir = stores.map(|stores| stores.of_worker(me));
+            let reached = reached[me].clone();
             let (counters, mut abandoned) = (Arc::clone(&inspector.counters), abandoned.clone());
             let body = move |report: mpsc::UnboundedSender<Report>| {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -298,8 +328,11 @@ impl Crew {
                     let changelogs = is_restoring.then(|| ends.source()).transpose()?;
                     let seat = Seat { me, workers, seed };
                     let restore = errand.restore.iter();
-                    let ends_now = restore.map(|(from, end)| (from.place, *end)).collect();
-                    let work = job.work(seat, &partitions, outbox, state_dir, ends_now)?;
+                    let found = Found {
+                        changelog_ends: restore.map(|(from, end)| (from.place, *end)).collect(),
+                        reached,
+                    };
+                    let work = job.work(seat, &partitions, outbox, state_dir, found)?;
                     let worker = Worker::new(
                         work,
                         ends.source()?,
@@ -348,6 +381,10 @@ impl Crew {
             workers,
             ended: 0,
             may_finish: ends.are_all(&mine),
+            tie,
+            reached,
+            owners,
+            deletes_later: job.changelogs.iter().any(|c| c.forgets_by_time),
         })
     }
 
@@ -361,7 +398,7 @@ impl Crew {
     ) -> Result<Ending, Error> {
         let start = Instant::now();
         let mut epochs = Epochs::new(self.workers, config.commit_interval, Duration::ZERO);
-        let (mut running, mut reached) = (0, 0);
+        let (mut running, mut at_ends) = (0, 0);
         let mut ending = None;
         let mut give_up = None;
         // As of the last commit; the workers report in any order.
@@ -391,13 +428,17 @@ impl Crew {
                         None
                     }
                     Report::Written { worker, epoch } => epochs.written(worker, epoch),
-                    Report::Durable { worker, epoch, positions } => epochs.durable(worker, epoch, positions),
+                    Report::Durable { worker, epoch, positions, reached } => {
+                        self.reached[worker] = reached;
+                        epochs.durable(worker, epoch, positions)
+                    }
                     Report::Reached => {
-                        reached += 1;
-                        if self.may_finish && reached == self.workers && ending.is_none() {
+                        at_ends += 1;
+                        if self.may_finish && at_ends == self.workers && ending.is_none() {
                             self.tell(Command::Finish);
                             ending = Some(Ending::Finished);
-                            epochs.stop();
+                            // The next run does not know that time has come to its end: what has ended by it is deleted by this one.
+                            epochs.stop_after(if self.deletes_later && config.drain { 2 } else { 1 });
                         }
                         None
                     }
@@ -437,10 +478,15 @@ impl Crew {
                 }
             };
             let action = match action {
-                // Nothing was read since the last commit, so nothing was written either.
-                Some(Action::Commit { positions, .. }) if committed == positions => {
-                    inspector.counters.epoch_complete(false);
-                    epochs.committed(start.elapsed())
+                Some(Action::Commit { epoch, positions }) => {
+                    let has_moved = self.tie.move_to(&self.reached, &self.owners);
+                    if committed == positions && !has_moved {
+                        // Nothing was read since the last commit, and no time has passed, so nothing was written either.
+                        inspector.counters.epoch_complete(false);
+                        epochs.committed(start.elapsed())
+                    } else {
+                        Some(Action::Commit { epoch, positions })
+                    }
                 }
                 other => other,
             };
@@ -452,7 +498,10 @@ impl Crew {
                 Some(Action::Log { .. }) => self.tell(Command::Log),
                 Some(Action::Commit { positions, .. }) => {
                     committed.clone_from(&positions);
-                    commit = Some(Box::pin(async move { log.commit(&positions).await }));
+                    let (positions, metadata) = self.tie.begin_commit(positions);
+                    commit = Some(Box::pin(
+                        async move { log.commit(&positions, &metadata).await },
+                    ));
                 }
                 Some(Action::Finished) => return Ok(ending.unwrap_or(Ending::Finished)),
             }

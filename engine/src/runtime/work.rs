@@ -1,18 +1,19 @@
 //! The plan of one worker: its task, the changelogs beside it, and which of the run's topics each operator means.
 
+mod changelogs;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::errand::Parcel;
-use super::job::{Cut, Job, Seat};
+use super::job::{Cut, Found, Job, Seat};
 use super::pace::Pace;
 use crate::Error;
 use crate::batch::by_topic::ByTopic;
-use crate::batch::produce::Target;
 use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
-use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
 use crate::checkpoint::log::{Need, Place};
+use crate::checkpoint::offset_metadata::Reached;
 use crate::flow::{Counters, Input, Limits, Port, Position, TimeRange};
 use crate::plan::{StateSize, Task, TaskConfig};
 use crate::state::KeyGroups;
@@ -81,6 +82,8 @@ struct Fired {
 #[derive(Default)]
 struct FireNext {
     cut: usize,
+    /// What the commit before has let go of is on its way out of the changelog.
+    is_begun: bool,
     /// What commits give out is out.
     is_updated: bool,
     group: u32,
@@ -98,6 +101,9 @@ pub(crate) struct Work {
     by_topic: Vec<usize>,
     /// One for each changelog of the job.
     changelogs: Vec<Outbox>,
+    /// By changelog: deletions of what is past at the watermark of the epoch on its way. They follow with the next epoch, when its positions are
+    /// committed: until then a crash needs what they delete.
+    deletions: Vec<Outbox>,
     /// By level.
     fired: Vec<Option<Fired>>,
     fire_next: FireNext,
@@ -105,10 +111,12 @@ pub(crate) struct Work {
     marks: Vec<Mark>,
     /// By operator and worker: what it was told last.
     marks_sent: Vec<Mark>,
-    /// By changelog.
-    logged_watermarks: Vec<Option<i64>>,
+    /// By changelog: how far time had come for its operator when its state was last drained.
+    reached: Vec<Reached>,
     /// Where the changelog partitions of this worker end, as far as it knows: nobody else writes to them.
     changelog_ends: Vec<(Place, i64)>,
+    /// Changelogs and key groups whose first identity was seen.
+    identified: Vec<(usize, u32)>,
     /// State on disk has a place to be found again.
     may_keep: bool,
     /// Rows for another worker wait until they are this many bytes.
@@ -132,8 +140,12 @@ impl Work {
         partitions: &[i32],
         outbox: OutboxConfig,
         state_dir: Option<PathBuf>,
-        changelog_ends: Vec<(Place, i64)>,
+        found: Found,
     ) -> Result<Self, Error> {
+        let Found {
+            changelog_ends,
+            mut reached,
+        } = found;
         let may_keep = state_dir.is_some();
         let keys = KeyGroups::new(seat.seed, job.key_groups);
         let config = TaskConfig {
@@ -170,13 +182,18 @@ impl Work {
                 sink.configure(outbox);
             }
         }
-        let changelogs = job
-            .changelogs
-            .iter()
-            .map(|c| Outbox::new(of(c.topic)))
-            .collect();
+        let outboxes = || job.changelogs.iter().map(|c| Outbox::new(of(c.topic)));
+        let (changelogs, deletions) = (outboxes().collect(), outboxes().collect());
+        reached.resize(job.changelogs.len(), Reached::default());
+        for (changelog, reached) in job.changelogs.iter().zip(&reached) {
+            if let Some(at) = reached.watermark {
+                // Before its entries, some of which may be past.
+                task.restore_watermark(changelog.operator, at);
+            }
+        }
         Ok(Self {
             pace: Pace::new(task.graph().nodes().len()),
+            deletions,
             task,
             seat,
             keys,
@@ -187,8 +204,9 @@ impl Work {
             fire_next: FireNext::default(),
             marks: vec![Mark::START; job.app.graph().nodes().len()],
             marks_sent: vec![Mark::START; job.app.graph().nodes().len() * seat.workers],
-            logged_watermarks: vec![None; job.changelogs.len()],
+            reached,
             changelog_ends,
+            identified: Vec::new(),
             may_keep,
             parcel_bytes: PARCEL_BYTES,
             spare: Vec::new(),
@@ -364,6 +382,16 @@ impl Work {
             operator, level, ..
         } = cut;
         let mut rows = self.spare.pop().unwrap_or_default();
+        let deletes_later = self.job.changelogs[changelog].forgets_by_time;
+        if deletes_later && !self.fire_next.is_begun {
+            // The changelog is held back, so what was drained before is sent.
+            debug_assert!(self.changelogs[changelog].is_empty());
+            std::mem::swap(
+                &mut self.changelogs[changelog],
+                &mut self.deletions[changelog],
+            );
+            self.fire_next.is_begun = true;
+        }
         if cut.waits_for_time && !self.fire_next.is_updated {
             if let Some(port) = self.task.updates(operator, &mut rows, FIRE_BYTES) {
                 self.fire_rows(level, operator, port, rows);
@@ -404,7 +432,13 @@ impl Work {
             return Ok(Fire::More);
         }
         if cut.waits_for_time {
-            self.log_watermark(changelog, operator)?;
+            // At the end of time the watermark stays what it was: the next run goes on there.
+            let watermark = self.task.acted_upon(operator);
+            let reached = &mut self.reached[changelog];
+            reached.watermark = reached.watermark.max(watermark);
+            // That all is past is to be known as long as some of it stands in the changelog.
+            reached.is_at_end =
+                self.task.is_at_end(operator) && !self.deletions[changelog].is_empty();
         }
         Ok(Fire::Done)
     }
@@ -418,68 +452,9 @@ impl Work {
         });
     }
 
-    /// Keeps what an operator has acted upon with the state of each of its key groups, if it has changed.
-    fn log_watermark(&mut self, changelog: usize, operator: usize) -> Result<(), Error> {
-        let Some(at) = self.task.acted_upon(operator) else {
-            return Ok(());
-        };
-        if self.logged_watermarks[changelog] == Some(at) {
-            return Ok(());
-        }
-        self.logged_watermarks[changelog] = Some(at);
-        for group in 0..self.job.key_groups as i32 {
-            if self.job.owner(group, self.seat.workers) == self.seat.me {
-                let value = at.to_be_bytes();
-                let target = Target::Partition(group);
-                let key = Some(changelog::WATERMARK_KEY);
-                self.changelogs[changelog]
-                    .append(target, self.writable.nearest(at), key, Some(&value))
-                    .map_err(|e| self.cannot_log(changelog, &e))?;
-                self.has_logged(changelog, group);
-            }
-        }
-        Ok(())
-    }
-
-    fn cannot_log(&self, changelog: usize, error: &dyn std::fmt::Display) -> Error {
-        let topic = self.job.changelogs[changelog].topic;
-        Error::State(format!(
-            "cannot write to {}: {error}",
-            self.job.topics[topic].0
-        ))
-    }
-
-    fn log(&mut self, changelog: usize, rows: &Rows, removed: bool) -> Result<(), Error> {
-        for (head, key, value) in rows.iter() {
-            self.key.clear();
-            self.key.push(ENTRY);
-            self.key.extend_from_slice(key);
-            // The changelog has a partition for each key group.
-            let group = self.keys.group_of_hash(head.hash) as i32;
-            let value = (!removed).then_some(value);
-            let target = Target::Partition(group);
-            self.changelogs[changelog]
-                .append(
-                    target,
-                    self.writable.nearest(head.timestamp),
-                    Some(&self.key),
-                    value,
-                )
-                .map_err(|e| self.cannot_log(changelog, &e))?;
-            if self.may_keep {
-                self.has_logged(changelog, group);
-            }
-        }
-        Ok(())
-    }
-
-    /// A record more lies in a changelog partition, or will before the epoch is durable.
-    fn has_logged(&mut self, changelog: usize, group: i32) {
-        let topic = self.job.changelogs[changelog].topic;
-        let of = |p: &Place| p.topic == topic && p.number() == group;
-        if let Some((_, end)) = self.changelog_ends.iter_mut().find(|(p, _)| of(p)) {
-            *end += 1;
-        }
+    /// By changelog: how far time had come at the last barrier.
+    pub(crate) fn reached(&self) -> &[Reached] {
+        &self.reached
     }
 
     /// Whether the state that a changelog topic holds was kept by a former life.
@@ -758,60 +733,6 @@ impl Work {
             .iter()
             .find(|(from, _)| *from == topic)
             .map(|(_, to)| *to)
-    }
-
-    /// Reads back the records of a changelog batch; returns how many.
-    pub(crate) fn restore(&mut self, topic: usize, frame: Frame<'_>) -> Result<u64, Error> {
-        let Some(changelog) = self.job.changelogs.iter().find(|c| c.topic == topic) else {
-            return Ok(0);
-        };
-        let name = &self.job.topics[topic].0;
-        let (operator, group) = (changelog.operator, frame.partition().number() as u32);
-        let mut count = 0;
-        for record in frame.records() {
-            let record = record.map_err(|e| {
-                Error::State(format!(
-                    "topic {name} partition {group} cannot be read: {e}"
-                ))
-            })?;
-            let (key, state) = match changelog::entry(
-                name,
-                record.offset,
-                record.key,
-                record.value,
-            )? {
-                Entry::Put { key, state } => (key, Some(state)),
-                Entry::Delete { key } => (key, None),
-                Entry::Watermark(at) => {
-                    self.task.restore_watermark(operator, at);
-                    continue;
-                }
-                Entry::Identity(bytes) => {
-                    let (mine, theirs) = (
-                        self.job.identity(changelog, self.seat.seed),
-                        Identity::decode(name, bytes)?,
-                    );
-                    theirs.check(name, &mine)?;
-                    if theirs != mine {
-                        return Err(Error::State(format!(
-                            "topic {name} partition {group} was created with another hash seed than its other partitions; delete the topic to start anew, or use another application id (--group-id)"
-                        )));
-                    }
-                    continue;
-                }
-            };
-            self.task
-                .restore(operator, group, key, state)
-                .map_err(|e| {
-                    Error::State(format!(
-                        "topic {name} partition {group} offset {}: {e}",
-                        record.offset
-                    ))
-                })?;
-            count += 1;
-        }
-        self.task.check_state()?;
-        Ok(count)
     }
 
     /// The keyed operators that wait for time, and the watermark that each has acted upon.

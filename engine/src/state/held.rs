@@ -211,10 +211,10 @@ impl Group {
     }
 
     /// Moves rows whose time has come to `out`, in their order, until it holds `limit` bytes; `removed` is called with those that the
-    /// changelog must forget.
+    /// changelog must forget. What was given out before, at a watermark of `released`, is not again.
     fn release(
         &mut self,
-        watermark: i64,
+        (watermark, released): (i64, i64),
         (out, limit): (&mut Rows, usize),
         (cold, number): (&mut Option<ColdRows>, u32),
         mut removed: impl FnMut(&Held, &[u8]),
@@ -235,8 +235,10 @@ impl Group {
                 continue;
             };
             let (value, key) = (held.value(&self.arena), held.key(&self.arena));
-            // Far below 4 GiB: `limit`, and a row that did fit.
-            let _ = out.push(held.hash, held.time, &value[Tie::LEN..], key);
+            if held.time > released {
+                // Far below 4 GiB: `limit`, and a row that did fit.
+                let _ = out.push(held.hash, held.time, &value[Tie::LEN..], key);
+            }
             if is_logged {
                 removed(&held, key);
             }
@@ -364,6 +366,8 @@ pub(crate) struct HeldRows {
     /// Rows that the changelog must forget, in pieces.
     removed: Vec<Rows>,
     cold: Option<ColdRows>,
+    /// Rows up to this watermark were given out by a run before, although the changelog may still have them.
+    released: i64,
 }
 
 impl HeldRows {
@@ -373,6 +377,7 @@ impl HeldRows {
             cold: ColdRows::new(place),
             groups: (0..keys.count()).map(|_| Group::default()).collect(),
             removed: Vec::new(),
+            released: i64::MIN,
         }
     }
 
@@ -451,10 +456,13 @@ impl KeyedState for HeldRows {
             groups,
             removed,
             cold,
+            released,
             ..
         } = self;
+        let released = *released;
         for (number, group) in (0..).zip(groups) {
-            group.release(watermark, (rows, limit), (cold, number), |held, key| {
+            let bounds = (watermark, released);
+            group.release(bounds, (rows, limit), (cold, number), |held, key| {
                 if removed
                     .last()
                     .is_none_or(|r| r.size_bytes() > REMOVED_BYTES)
@@ -510,6 +518,10 @@ impl KeyedState for HeldRows {
             *rows = removed;
         }
         !self.removed.is_empty()
+    }
+
+    fn restore_watermark(&mut self, at: i64) {
+        self.released = self.released.max(at);
     }
 
     fn restore(

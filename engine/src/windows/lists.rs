@@ -31,17 +31,49 @@ struct Parts<A> {
     hint: i64,
     /// By time.
     parts: Vec<Part<A>>,
+    /// What went since the last commit but one, and stands before `parts` in the changelog still: until the next positions are committed a
+    /// crash goes on before it went. At the committed watermark it is past.
+    past: Option<Box<Past<A>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Past<A> {
+    /// The epoch in which it went.
+    epoch: u32,
+    parts: Vec<Part<A>>,
+}
+
+impl<A> Parts<A> {
+    fn past(&self) -> &[Part<A>] {
+        self.past.as_ref().map_or(&[], |past| &past.parts)
+    }
+
+    /// Lets go of the first `count` parts.
+    fn let_go(&mut self, count: usize, epoch: u32) {
+        let gone = self.parts.drain(..count);
+        match &mut self.past {
+            Some(past) if past.epoch == epoch => past.parts.extend(gone),
+            past if gone.len() > 0 => {
+                let parts = gone.collect();
+                *past = Some(Box::new(Past { epoch, parts }));
+            }
+            past => *past = None,
+        }
+    }
 }
 
 impl<A: Encode> Encode for Parts<A> {
     fn encode(&self, out: &mut Vec<u8>) {
-        (self.parts.len() as u32).encode(out);
-        for part in &self.parts {
+        let past = self.past();
+        ((past.len() + self.parts.len()) as u32).encode(out);
+        for part in past.iter().chain(&self.parts) {
             part.first.encode(out);
             part.last.encode(out);
             part.value.encode(out);
         }
         self.hint.encode(out);
+        (past.len() as u32).encode(out);
+        self.past.as_ref().map_or(0, |past| past.epoch).encode(out);
     }
 }
 
@@ -55,9 +87,18 @@ impl<'b, A: Decode<'b>> Decode<'b> for Parts<A> {
                 value: A::decode(r)?,
             });
         }
-        // Changelogs of earlier versions do not have it; what is restored gets a new one anyway.
-        let hint = i64::decode(r).unwrap_or(i64::MAX);
-        Some(Self { hint, parts })
+        let hint = i64::decode(r)?;
+        let (count, epoch) = (u32::decode(r)? as usize, u32::decode(r)?);
+        if count > parts.len() {
+            return None;
+        }
+        let live = parts.split_off(count);
+        let past = (count > 0).then(|| Box::new(Past { epoch, parts }));
+        Some(Self {
+            hint,
+            parts: live,
+            past,
+        })
     }
 }
 
@@ -253,6 +294,8 @@ pub struct Lists<A, S> {
     closed: i64,
     /// What was past at this watermark is gone.
     expired: i64,
+    /// Grows with each commit.
+    epoch: u32,
     /// The time is a row's.
     changes: Changes,
     seen: Vec<Window>,
@@ -278,10 +321,12 @@ impl<A: State, S: ListSpec> Lists<A, S> {
         let none = Parts {
             hint: i64::MAX,
             parts: Vec::new(),
+            past: None,
         };
         Self {
             spec,
             rules,
+            epoch: 0,
             timers: Timers::placed(&place, 0),
             table: Table::placed(keys, none, place),
             initial,
@@ -452,7 +497,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
                 // Sliding windows need their parts in order: only those at the front go.
                 let is_past = |p: &Part<A>| rules.is_past(spec.needed_until(p), watermark);
                 let past = entry.parts.iter().take_while(|p| is_past(p)).count();
-                entry.parts.drain(..past);
+                entry.let_go(past, self.epoch);
                 entry.hint = next_look(spec, rules, &entry.parts, to);
                 let (hint, has_changed) = (entry.hint, entry.parts.len() != before);
                 if hint != i64::MAX {
@@ -546,6 +591,7 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
     }
 
     fn drain_removed(&mut self, rows: &mut Rows, _: usize) -> bool {
+        self.epoch = self.epoch.wrapping_add(1);
         if !self.removed.is_empty() {
             self.table.remove_all(&self.removed, is_gone);
             std::mem::swap(rows, &mut self.removed);
@@ -567,6 +613,10 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
         self.table.restore(group, key, value)?;
         let hash = self.table.hash(key);
         if let Some(entry) = self.table.find_mut(key, hash) {
+            if let Some(past) = entry.past.take() {
+                // What has gone after the committed watermark has not gone yet; the rest goes at once.
+                entry.parts.splice(..0, past.parts);
+            }
             // Windows that were given out already are not again: `closed` says so when it is looked at.
             entry.hint = next_look(self.spec, self.rules, &entry.parts, i64::MIN);
             if entry.hint != i64::MAX {

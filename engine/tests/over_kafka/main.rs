@@ -23,6 +23,7 @@ mod sinks;
 mod state;
 mod take_over;
 mod time;
+mod torn_state;
 mod truth;
 mod two_topics;
 

@@ -1,0 +1,149 @@
+//! What a worker writes into the changelogs of its key groups, and reads back from them.
+
+use std::sync::Arc;
+
+use super::Work;
+use crate::Error;
+use crate::batch::produce::Target;
+use crate::batch::{Frame, Rows};
+use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
+use crate::checkpoint::log::Place;
+use crate::checkpoint::offset_metadata::reset_command;
+
+impl Work {
+    fn cannot_log(&self, changelog: usize, error: &dyn std::fmt::Display) -> Error {
+        let topic = self.job.changelogs[changelog].topic;
+        Error::State(format!(
+            "cannot write to {}: {error}",
+            self.job.topics[topic].0
+        ))
+    }
+
+    pub(super) fn log(
+        &mut self,
+        changelog: usize,
+        rows: &Rows,
+        removed: bool,
+    ) -> Result<(), Error> {
+        for (head, key, value) in rows.iter() {
+            self.key.clear();
+            self.key.push(ENTRY);
+            self.key.extend_from_slice(key);
+            // The changelog has a partition for each key group.
+            let group = self.keys.group_of_hash(head.hash) as i32;
+            let value = (!removed).then_some(value);
+            let target = Target::Partition(group);
+            let deletes_later = removed && self.job.changelogs[changelog].forgets_by_time;
+            let outbox = match deletes_later {
+                true => &mut self.deletions[changelog],
+                false => &mut self.changelogs[changelog],
+            };
+            outbox
+                .append(
+                    target,
+                    self.writable.nearest(head.timestamp),
+                    Some(&self.key),
+                    value,
+                )
+                .map_err(|e| self.cannot_log(changelog, &e))?;
+            if self.may_keep {
+                self.has_logged(changelog, group);
+            }
+        }
+        Ok(())
+    }
+
+    /// A record more lies in a changelog partition, or will before the epoch is durable.
+    fn has_logged(&mut self, changelog: usize, group: i32) {
+        let topic = self.job.changelogs[changelog].topic;
+        let of = |p: &Place| p.topic == topic && p.number() == group;
+        if let Some((_, end)) = self.changelog_ends.iter_mut().find(|(p, _)| of(p)) {
+            *end += 1;
+        }
+    }
+
+    /// Reads back the records of a changelog batch; returns how many.
+    pub(crate) fn restore(&mut self, topic: usize, frame: Frame<'_>) -> Result<u64, Error> {
+        let job = Arc::clone(&self.job);
+        let Some(at) = job.changelogs.iter().position(|c| c.topic == topic) else {
+            return Ok(0);
+        };
+        let changelog = &job.changelogs[at];
+        let name = &job.topics[topic].0;
+        let (operator, group) = (changelog.operator, frame.partition().number() as u32);
+        let mut count = 0;
+        for record in frame.records() {
+            let record = record.map_err(|e| {
+                Error::State(format!(
+                    "topic {name} partition {group} cannot be read: {e}"
+                ))
+            })?;
+            let (key, state) = match changelog::entry(
+                name,
+                record.offset,
+                record.key,
+                record.value,
+            )? {
+                Entry::Put { key, state } => (key, Some(state)),
+                Entry::Delete { key } => (key, None),
+                Entry::Identity(bytes) => {
+                    let (mine, theirs) = (
+                        self.job.identity(changelog, self.seat.seed),
+                        Identity::decode(name, bytes)?,
+                    );
+                    theirs.check(name, &mine)?;
+                    let is_first = !self.identified.contains(&(at, group));
+                    if theirs != mine && is_first {
+                        return Err(Error::State(format!(
+                            "topic {name} partition {group} was created with another hash seed than its other partitions; to begin anew: {}",
+                            reset_command(&self.job.application_id)
+                        )));
+                    }
+                    if is_first {
+                        self.identified.push((at, group));
+                    } else if theirs != mine {
+                        // Of a process that came second, when the application was new. Compaction keeps the last: it must be the first again.
+                        let outbox = match changelog.forgets_by_time {
+                            true => &mut self.deletions[at],
+                            false => &mut self.changelogs[at],
+                        };
+                        outbox
+                            .append(
+                                Target::Partition(group as i32),
+                                record.timestamp,
+                                Some(changelog::IDENTITY_KEY),
+                                Some(&mine.encode()),
+                            )
+                            .map_err(|e| self.cannot_log(at, &e))?;
+                    }
+                    continue;
+                }
+            };
+            if changelog.forgets_by_time && self.reached[at].is_at_end {
+                // It ended with time, in a run that died before it could say so.
+                if state.is_some() {
+                    self.deletions[at]
+                        .append(
+                            Target::Partition(group as i32),
+                            record.timestamp,
+                            record.key,
+                            None,
+                        )
+                        .map_err(|e| self.cannot_log(at, &e))?;
+                }
+                continue;
+            }
+            self.task
+                .restore(operator, group, key, state)
+                .map_err(|e| {
+                    Error::State(format!(
+                        "topic {name} partition {group} offset {}: {e}",
+                        record.offset
+                    ))
+                })?;
+            count += 1;
+        }
+        self.task.check_state()?;
+        Ok(count)
+    }
+}
