@@ -23,6 +23,13 @@ pub enum CsvError {
     },
 }
 
+/// For functions whose errors are text, so that `?` works there as it does with `Box<dyn Error>`.
+impl From<CsvError> for String {
+    fn from(error: CsvError) -> Self {
+        error.to_string()
+    }
+}
+
 /// The fields of a line that has exactly `N` of them, with `separator` between. A field may stand in quotes; a quote within is written
 /// twice. Fields are borrowed from the line, except those with quotes within, which are made in `scratch`.
 ///
@@ -34,6 +41,24 @@ pub enum CsvError {
 /// assert_eq!((id, name, note), ("7", "Smith, John", "said \"no\""));
 /// assert_eq!(csv::columns::<2>("a,b,c", ',', &scratch).unwrap_err().to_string(), "the line has 3 fields, expected 2");
 /// # Ok::<(), csv::CsvError>(())
+/// ```
+///
+/// `?` works in functions whose errors are `String`, `Box<dyn Error>` or [`CsvError`]:
+///
+/// ```
+/// use engine::{formats::csv, testing::Driver};
+///
+/// let mut driver = Driver::new(|s| {
+///     s.source("sales").utf8()
+///         .try_map(|line| -> Result<_, String> {
+///             let [shop, amount] = csv::columns(line, ',', s.scratch())?;
+///             let amount: u64 = amount.parse().map_err(|e| format!("amount {amount:?}: {e}"))?;
+///             Ok((shop, amount))
+///         })
+///         .sink("amounts");
+/// });
+/// driver.feed("sales", ["north,2", "south"]);
+/// assert_eq!(driver.read("amounts").len(), 1);
 /// ```
 ///
 /// # Errors

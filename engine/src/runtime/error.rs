@@ -1,9 +1,13 @@
 //! Why a run ended. Every text says what was being done, to what, and what to do about it.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// An error of the engine.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its text says everything, so `source` of the `Error` trait is `None`: who prints a chain of causes says nothing twice. `Debug` is the same
+/// text, because that is what `main` prints of the error it returns.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is missing, unknown, out of range or contradicts another.
@@ -18,7 +22,7 @@ pub enum Error {
         /// What was being done, as a phrase: `reading topic lines`.
         doing: String,
         /// The client's own error.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        r#source: Box<dyn std::error::Error + Send + Sync>,
         /// Whether doing the same again can succeed without anything else being changed.
         retriable: bool,
     },
@@ -28,7 +32,7 @@ pub enum Error {
         /// What was being done, as a phrase with the name of the source or sink.
         doing: String,
         /// Its error.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        r#source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// State in the cluster or on disk belongs to something else, or has a form that this version does not know.
     #[error("{0}")]
@@ -53,7 +57,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// What the system answered.
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// User code or the engine itself panicked in a worker; the run ends, and what was not committed is processed again by the next one.
     #[error("worker {worker} panicked: {message}")]
@@ -87,6 +91,12 @@ impl Error {
             Self::Fenced(_) => true,
             _ => false,
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
