@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outbox, OutboxConfig, produce::SinkError};
+use super::{Outbox, OutboxConfig, names, produce::SinkError};
+use kafka_proto::records::Record;
 
 /// Topics of one sink: each holds batches, and is created where the cluster allows it.
 const TOPICS_MAX: usize = 10_000;
@@ -16,12 +17,16 @@ pub(crate) struct Named {
     /// Its index among the run's topics, once it is open.
     pub(crate) index: Option<usize>,
     pub(crate) outbox: Outbox,
+    /// It could not be opened, and will not be.
+    is_refused: bool,
 }
 
 /// Outboxes by topic.
 #[derive(Debug, Default)]
 pub(crate) struct ByTopic {
     config: OutboxConfig,
+    /// The partition with which records without a key begin.
+    first_partition: usize,
     topics: Vec<Named>,
     by_name: BTreeMap<Box<str>, usize>,
     /// The last topic that was asked for: neighbours often go to the same one.
@@ -31,7 +36,8 @@ pub(crate) struct ByTopic {
 
 impl ByTopic {
     /// How batches are built; the number of partitions is each topic's own.
-    pub(crate) fn configure(&mut self, config: OutboxConfig) {
+    pub(crate) fn configure(&mut self, config: OutboxConfig, first_partition: usize) {
+        self.first_partition = first_partition;
         self.config = OutboxConfig {
             batch_bytes_max: config.batch_bytes_max.min(BATCH_BYTES_MAX),
             ..config
@@ -51,7 +57,10 @@ impl ByTopic {
                 None => self.add(name)?,
             };
         }
-        Ok(&mut self.topics[self.last].outbox)
+        match &mut self.topics[self.last] {
+            of if of.is_refused => Err(SinkError::TopicRefused),
+            of => Ok(&mut of.outbox),
+        }
     }
 
     #[cold]
@@ -59,11 +68,17 @@ impl ByTopic {
         if self.topics.len() >= TOPICS_MAX {
             return Err(SinkError::TooManyTopics { max: TOPICS_MAX });
         }
+        if let Some(expected) = names::expected(name) {
+            return Err(SinkError::TopicName { expected });
+        }
         self.by_name.insert(name.into(), self.topics.len());
+        let mut outbox = Outbox::unopened(self.config);
+        outbox.begin_with(self.first_partition);
         self.topics.push(Named {
             name: name.into(),
             index: None,
-            outbox: Outbox::unopened(self.config),
+            outbox,
+            is_refused: false,
         });
         self.unopened += 1;
         Ok(self.topics.len() - 1)
@@ -78,23 +93,39 @@ impl ByTopic {
         waiting.next().map(|of| &*of.name)
     }
 
-    /// A topic is open, with so many partitions.
+    fn named(&mut self, name: &str) -> Option<&mut Named> {
+        let at = *self.by_name.get(name)?;
+        let of = self.topics.get_mut(at)?;
+        self.unopened -= usize::from(of.outbox.is_unopened());
+        Some(of)
+    }
+
+    /// A topic is open, with this number of partitions. `refused` says what becomes of a record that has no place in it.
     pub(crate) fn opened(
         &mut self,
         name: &str,
         index: usize,
         partitions: i32,
+        refused: impl FnMut(&Record<'_>, SinkError) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
-        let Some(of) = self
-            .by_name
-            .get(name)
-            .and_then(|at| self.topics.get_mut(*at))
-        else {
+        let Some(of) = self.named(name) else {
             return Ok(());
         };
-        self.unopened -= usize::from(of.outbox.is_unopened());
         of.index = Some(index);
-        of.outbox.opened(partitions)
+        of.outbox.opened(partitions, refused)
+    }
+
+    /// A topic cannot be opened: calls `f` with each record that waits for it. Those that come later are refused at once.
+    pub(crate) fn refused(
+        &mut self,
+        name: &str,
+        f: impl FnMut(&Record<'_>) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        let Some(of) = self.named(name) else {
+            return Ok(());
+        };
+        of.is_refused = true;
+        of.outbox.never_opened(f)
     }
 
     /// The topics so far.
@@ -111,7 +142,7 @@ mod tests {
     #[test]
     fn what_waits_for_its_topic_goes_to_the_partitions_that_it_would_have_gone_to() {
         let mut by_topic = ByTopic::default();
-        by_topic.configure(OutboxConfig::default());
+        by_topic.configure(OutboxConfig::default(), 0);
         let mut known = Outbox::new(OutboxConfig {
             partitions: 5,
             ..OutboxConfig::default()
@@ -135,7 +166,7 @@ mod tests {
             by_topic.topics()[0].outbox.is_empty(),
             "nothing to send yet"
         );
-        by_topic.opened("later", 9, 5).unwrap();
+        by_topic.opened("later", 9, 5, |_, e| Err(e)).unwrap();
         assert_eq!(by_topic.unopened(), None);
         let all = |outbox: &mut Outbox| {
             let count = |(p, b): (i32, kafka_proto::records::BatchBuilder)| (p, b.record_count());
@@ -150,7 +181,8 @@ mod tests {
         let mut by_topic = ByTopic::default();
         let outbox = by_topic.outbox("small").unwrap();
         outbox.append(Target::Partition(3), 0, None, None).unwrap();
-        let error = by_topic.opened("small", 0, 2).unwrap_err().to_string();
+        let opened = by_topic.opened("small", 0, 2, |_, e| Err(e));
+        let error = opened.unwrap_err().to_string();
         assert!(
             error.contains("partition 3") && error.contains("has 2"),
             "{error}"

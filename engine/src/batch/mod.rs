@@ -4,6 +4,7 @@
 
 pub(crate) mod by_topic;
 pub mod frame;
+pub(crate) mod letter;
 pub(crate) mod names;
 mod out_record;
 mod partition;

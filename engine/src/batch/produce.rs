@@ -38,7 +38,7 @@ pub struct Scratch {
 /// Where a record goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// To the partition that the key chooses; without a key to one that changes from batch to batch.
+    /// To the partition that the key chooses; without a key to one that changes with each batch and each flush.
     Key,
     /// To this one.
     Partition(i32),
@@ -56,6 +56,8 @@ pub struct Outbox {
     full_bytes: usize,
     /// Partition of records without a key.
     sticky: i32,
+    /// A record without a key went there since it was chosen.
+    is_sticky_used: bool,
     records: u64,
     /// Of a topic whose number of partitions is not known yet: its records, and where they are to go.
     unopened: Option<(BatchBuilder, Vec<Target>)>,
@@ -76,6 +78,7 @@ impl Outbox {
             spare: Vec::new(),
             full_bytes: 0,
             sticky: 0,
+            is_sticky_used: false,
             records: 0,
             unopened: None,
         }
@@ -98,24 +101,57 @@ impl Outbox {
         self.unopened.is_some()
     }
 
-    /// The number of partitions is known: what was kept goes where it belongs.
-    pub(crate) fn opened(&mut self, partitions: i32) -> Result<(), SinkError> {
-        let Some((mut kept, targets)) = self.unopened.take() else {
+    /// The number of partitions is known: what was kept goes where it belongs. `refused` says what becomes of a record that cannot.
+    pub(crate) fn opened(
+        &mut self,
+        partitions: i32,
+        mut refused: impl FnMut(&records::Record<'_>, SinkError) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        let Some((kept, targets)) = self.unopened.take() else {
             return Ok(());
         };
+        let sticky = self.sticky;
         *self = Self::new(OutboxConfig {
             partitions,
             ..self.config
         });
-        if targets.is_empty() {
-            return Ok(());
+        self.begin_with(usize::try_from(sticky).unwrap_or(0));
+        let mut targets = targets.into_iter();
+        each_kept(kept, |record| {
+            let target = targets.next().unwrap_or(Target::Key);
+            let appended = self.append_record(target, record);
+            appended.or_else(|error| refused(record, error))
+        })
+    }
+
+    /// The topic will not be opened: calls `f` with each record that was kept for it, and keeps nothing more.
+    pub(crate) fn never_opened(
+        &mut self,
+        f: impl FnMut(&records::Record<'_>) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        match self.unopened.take() {
+            Some((kept, _)) => each_kept(kept, f),
+            None => Ok(()),
         }
-        let batch = records::Batch::new(kept.finish(records::Stamp::NONE)?);
-        let batch = batch.map_err(|_| SinkError::Kept)?;
-        for (record, target) in batch.records(batch.body()).zip(targets) {
-            self.append_record(target, &record.map_err(|_| SinkError::Kept)?)?;
-        }
-        Ok(())
+    }
+
+    /// Records without a key begin with this partition, counted round: so that workers do not all begin with the first one.
+    pub(crate) fn begin_with(&mut self, partition: usize) {
+        // Of a topic that is not open yet it is noted as it is.
+        let partitions = match self.unopened {
+            None => usize::try_from(self.config.partitions).unwrap_or(1).max(1),
+            Some(_) => usize::from(u16::MAX),
+        };
+        self.sticky = (partition % partitions) as i32;
+    }
+
+    /// The next records without a key go to another partition. As Kafka's producer stays with one for a batch (KIP-480): a batch ends
+    /// when it is full, or when everything is taken. Without the second, rows that never fill a batch before a commit would all go
+    /// to one partition.
+    #[cold]
+    fn next_sticky(&mut self) {
+        self.sticky = (self.sticky + 1) % self.config.partitions;
+        self.is_sticky_used = false;
     }
 
     /// How the batches are built.
@@ -150,6 +186,9 @@ impl Outbox {
 
     /// Takes all batches that hold records, the full ones first.
     pub fn take_all(&mut self) -> impl Iterator<Item = (i32, BatchBuilder)> + '_ {
+        if self.is_sticky_used {
+            self.next_sticky();
+        }
         for (partition, open) in (0..).zip(&mut self.open) {
             if open.as_ref().is_some_and(|b| !b.is_empty()) {
                 self.full.extend(open.take().map(|b| (partition, b)));
@@ -210,7 +249,10 @@ impl Outbox {
             (Target::Partition(p), _) => p,
             (Target::Key, _) if self.config.partitions == 1 => 0,
             (Target::Key, Some(key)) => by_key(key, self.config.partitions),
-            (Target::Key, None) => self.sticky,
+            (Target::Key, None) => {
+                self.is_sticky_used = true;
+                self.sticky
+            }
         };
         let Some(open) = usize::try_from(partition)
             .ok()
@@ -239,8 +281,7 @@ impl Outbox {
                 self.full_bytes += full.size_bytes();
                 self.full.push((partition, full));
                 if key.is_none() && target == Target::Key {
-                    // As Kafka's producer: stay with a partition for a batch, then go on to the next.
-                    self.sticky = (self.sticky + 1) % self.config.partitions;
+                    self.next_sticky();
                 }
             }
             Err(other) => return Err(other.into()),
@@ -248,6 +289,22 @@ impl Outbox {
         self.records += 1;
         Ok(())
     }
+}
+
+/// Calls `f` with each record of a batch that was kept here, until it fails.
+fn each_kept(
+    mut kept: BatchBuilder,
+    mut f: impl FnMut(&records::Record<'_>) -> Result<(), SinkError>,
+) -> Result<(), SinkError> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let batch = records::Batch::new(kept.finish(records::Stamp::NONE)?);
+    let batch = batch.map_err(|_| SinkError::Kept)?;
+    for record in batch.records(batch.body()) {
+        f(&record.map_err(|_| SinkError::Kept)?)?;
+    }
+    Ok(())
 }
 
 /// Why a sink cannot write a record.
@@ -283,12 +340,37 @@ pub enum SinkError {
         /// How many a sink writes to at most.
         max: usize,
     },
+    /// A record names a topic that there cannot be.
+    #[error("no topic can have that name, expected {expected}")]
+    TopicName {
+        /// What a name must be.
+        expected: &'static str,
+    },
+    /// The topic was refused when it was to be opened.
+    #[error("the topic could not be opened when a row named it first")]
+    TopicRefused,
     /// Records kept for a topic that was being opened cannot be read back: an error of the engine.
     #[error("records that waited for their topic cannot be read back")]
     Kept,
     /// The batch cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+}
+
+impl SinkError {
+    /// Whether it is about this one record, so that others may go on without it.
+    pub(crate) fn is_about_the_record(self) -> bool {
+        match self {
+            Self::NoSuchPartition { .. }
+            | Self::NoJson
+            | Self::NotFinite
+            | Self::TooManyTopics { .. }
+            | Self::TopicName { .. }
+            | Self::TopicRefused => true,
+            Self::Build(error) => matches!(error, BuildError::RecordTooLarge { .. }),
+            Self::Kept => false,
+        }
+    }
 }
 
 #[cold]

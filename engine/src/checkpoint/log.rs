@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use crate::Error;
 use crate::batch::{
@@ -126,6 +127,28 @@ pub trait Source {
 /// When a batch is acknowledged, or why it cannot be.
 pub type Ack = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
+/// What becomes of records that their topic does not take. Batches of a sink whose policy is not to fail have one, and dead letters.
+#[derive(Debug)]
+pub struct Guard {
+    /// The operator that writes, as errors name it.
+    pub operator: String,
+    /// Topic of the dead letters, by its index among the run's topics, and its number of partitions.
+    pub letters: Option<(usize, i32)>,
+    /// The records are dead letters themselves: one that is too large is cut.
+    pub holds_letters: bool,
+    /// What was refused.
+    pub refused: Arc<Refused>,
+}
+
+/// Counts of one worker: what topics have not taken since they were last asked for.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// Results that were left out, or became dead letters.
+    pub records: AtomicU64,
+    /// Dead letters that could not be written at all.
+    pub letters_lost: AtomicU64,
+}
+
 /// Appends record batches. Each worker has one; what they share (connections, buffer budget, sequences) is behind it.
 pub trait Sink {
     /// Opens a topic that only a record has named: created if missing, where the cluster allows it. Returns the index that it has for
@@ -144,6 +167,20 @@ pub trait Sink {
         place: Place,
         batch: BatchBuilder,
     ) -> impl Future<Output = Result<Ack, Error>>;
+
+    /// As [`Self::append`]; what its topic does not take is for `guard`. What cannot say so record by record takes the batch as it is.
+    ///
+    /// # Errors
+    /// As [`Self::append`], for what is not about the records.
+    fn append_guarded(
+        &mut self,
+        place: Place,
+        batch: BatchBuilder,
+        guard: &Arc<Guard>,
+    ) -> impl Future<Output = Result<Ack, Error>> {
+        let _ = guard;
+        self.append(place, batch)
+    }
 
     /// Hands a fetched batch over whole, or `None` when this one has to be rewritten record by record.
     ///

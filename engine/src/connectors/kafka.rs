@@ -629,6 +629,7 @@ impl Log for Kafka {
             budget: self.budget.clone(),
             topics: self.topics(),
             batch_bytes_max: self.cluster.config().batch_size,
+            compression: self.outbox().compression,
         }
     }
 

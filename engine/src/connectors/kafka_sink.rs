@@ -8,13 +8,14 @@ use kafka_proto::client::{self, Cluster, Producer};
 use kafka_proto::messages::ErrorCode;
 
 use super::kafka::failed;
+use super::kafka_guard::{Guarded, Letters, Topic};
 use super::kafka_places::Places;
 use super::kafka_source::KafkaWorker;
 use super::kafka_topics::{self, Created};
 use crate::Error;
 use crate::batch::sink::Destination;
-use crate::batch::{Batch, BatchBuilder};
-use crate::checkpoint::log::{Ack, Need, Place, Sink};
+use crate::batch::{Batch, BatchBuilder, Compression, Stamp};
+use crate::checkpoint::log::{Ack, Guard, Need, Place, Sink};
 
 /// Emptied builders kept for the next batches.
 const SPARE_MAX: usize = 32;
@@ -29,7 +30,21 @@ pub(crate) struct KafkaSink {
     opened: Vec<Arc<str>>,
     created: Created,
     batch_bytes_max: usize,
+    compression: Compression,
     spare: Vec<BatchBuilder>,
+    /// Topics that guarded batches are written to, by their index.
+    guarded: BTreeMap<usize, Topic>,
+    /// Whose turn it is to write to a partition of those: the next batch when the one before is acknowledged.
+    turns: BTreeMap<Place, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// Ends a delivery that nobody waits for any more.
+struct Delivering(tokio::task::JoinHandle<Result<(), Error>>);
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl KafkaSink {
@@ -42,18 +57,32 @@ impl KafkaSink {
             opened: Vec::new(),
             created: worker.created,
             batch_bytes_max: worker.batch_bytes_max,
+            compression: worker.compression,
             spare: Vec::new(),
+            guarded: BTreeMap::new(),
+            turns: BTreeMap::new(),
         }
     }
 
-    /// A worker that was left behind, for example in a function of the plan that did not come back in time, writes nothing any more.
-    fn check(&self) -> Result<(), Error> {
-        if self.is_revoked.load(Ordering::SeqCst) {
-            return Err(Error::Fenced(
-                "this worker's work was given to another one: it writes nothing more".into(),
-            ));
+    /// A topic that guarded batches go to, looked up once.
+    async fn guarded(&mut self, topic: usize) -> Result<Topic, Error> {
+        if let Some(known) = self.guarded.get(&topic) {
+            return Ok(known.clone());
         }
-        Ok(())
+        let name = self.name(Place::single(topic, 0))?;
+        let found = Topic::look_up(&self.cluster, name).await;
+        self.guarded.insert(topic, found.clone());
+        Ok(found)
+    }
+
+    fn keep_spare(&mut self, batch: BatchBuilder) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(batch.with_limit(self.batch_bytes_max));
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_work(&self.is_revoked)
     }
 
     fn name(&self, place: Place) -> Result<Arc<str>, Error> {
@@ -91,12 +120,58 @@ impl Sink for KafkaSink {
         let mut open = self.producer.open_batch(self.name(place)?, place.number());
         // The filled builder goes, the producer's empty one, with a buffer of its pool, stays.
         std::mem::swap(open.builder(), &mut batch);
-        if self.spare.len() < SPARE_MAX {
-            self.spare.push(batch.with_limit(self.batch_bytes_max));
-        }
+        self.keep_spare(batch);
         let delivery = self.producer.submit(open).await.map_err(not_written)?;
         Ok(Box::pin(async move {
             delivery.await.map(drop).map_err(not_written)
+        }))
+    }
+
+    async fn append_guarded(
+        &mut self,
+        place: Place,
+        mut batch: BatchBuilder,
+        guard: &Arc<Guard>,
+    ) -> Result<Ack, Error> {
+        self.check()?;
+        let letters = match guard.letters {
+            Some((topic, partitions)) => Some(Letters {
+                topic: self.guarded(topic).await?,
+                partitions,
+            }),
+            None => None,
+        };
+        let to = Guarded {
+            producer: self.producer.clone(),
+            topic: self.guarded(place.topic).await?,
+            partition: place.number(),
+            compression: self.compression,
+            guard: Arc::clone(guard),
+            letters,
+            is_revoked: Arc::clone(&self.is_revoked),
+        };
+        let bytes = batch.finish(Stamp::NONE);
+        batch.clear();
+        self.keep_spare(batch);
+        let unbuilt = |error: &dyn std::fmt::Display| {
+            Error::State(format!("a batch of results cannot be built: {error}"))
+        };
+        let batch = Batch::new(bytes.map_err(|e| unbuilt(&e))?).map_err(|e| unbuilt(&e))?;
+        let turn = Arc::clone(self.turns.entry(place).or_default());
+        let turn = turn.lock_owned().await;
+        let mut delivering = Delivering(tokio::spawn(async move {
+            let outcome = to.deliver(batch).await;
+            drop(turn);
+            outcome
+        }));
+        Ok(Box::pin(async move {
+            match (&mut delivering.0).await {
+                Ok(outcome) => outcome,
+                Err(error) => Err(Error::Panic {
+                    worker: 0,
+                    message: error.to_string(),
+                }),
+            }
         }))
     }
 
@@ -125,8 +200,18 @@ impl Sink for KafkaSink {
     }
 }
 
+/// A worker that was left behind, for example in a function of the plan that did not come back in time, writes nothing any more.
+pub(super) fn check_work(is_revoked: &AtomicBool) -> Result<(), Error> {
+    if is_revoked.load(Ordering::SeqCst) {
+        return Err(Error::Fenced(
+            "this worker's work was given to another one: it writes nothing more".into(),
+        ));
+    }
+    Ok(())
+}
+
 /// What a producer says, and what helps where that is not plain from it.
-fn not_written(error: client::Error) -> Error {
+pub(super) fn not_written(error: client::Error) -> Error {
     let doing = if error.code() == Some(ErrorCode::INVALID_TIMESTAMP) {
         "writing a record with a time of its own that the topic does not take (see its message.timestamp.after.max.ms)"
     } else {

@@ -192,6 +192,7 @@ pub(crate) struct KafkaWorker {
     pub(super) budget: FetchBudget,
     pub(super) topics: Arc<Places>,
     pub(super) batch_bytes_max: usize,
+    pub(super) compression: crate::batch::Compression,
 }
 
 impl Worker for KafkaWorker {

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::batch::source::{AnySource, Open};
 use crate::batch::{Batch, BatchBuilder, OutboxConfig};
 use crate::checkpoint::log::{
-    Ack, Arrival, Change, Committed, KeptPositions, Log, Need, Place, Position, Share, Sink,
+    Ack, Arrival, Change, Committed, Guard, KeptPositions, Log, Need, Place, Position, Share, Sink,
     Source, Worker,
 };
 
@@ -664,6 +664,19 @@ impl<K: Sink> Sink for MixedSink<K> {
         // Without Kafka nobody keeps the changelogs.
         self.spare.push(batch);
         Ok(done())
+    }
+
+    async fn append_guarded(
+        &mut self,
+        place: Place,
+        batch: BatchBuilder,
+        guard: &Arc<Guard>,
+    ) -> Result<Ack, Error> {
+        let is_own = self.own.iter().any(|own| own.topic == place.topic);
+        match &mut self.kafka {
+            Some(kafka) if !is_own => kafka.append_guarded(place, batch, guard).await,
+            _ => self.append(place, batch).await,
+        }
     }
 
     async fn relay(

@@ -23,6 +23,7 @@ pub use reset::Reset;
 
 pub(crate) mod kafka;
 mod kafka_group;
+mod kafka_guard;
 mod kafka_kept;
 mod kafka_places;
 mod kafka_positions;

@@ -1,12 +1,17 @@
 //! Why a plan cannot be learned, or a call of it cannot go on.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::batch::{RecordError, RowTooLarge, produce::SinkError};
 use crate::state::StoreError;
 
 /// An error of a plan. Whoever runs the plan stops: after a call that failed, its task must not be used again.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+///
+/// Its text says everything, so `source` of the `Error` trait is `None`, and `Debug` is the same text: that is what `main` and `unwrap`
+/// print.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The plan has no source.
@@ -49,6 +54,16 @@ pub enum Error {
         /// The other.
         second: String,
     },
+    /// A modifier stands where it has no meaning, or stands there twice.
+    #[error("{modifier} {place}: {instead}")]
+    Modifier {
+        /// The modifier, as it stands in the plan.
+        modifier: String,
+        /// What is wrong with its place.
+        place: String,
+        /// Where it belongs, or what to write.
+        instead: String,
+    },
     /// The plan built other operators than when it was learned.
     #[error(
         "the plan is not what it was when it was learned: operator {operator} was {learned}, now it is {found}. The plan runs for each \
@@ -76,7 +91,7 @@ pub enum Error {
         /// The operator whose state it is.
         operator: String,
         /// Where, why, and what to do.
-        source: StoreError,
+        r#source: StoreError,
     },
     /// There can be no such windows.
     #[error("a window cannot be made: {problem}")]
@@ -130,15 +145,18 @@ pub enum Error {
         /// Its partition.
         partition: i32,
         /// What is wrong with it.
-        source: RecordError,
+        r#source: RecordError,
     },
     /// A sink cannot write a record.
-    #[error("cannot write to {topic}: {source}")]
+    #[error(
+        "cannot write to {topic}: {source}. To leave such rows out and count them: `.then_on_bad(OnBad::Skip)` before the sink; to keep \
+         them: `.then_dead_letters(topic)`"
+    )]
     Sink {
         /// The sink's topic.
         topic: String,
         /// Why.
-        source: SinkError,
+        r#source: SinkError,
     },
     /// A row does not fit into a batch.
     #[error("{operator}: {source}")]
@@ -146,7 +164,7 @@ pub enum Error {
         /// The operator that the row goes to.
         operator: String,
         /// Its size.
-        source: RowTooLarge,
+        r#source: RowTooLarge,
     },
     /// A row that came out of an exchange or out of state cannot be read.
     #[error(
@@ -157,4 +175,10 @@ pub enum Error {
         /// The operator that the row belongs to.
         operator: String,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Error;
+use super::{Error, policy::Declared};
 use crate::{
     batch::{Topics, names, sink::Destination, source::Origin},
     state::Store,
@@ -156,10 +156,13 @@ impl fmt::Display for Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnBad {
-    /// It is left out and counted; the default.
+    /// It is left out and counted: the default of sources, `try_map` and `with_timestamps`, because what cannot be read today cannot be
+    /// read after a restart either. (Kafka Streams and Flink fail here: [`Scope::on_bad`](super::Scope::on_bad) with
+    /// [`OnBad::Fail`] does the same for a whole plan.)
     #[default]
     Skip,
-    /// The job stops with an error that names the record.
+    /// The job stops with an error that names the record: the default of sinks and of `enrich`, as in Kafka Streams and Flink, because
+    /// what is left out there is a result, and a service or topic may be mended.
     Fail,
     /// It is written to a topic of its own, with what is known of it, and counted: [`Stream::dead_letters`](super::Stream::dead_letters).
     DeadLetter,
@@ -198,10 +201,14 @@ pub struct Node {
     pub(crate) destination: Option<Destination>,
     /// The operators whose rows it reads.
     pub inputs: Vec<usize>,
-    /// What happens to rows that it cannot read.
+    /// What happens to rows that it refuses.
     pub on_bad: OnBad,
-    /// Topic that rows which it cannot read are written to, with [`OnBad::DeadLetter`].
+    /// Topic that rows which it refuses are written to, with [`OnBad::DeadLetter`].
     pub dead_letters: Option<String>,
+    /// Whether it can refuse a row at all.
+    pub refuses: bool,
+    /// The modifier of this operator alone that says what happens to those rows.
+    pub(crate) own_policy: Option<&'static str>,
     /// When it gives out results, if it is keyed.
     pub emit: Emit,
     /// Where it keeps its state, if it is keyed.
@@ -223,6 +230,8 @@ pub struct Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     nodes: Vec<Node>,
+    /// Policies for all that follows, in the order in which the plan states them.
+    pub(super) policies: Vec<Declared>,
 }
 
 impl Graph {
@@ -257,16 +266,16 @@ impl Graph {
             .map(|(i, n)| (i, n.topic.as_deref().unwrap_or_default()))
     }
 
-    /// Operators that write, with their topics: sinks, and those with a topic for dead letters.
+    /// Sinks with their topics; those whose rows name their topics are [`Graph::sinks_by_topic`].
     pub fn sinks(&self) -> impl Iterator<Item = (usize, &str)> {
-        let nodes = self.nodes.iter().enumerate();
-        nodes.filter_map(|(i, n)| {
-            let topic = match n.kind {
-                Kind::Sink => n.topic.as_deref(),
-                _ => n.dead_letters.as_deref(),
-            };
-            Some((i, topic?))
-        })
+        self.of_kind(|k| k == Kind::Sink)
+            .filter_map(|(i, n)| Some((i, n.topic.as_deref()?)))
+    }
+
+    /// Operators with a topic for dead letters, with those topics.
+    pub fn dead_letters(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.of_kind(|_| true)
+            .filter_map(|(i, n)| Some((i, n.dead_letters.as_deref()?)))
     }
 
     /// Sinks whose records name their topics.
@@ -359,11 +368,41 @@ impl Graph {
         }
     }
 
+    /// Partitions can wait for each other only where there are some: before the first cut.
+    fn check_alignment(&self) -> Result<(), Error> {
+        let is_behind_a_cut = |(at, node): &(usize, &Node)| {
+            let mut origins = self.origins(*at).into_iter();
+            node.aligned.is_some() && origins.any(|of| self.nodes[of].kind.is_cut())
+        };
+        match self.nodes.iter().enumerate().find(is_behind_a_cut) {
+            None => Ok(()),
+            Some((at, _)) => Err(Error::Modifier {
+                modifier: "`aligned`".to_owned(),
+                place: format!(
+                    "has no meaning in {}: its rows come from other operators, whose partitions cannot be held",
+                    self.describe(at)
+                ),
+                instead: "align in a `with_timestamps` before the first keyed operator or `enrich`"
+                    .to_owned(),
+            }),
+        }
+    }
+
     /// Checks what can be checked once the whole plan is known.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.sources().next().is_none() {
             return Err(Error::NoSource);
         }
+        if let Some(unused) = self.policies.iter().find(|p| !p.is_used) {
+            return Err(Error::Modifier {
+                modifier: unused.text.clone(),
+                place: "covers nothing: no operator that follows it can refuse a row".to_owned(),
+                instead:
+                    "place it before a decoder, `try_map`, `with_timestamps`, `enrich` or a sink"
+                        .to_owned(),
+            });
+        }
+        self.check_alignment()?;
         let mut ids: Vec<String> = (0..self.nodes.len()).map(|i| self.id(i)).collect();
         ids.sort();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {

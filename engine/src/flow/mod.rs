@@ -13,6 +13,7 @@ mod once;
 mod order;
 mod partial;
 mod pipe;
+mod policy;
 mod scope;
 mod slot;
 mod stream;

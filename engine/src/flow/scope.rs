@@ -6,8 +6,9 @@ use std::cell::RefMut;
 use bumpalo::Bump;
 use kafka_proto::records::WalkPlace;
 
+use super::stream::Kept;
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
-use crate::batch::{Frame, Rows, frame::RawRecord, produce::Target};
+use crate::batch::{Frame, Rows, frame::RawRecord, letter::Letter};
 use crate::state::{KeyGroups, KeyedState, Store, StoreError, StorePlace};
 
 /// What a plan is given: its sources, its arena, and what it makes once.
@@ -22,12 +23,20 @@ use crate::state::{KeyGroups, KeyedState, Store, StoreError, StorePlace};
 /// ([`inspect`](crate::flow::Stream::inspect), watermark generators, counters of bad rows, keyed state) sees each once, and all readers of
 /// a stream that is [`share`](crate::flow::Stream::share)d see the same rows. Two sources of the same topic, and a restart, call closures
 /// anew.
+///
+/// What is made from a scope inherits its policy for bad rows: [`Scope::on_bad`], [`Scope::dead_letters`].
 #[derive(Clone, Copy)]
 pub struct Scope<'b> {
     pub(crate) call: &'b Call<'b>,
+    /// Of the graph's policies the one that operators made from here inherit.
+    pub(super) policy: Option<usize>,
 }
 
 impl<'b> Scope<'b> {
+    pub(crate) fn new(call: &'b Call<'b>) -> Self {
+        Self { call, policy: None }
+    }
+
     /// An arena for text and values derived from this batch; it is emptied before the next call.
     ///
     /// ```
@@ -75,6 +84,8 @@ impl<'b> Scope<'b> {
                 inputs: inputs.to_vec(),
                 on_bad: OnBad::default(),
                 dead_letters: None,
+                refuses: false,
+                own_policy: None,
                 emit: Emit::default(),
                 store: Store::default(),
                 note: None,
@@ -115,9 +126,26 @@ impl<'b> Scope<'b> {
         }
     }
 
-    /// Notes where a keyed operator is to keep its state.
-    pub(crate) fn keeps_state(self, operator: usize, store: Store) {
-        self.learn(operator, |n| n.store = store);
+    /// Notes where a keyed operator is to keep its state, and refuses an expiry where it has none.
+    pub(crate) fn keeps_state(self, operator: usize, kept: Kept) {
+        self.learn(operator, |n| n.store = kept.store.unwrap_or_default());
+        let mut expires = false;
+        self.learn(operator, |n| {
+            // The expiry of rows that are brought into order is for what follows.
+            expires = matches!(
+                n.kind,
+                Kind::Process | Kind::Deduplicate | Kind::Distinct | Kind::InOrder
+            );
+        });
+        if kept.ttl_ms.is_some() && !expires {
+            self.misplaced(
+                "`state_ttl`",
+                operator,
+                |of| format!("has no meaning before {of}, which keeps its keys"),
+                "it is for `process`, `deduplicate` and `distinct`; windows end by themselves, and a process function with a timer \
+                 and `clear` can count or fold what is to be forgotten",
+            );
+        }
     }
 
     /// The state in an operator's slot; made in the first call, which has no data. `None` after an error, which is told.
@@ -326,27 +354,22 @@ impl<'b> Scope<'b> {
         reason: &str,
     ) -> Flow {
         let mut slot = self.slot(operator);
-        let Some(outbox) = &mut slot.outbox else {
+        let Some(outbox) = &mut slot.letters else {
             return Flow::Continue(());
         };
-        let mut headers: Vec<(String, Option<Vec<u8>>)> = Vec::new();
-        let (timestamp, key, value) = match self.call.input {
+        let mut letter = match self.call.input {
             Input::Frame { source, frame } => {
                 let Some(bad) = self.record(frame, record) else {
                     return Flow::Continue(());
                 };
-                let own = bad.headers.map(|h| (h.name().into_owned(), h.value));
-                headers.extend(own.map(|(name, value)| (name, value.map(<[u8]>::to_vec))));
+                let mut letter = Letter::of_record(&bad);
                 let topic = frame
                     .topic()
                     .or_else(|| graph.node(source)?.topic.as_deref());
-                let place = [
-                    ("topic", topic.unwrap_or_default().to_owned()),
-                    ("partition", frame.partition().number().to_string()),
-                    ("offset", bad.offset.to_string()),
-                ];
-                headers.extend(place.map(|(what, text)| error_header(what, text)));
-                (bad.timestamp, bad.key, bad.value)
+                letter.say("topic", topic.unwrap_or_default());
+                letter.say("partition", &frame.partition().number().to_string());
+                letter.say("offset", &bad.offset.to_string());
+                letter
             }
             Input::Rows { rows, .. } => {
                 let at = record as usize;
@@ -355,21 +378,17 @@ impl<'b> Scope<'b> {
                 };
                 if graph.node(operator).is_some_and(|n| n.kind == Kind::Enrich) {
                     // The value says why it was refused.
-                    (head.timestamp, None, Some(rows.key(at)))
+                    Letter::of_row(head.timestamp, None, Some(rows.key(at)))
                 } else {
-                    (head.timestamp, Some(rows.key(at)), Some(rows.value(at)))
+                    Letter::of_row(head.timestamp, Some(rows.key(at)), Some(rows.value(at)))
                 }
             }
             Input::Tick => return Flow::Continue(()),
         };
-        headers.push(error_header("operator", name.to_owned()));
-        headers.push(error_header("message", reason.to_owned()));
-        let headers: Vec<(&str, Option<&[u8]>)> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect();
-        let timestamp = self.call.writable.nearest(timestamp);
-        match outbox.append_with_headers(Target::Key, timestamp, key, value, &headers) {
+        letter.say("operator", name);
+        letter.say("message", reason);
+        letter.timestamp = self.call.writable.nearest(letter.timestamp);
+        match letter.write(outbox) {
             Ok(()) => Flow::Continue(()),
             Err(source) => {
                 let topic = graph.node(operator).and_then(|n| n.dead_letters.clone());
@@ -381,9 +400,4 @@ impl<'b> Scope<'b> {
             }
         }
     }
-}
-
-/// What is known of a dead letter, as a header.
-fn error_header(what: &str, text: String) -> (String, Option<Vec<u8>>) {
-    (format!("__errors.{what}"), Some(text.into_bytes()))
 }

@@ -13,7 +13,7 @@ use crate::{
 pub struct Counters {
     /// Of a source: records read. Of a keyed operator: rows taken into its state.
     pub records: u64,
-    /// Records or rows that could not be read, null values included; they were left out.
+    /// Records or rows that were refused, null values and what a sink cannot write included; they were left out.
     pub bad: u64,
     /// Of a keyed operator: rows left out because their key is null (`None`).
     pub null_keys: u64,
@@ -40,6 +40,8 @@ pub(crate) struct Slot {
     pub(crate) partials: Partials,
     /// Of `enrich`: rows that wait for answers.
     pub(crate) answers: Option<Box<dyn Answers>>,
+    /// Of an operator with a topic for dead letters: their batches.
+    pub(crate) letters: Option<Outbox>,
     /// Of a sink: the batches it fills.
     pub(crate) outbox: Option<Outbox>,
     /// Of a sink whose records name their topics: the batches of each.

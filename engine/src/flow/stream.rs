@@ -1,9 +1,9 @@
 //! Streams: the rows of one batch on their way through the operators.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, time::Duration};
 
-use super::{OnBad, Scope};
-use crate::state::Store;
+use super::Scope;
+use crate::{state::Store, time::millis};
 
 /// Rows of type `T` in this batch. Operators take it by value and give the next one; nothing runs before the stream ends in a sink,
 /// a keyed operator, `share` or `for_each`.
@@ -26,54 +26,6 @@ impl<'b, T, P> Stream<'b, T, P> {
         }
     }
 
-    /// Names the operator before it. The name of a keyed operator addresses its state and its changelog topic, so that it is found
-    /// again when other operators were added to the plan; each name may be used once. It consists of letters, digits, '.', '_' and '-', as
-    /// names of topics do; other names are refused when the plan is learned.
-    pub fn named(self, name: &str) -> Self {
-        self.scope
-            .learn(self.node, |n| n.name = Some(name.to_owned()));
-        if let Some(graph) = self.scope.running()
-            && graph
-                .node(self.node)
-                .is_none_or(|n| n.name.as_deref() != Some(name))
-        {
-            let kind = graph.node(self.node).map_or("", |n| n.kind.name());
-            self.scope
-                .changed(graph, self.node, format!("{kind} \"{name}\""));
-        }
-        self
-    }
-
-    /// What the operator before it does with records that it cannot read: a source's decoder, or `try_map`.
-    pub fn on_bad(self, on_bad: OnBad) -> Self {
-        self.scope.learn(self.node, |n| n.on_bad = on_bad);
-        self
-    }
-
-    /// What the operator before it cannot read is written to this topic: the record as it was read, with headers that say where it comes
-    /// from (`__errors.topic`, `__errors.partition`, `__errors.offset`), which operator refused it (`__errors.operator`) and why
-    /// (`__errors.message`). Behind a keyed operator there is no record any more: then key and row as they crossed, operator and reason. It
-    /// is acknowledged before the position behind it is committed, and counted (`bad`).
-    ///
-    /// ```
-    /// use engine::testing::Driver;
-    ///
-    /// let mut driver = Driver::new(|s| {
-    ///     s.source("in").utf8().try_map(|l| l.parse::<u64>()).dead_letters("bad").map(|n| ((), n)).sink("out");
-    /// });
-    /// driver.feed("in", ["1", "one"]);
-    /// let bad = &driver.read("bad")[0];
-    /// assert_eq!(bad.value_str(), Some("one"));
-    /// assert!(bad.headers.contains(&("__errors.message".to_owned(), Some(b"invalid digit found in string".to_vec()))));
-    /// ```
-    pub fn dead_letters(self, topic: &str) -> Self {
-        self.scope.learn(self.node, |n| {
-            n.on_bad = OnBad::DeadLetter;
-            n.dead_letters = Some(topic.to_owned());
-        });
-        self
-    }
-
     /// Groups rows by a key: what follows works on each key apart.
     pub fn key_by<K, F: FnMut(T) -> K>(self, key: F) -> Keyed<'b, T, P, F, K> {
         Keyed {
@@ -81,8 +33,7 @@ impl<'b, T, P> Stream<'b, T, P> {
             pipe: self.pipe,
             node: self.node,
             key,
-            ttl_ms: None,
-            store: Store::default(),
+            kept: Kept::default(),
             is_in_order: false,
             item: PhantomData,
         }
@@ -95,6 +46,24 @@ impl<T, P: Clone> Clone for Stream<'_, T, P> {
     }
 }
 
+/// How the state of a keyed operator is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    /// Where; in memory, unless something else was asked for.
+    pub(crate) store: Option<Store>,
+    /// State is forgotten when it was not worked on for this long.
+    pub(crate) ttl_ms: Option<i64>,
+    /// Stated before `in_order`: what follows it may say something else.
+    is_inherited: bool,
+}
+
+impl Kept {
+    fn own(&mut self) -> &mut Self {
+        self.is_inherited = false;
+        self
+    }
+}
+
 /// Rows that are grouped by key, and wait to be told what is done with each group.
 #[must_use = "rows grouped by key do nothing before an operator such as `.count()` or `.aggregate(…)`"]
 pub struct Keyed<'b, T, P, F, K> {
@@ -102,10 +71,8 @@ pub struct Keyed<'b, T, P, F, K> {
     pub(crate) pipe: P,
     pub(crate) node: usize,
     pub(crate) key: F,
-    /// State is forgotten when it was not worked on for this long.
-    pub(crate) ttl_ms: Option<i64>,
-    /// Where state is kept.
-    pub(crate) store: Store,
+    /// How the state of what follows is kept.
+    pub(crate) kept: Kept,
     /// The rows of each key come in the order of their times.
     pub(crate) is_in_order: bool,
     item: PhantomData<fn() -> (T, K)>,
@@ -117,15 +84,17 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
         scope: Scope<'b>,
         node: usize,
         pipe: P,
-        (key, ttl_ms, store): (F, Option<i64>, Store),
+        (key, kept): (F, Kept),
     ) -> Self {
         Self {
             scope,
             pipe,
             node,
             key,
-            ttl_ms,
-            store,
+            kept: Kept {
+                is_inherited: true,
+                ..kept
+            },
             is_in_order: true,
             item: PhantomData,
         }
@@ -149,7 +118,19 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
     /// # }
     /// ```
     pub fn state_store(mut self, store: Store) -> Self {
-        self.store = store;
+        let before = self.kept.store.filter(|_| !self.kept.is_inherited);
+        self.scope.only_once("`state_store`", before.is_some());
+        self.kept.own().store = Some(store);
+        self
+    }
+
+    /// State that was not worked on for this long, by the wall clock, is forgotten: hidden from the function at once, removed soon
+    /// after. For [`Keyed::process`], [`Keyed::deduplicate`] and [`Keyed::distinct`], alone or behind [`Keyed::in_order`]; before any
+    /// other operator it is an error when the plan is learned. Timers stay.
+    pub fn state_ttl(mut self, ttl: Duration) -> Self {
+        let before = self.kept.ttl_ms.filter(|_| !self.kept.is_inherited);
+        self.scope.only_once("`state_ttl`", before.is_some());
+        self.kept.own().ttl_ms = Some(millis(ttl));
         self
     }
 }

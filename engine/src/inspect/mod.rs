@@ -59,6 +59,7 @@ pub(crate) struct Counters {
     pub(crate) changelog_records: AtomicU64,
     pub(crate) records_restored: AtomicU64,
     pub(crate) records_skipped: AtomicU64,
+    pub(crate) dead_letters_lost: AtomicU64,
     pub(crate) rows_late: AtomicU64,
     pub(crate) rows_without_key: AtomicU64,
     commits: AtomicU64,
@@ -244,6 +245,7 @@ impl Inspector {
             changelog_records: read(&c.changelog_records),
             records_restored: read(&c.records_restored),
             records_skipped: read(&c.records_skipped),
+            dead_letters_lost: read(&c.dead_letters_lost),
             rows_late: read(&c.rows_late),
             rows_without_key: read(&c.rows_without_key),
             commits: read(&c.commits),
@@ -296,8 +298,11 @@ pub struct Snapshot {
     pub changelog_records: u64,
     /// Changelog records read back at the start.
     pub records_restored: u64,
-    /// Records that could not be decoded or processed and were skipped, as the policy says.
+    /// Records and rows that were refused (by a decoder, a function, a sink or its topic) and left out, or became dead letters, as
+    /// the policy says.
     pub records_skipped: u64,
+    /// Of those the dead letters that their topic did not take, not even cut: they are nowhere.
+    pub dead_letters_lost: u64,
     /// Rows that came after all of their windows, and the allowed lateness, had passed.
     pub rows_late: u64,
     /// Rows left out of keyed operators because their key is null.

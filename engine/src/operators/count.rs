@@ -37,11 +37,11 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
             pipe,
             key,
             node,
-            store,
+            kept,
             ..
         } = self;
         let operator = scope.operator(Kind::Count, &[node], None);
-        scope.keeps_state(operator, store);
+        scope.keeps_state(operator, kept);
         if let Some(graph) = scope.running() {
             let one_more = |n: &mut u64, _: &[u8]| {
                 *n += 1;

@@ -5,8 +5,8 @@ use std::{fmt::Display, future::Future, marker::PhantomData, time::Duration};
 use crate::{
     batch::{Decode, row::decode_all},
     flow::{
-        ANSWERED, Ask, Error, Flow, Kind, Meta, Pipe, Port, Scope, Slot, Stream, Waited, Waiting,
-        send_own, undecodable,
+        ANSWERED, Ask, Error, Flow, Kind, Meta, OnBad, Pipe, Port, Scope, Slot, Stream, Waited,
+        Waiting, send_own, undecodable,
     },
     state::State,
     time::millis,
@@ -149,10 +149,8 @@ impl<'b, T, P> Stream<'b, T, P> {
             scope, pipe, node, ..
         } = self;
         let operator = scope.operator(Kind::Enrich, &[node], None);
-        scope.learn(operator, |n| {
-            n.on_bad = crate::flow::OnBad::Fail;
-            n.note = Some(wait.to_string());
-        });
+        scope.refuses(operator, OnBad::Fail);
+        scope.learn(operator, |n| n.note = Some(wait.to_string()));
         if scope.running().is_some() {
             take_in::<T, O>(scope, operator, || {
                 let ask: Ask<T, O> = Box::new(move |item| {

@@ -25,7 +25,12 @@ pub struct Totals<'b, K, T, F> {
 impl<'b, K, O, T, F> Stream<'b, (K, O), Totals<'b, K, T, F>> {
     /// Gives out a result after each row, instead of the changed keys once at each commit. It costs a record for each row.
     pub fn emit_every_update(self) -> Self {
-        self.scope.learn(self.node, |n| n.emit = Emit::EveryUpdate);
+        let mut is_there = false;
+        self.scope.learn(self.node, |n| {
+            is_there = n.emit == Emit::EveryUpdate;
+            n.emit = Emit::EveryUpdate;
+        });
+        self.scope.only_once("`emit_every_update`", is_there);
         self
     }
 }
@@ -64,11 +69,11 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
             pipe,
             key,
             node,
-            store,
+            kept,
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store);
+        scope.keeps_state(operator, kept);
         if let Some(graph) = scope.running() {
             take_in_items(scope, graph, operator, &mut fold);
             send_keyed(scope, pipe, operator, key, part);
@@ -89,11 +94,11 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode> Keyed<'b, T, P, F, K> {
             pipe,
             key,
             node,
-            store,
+            kept,
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store);
+        scope.keeps_state(operator, kept);
         if let Some(graph) = scope.running() {
             let placement = scope.call.placement;
             if placement.workers == 1 || emits_every_update(graph, operator) {

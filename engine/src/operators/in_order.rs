@@ -80,13 +80,12 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
             pipe,
             node,
             mut key,
-            ttl_ms,
-            store,
+            kept,
             ..
         } = self;
-        let rest = (key.clone(), ttl_ms, store);
+        let rest = (key.clone(), kept);
         let operator = scope.operator(Kind::InOrder, &[node], None);
-        scope.keeps_state(operator, store);
+        scope.keeps_state(operator, kept);
         scope.learn(operator, |n| n.emit = Emit::EveryUpdate);
         if let Some(graph) = scope.running() {
             take_in(scope, graph, operator);

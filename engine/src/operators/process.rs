@@ -1,6 +1,6 @@
 //! `process`: a function of one's own over rows and timers of each key; and `deduplicate` and `distinct`, which are made of it.
 
-use std::{any::Any, marker::PhantomData, time::Duration};
+use std::{any::Any, marker::PhantomData};
 
 use crate::{
     batch::{Decode, Encode, row::decode_all},
@@ -9,7 +9,6 @@ use crate::{
         undecodable,
     },
     state::{CHUNK, Entries, Entry, State, WALL_TIMER, add, take},
-    time::millis,
 };
 
 /// What a process function is called for.
@@ -132,15 +131,6 @@ pub struct Processed<'b, K, T, S, O, G> {
     item: PhantomData<fn() -> (K, T, S, O)>,
 }
 
-impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
-    /// State that was not worked on for this long, by the wall clock, is forgotten: hidden from the function at once, removed soon
-    /// after. For [`Keyed::process`], [`Keyed::deduplicate`] and [`Keyed::distinct`]. Timers stay.
-    pub fn state_ttl(mut self, ttl: Duration) -> Self {
-        self.ttl_ms = Some(millis(ttl));
-        self
-    }
-}
-
 impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P, F, K> {
     /// Calls a function of your own for each row of a key, and for each timer that it has set: with the key's state, which begins as
     /// `initial`, and a place for what it gives out. State and timers survive restarts.
@@ -247,13 +237,13 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
             pipe,
             node,
             key,
-            ttl_ms,
-            store,
+            kept,
             is_in_order,
             ..
         } = self;
         let operator = scope.operator(kind, &[node], None);
-        scope.keeps_state(operator, store);
+        scope.keeps_state(operator, kept);
+        let ttl_ms = kept.ttl_ms;
         scope.learn(operator, |n| {
             n.emit = Emit::EveryUpdate;
             n.note = ttl_ms.map(|ms| format!("forgets after {ms} ms"));

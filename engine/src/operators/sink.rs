@@ -1,8 +1,8 @@
 //! `sink`: writes a stream to a topic, straight into the batches that go on the wire.
 
 use crate::{
-    batch::{Outbox, Scratch, by_topic::ByTopic, sink::IntoDestination},
-    flow::{Error, Flow, Kind, Meta, Pipe, Resume, Scope, Stream, TimeRange},
+    batch::{Outbox, Scratch, by_topic::ByTopic, produce::SinkError, sink::IntoDestination},
+    flow::{Error, Flow, Kind, Meta, OnBad, Pipe, Resume, Scope, Stream, TimeRange},
     formats::ToRecord,
 };
 
@@ -11,6 +11,10 @@ impl<'b, T, P> Stream<'b, T, P> {
     /// Writes each row as a record: a pair as key and value, to the partition that the key chooses (murmur2, as Kafka's producer); a
     /// whole [`Record`](crate::batch::Record) as it is, to the partition with the number of its source. The record's timestamp is the row's.
     /// `to` is the name of a topic, or something else than Kafka ([`Sink`](crate::connectors::Sink)).
+    ///
+    /// A row that the topic does not take ends the run, unless a policy before the sink says otherwise: [`Stream::then_on_bad`],
+    /// [`Stream::then_dead_letters`], or that of the source or the scope. A sink that is not Kafka's refuses what cannot be encoded; what
+    /// its own code fails at ends the run.
     pub fn sink(self, to: impl IntoDestination)
     where
         T: ToRecord,
@@ -24,12 +28,15 @@ impl<'b, T, P> Stream<'b, T, P> {
                 n.relays = relays;
                 n.destination = Some(to.into_destination());
             });
+            scope.refuses(operator, OnBad::Fail);
             return;
         }
         let topic = to.name();
+        // Taken out, because a row that is refused borrows the slot.
         let mut slot = scope.slot(operator);
-        let slot = &mut *slot;
-        let Some(outbox) = &mut slot.outbox else {
+        let (outbox, mut scratch) = (slot.outbox.take(), std::mem::take(&mut slot.scratch));
+        drop(slot);
+        let Some(mut outbox) = outbox else {
             return;
         };
         let resume = Resume::new::<T, P>(scope);
@@ -44,18 +51,21 @@ impl<'b, T, P> Stream<'b, T, P> {
             scope.call.writable
         };
         let _ = self.pipe.drive(step(
-            scope,
+            Place { scope, operator },
             topic,
             resume,
-            (outbox, writable),
-            &mut slot.scratch,
+            (&mut outbox, writable),
+            &mut scratch,
         ));
+        let mut slot = scope.slot(operator);
+        (slot.outbox, slot.scratch) = (Some(outbox), scratch);
     }
 }
 
 impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
     /// Writes each row to the Kafka topic that `topic` names for it; otherwise as [`Stream::sink`]. A topic is looked up, or created where
-    /// the cluster allows it, when the first row names it. At most 10,000 of them.
+    /// the cluster allows it, when the first row names it. At most 10,000 of them. A row that names a topic which Kafka does not allow,
+    /// which may not be created, or which this application reads, is refused as by [`Stream::sink`].
     ///
     /// ```
     /// use engine::testing::Driver;
@@ -76,27 +86,56 @@ impl<'b, T: ToRecord, P: Pipe<T>> Stream<'b, T, P> {
             scope.learn(operator, |n| {
                 n.note = Some("to the topic that each row names".to_owned());
             });
+            scope.refuses(operator, OnBad::Fail);
             return;
         }
         let mut slot = scope.slot(operator);
-        let slot = &mut *slot;
-        let Some(by_topic) = &mut slot.by_topic else {
+        let (by_topic, mut scratch) = (slot.by_topic.take(), std::mem::take(&mut slot.scratch));
+        drop(slot);
+        let Some(mut by_topic) = by_topic else {
             return;
         };
         let resume = Resume::new::<T, P>(scope);
-        let step = step_by(scope, topic, resume, by_topic, &mut slot.scratch);
+        let place = Place { scope, operator };
+        let step = step_by(place, topic, resume, &mut by_topic, &mut scratch);
         let _ = self.pipe.drive(step);
+        let mut slot = scope.slot(operator);
+        (slot.by_topic, slot.scratch) = (Some(by_topic), scratch);
+    }
+}
+
+/// A sink in its plan.
+#[derive(Clone, Copy)]
+struct Place<'b> {
+    scope: Scope<'b>,
+    operator: usize,
+}
+
+impl Place<'_> {
+    /// A row cannot be written: what its policy says, if it is about this row alone.
+    #[cold]
+    fn refused(self, meta: Meta, topic: &str, source: SinkError) -> Flow {
+        let Self { scope, operator } = self;
+        let node = scope.running().and_then(|graph| graph.node(operator));
+        let fails = node.is_none_or(|n| n.on_bad == OnBad::Fail);
+        if fails || !source.is_about_the_record() {
+            let topic = topic.to_owned();
+            return scope.broken(Error::Sink { topic, source });
+        }
+        let reason = || format!("cannot write to {topic}: {source}");
+        scope.bad(operator, meta.record, reason)
     }
 }
 
 #[inline]
 fn step_by<'s, T: ToRecord + 's, N: AsRef<str> + 's>(
-    scope: Scope<'s>,
+    place: Place<'s>,
     mut topic: impl FnMut(&T) -> N + 's,
     mut resume: Resume,
     by_topic: &'s mut ByTopic,
     scratch: &'s mut Scratch,
 ) -> impl FnMut(Meta, T) -> Flow + 's {
+    let Place { scope, .. } = place;
     let limit = scope.call.limits.sink_bytes;
     let writable = scope.call.writable;
     move |meta, item| {
@@ -112,30 +151,27 @@ fn step_by<'s, T: ToRecord + 's, N: AsRef<str> + 's>(
         match written {
             Ok(false) => Flow::Continue(()),
             Ok(true) => resume.full(scope),
-            Err(source) => {
-                let topic = name.as_ref().to_owned();
-                scope.broken(Error::Sink { topic, source })
-            }
+            Err(source) => place.refused(meta, name.as_ref(), source),
         }
     }
 }
 
 #[inline]
 fn step<'s, T: ToRecord>(
-    scope: Scope<'s>,
+    place: Place<'s>,
     topic: &'s str,
     mut resume: Resume,
     (outbox, writable): (&'s mut Outbox, TimeRange),
     scratch: &'s mut Scratch,
 ) -> impl FnMut(Meta, T) -> Flow + 's {
+    let Place { scope, .. } = place;
     let limit = scope.call.limits.sink_bytes;
     move |meta, item| {
         if !resume.is_new(scope, meta) {
             return Flow::Continue(());
         }
         if let Err(source) = item.write(writable.nearest(meta.timestamp), scratch, outbox) {
-            let topic = topic.to_owned();
-            return scope.broken(Error::Sink { topic, source });
+            return place.refused(meta, topic, source);
         }
         if outbox.full_bytes() >= limit {
             resume.full(scope)

@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt::Display, str::Utf8Error};
 
 use crate::{
     batch::{Frame, Record, frame::RawRecord, source::IntoOrigin},
-    flow::{Error, Flow, Kind, Meta, Pipe, Scope, Stream},
+    flow::{Error, Flow, Kind, Meta, OnBad, Pipe, Scope, Stream},
     formats::json::{Fields, JsonError},
 };
 
@@ -26,12 +26,41 @@ impl<'b> Scope<'b> {
 }
 
 impl<'b> Source<'b> {
-    /// Values as text, borrowed from the fetched batch. Values that are null or not UTF-8 are bad records ([`Stream::on_bad`]).
+    /// One policy for this source and all that follows from it: what its decoder, `try_map`, `with_timestamps`, `enrich` and sinks do with
+    /// what they refuse, also behind keyed operators. [`Stream::on_bad`] behind an operator says something else for it alone,
+    /// [`Stream::then_on_bad`] for what follows; [`Scope::on_bad`] is for all sources of a plan. What each does without any: [`OnBad`].
+    ///
+    /// ```
+    /// use engine::testing::Driver;
+    ///
+    /// let mut driver = Driver::new(|s| {
+    ///     s.source("in").dead_letters("bad")          // for the three that follow
+    ///         .utf8()
+    ///         .try_map(|l| l.split_once(' ').ok_or("no blank"))
+    ///         .try_map(|(name, n)| n.parse::<u64>().map(|n| (name, n)))
+    ///         .sink("out");
+    /// });
+    /// driver.feed("in", [&b"a 1"[..], b"\xff", b"b", b"c x"]);
+    /// assert_eq!((driver.read("out").len(), driver.read("bad").len()), (1, 3));
+    /// ```
+    pub fn on_bad(self, on_bad: OnBad) -> Self {
+        let scope = self.scope.with_policy("on_bad", on_bad, None);
+        Self { scope, ..self }
+    }
+
+    /// As [`Source::on_bad`]: what is refused is written to this topic, see [`Stream::dead_letters`].
+    pub fn dead_letters(self, topic: &str) -> Self {
+        let dead_letter = OnBad::DeadLetter;
+        let scope = (self.scope).with_policy("dead_letters", dead_letter, Some(topic));
+        Self { scope, ..self }
+    }
+
+    /// Values as text, borrowed from the fetched batch. Values that are null or not UTF-8 are bad records ([`Source::on_bad`]).
     pub fn utf8(self) -> Values<'b, &'b str, impl FnMut(&'b [u8]) -> Result<&'b str, Utf8Error>> {
         self.decode(str::from_utf8)
     }
 
-    /// Values as bytes. Null values are bad records ([`Stream::on_bad`]).
+    /// Values as bytes. Null values are bad records ([`Source::on_bad`]).
     pub fn bytes(
         self,
     ) -> Values<'b, &'b [u8], impl FnMut(&'b [u8]) -> Result<&'b [u8], Infallible>> {
@@ -99,12 +128,13 @@ impl<'b> Source<'b> {
         self.decode(|bytes| T::read(projection, bytes, scratch))
     }
 
-    /// Values as `f` reads them. What it refuses, and null values, are bad records ([`Stream::on_bad`]).
+    /// Values as `f` reads them. What it refuses, and null values, are bad records ([`Source::on_bad`]).
     pub fn decode<T, E: Display, F: FnMut(&'b [u8]) -> Result<T, E>>(
         self,
         f: F,
     ) -> Stream<'b, T, Decoded<'b, F>> {
         let Self { scope, node } = self;
+        scope.refuses(node, OnBad::Skip);
         Stream::new(scope, node, Decoded { scope, node, f })
     }
 
@@ -112,6 +142,8 @@ impl<'b> Source<'b> {
     /// engine pass on whole batches without looking into them.
     pub fn record(self) -> Stream<'b, Record<'b>, Records<'b>> {
         let Self { scope, node } = self;
+        // Where time is needed, a record without a timestamp.
+        scope.refuses(node, OnBad::Skip);
         Stream::new(scope, node, Records { scope, node })
     }
 }

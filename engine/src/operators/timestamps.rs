@@ -1,7 +1,7 @@
 //! `with_timestamps`: gives rows their event time, and makes watermarks of it.
 
 use crate::{
-    flow::{Error, Flow, Kind, Meta, Pipe, Scope, Stream},
+    flow::{Error, Flow, Kind, Meta, OnBad, Pipe, Scope, Stream},
     time::{Bounded, Generator, PartOf, Watermarks, is_time, meaning, misread},
 };
 
@@ -84,6 +84,7 @@ impl<'b, T, P> Stream<'b, T, P> {
         make: M,
     ) -> WithTimestamps<'b, T, P, F, M> {
         let operator = self.scope.operator(Kind::Timestamps, &[self.node], None);
+        self.scope.refuses(operator, OnBad::Skip);
         let pipe = Timestamped {
             scope: self.scope,
             operator,

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, marker::PhantomData};
 
-use crate::flow::{Flow, Kind, Meta, Pipe, Scope, Stream};
+use crate::flow::{Flow, Kind, Meta, OnBad, Pipe, Scope, Stream};
 
 /// Rows made by a function that may refuse; see [`Stream::try_map`].
 pub struct TryMap<'b, T, P, F> {
@@ -30,6 +30,7 @@ impl<'b, T, P> Stream<'b, T, P> {
         f: F,
     ) -> Stream<'b, U, TryMap<'b, T, P, F>> {
         let operator = self.scope.operator(Kind::TryMap, &[self.node], None);
+        self.scope.refuses(operator, OnBad::Skip);
         let pipe = TryMap {
             scope: self.scope,
             operator,

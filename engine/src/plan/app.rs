@@ -127,7 +127,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
         cursor: std::cell::Cell::default(),
         progress: Progress::new(Position::START),
     };
-    plan(Scope { call: &call });
+    plan(Scope::new(&call));
     if let Some(error) = call.progress.error.borrow_mut().take() {
         return Err(error);
     }

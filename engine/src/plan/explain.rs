@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    flow::{Emit, Graph, OnBad},
+    flow::{Emit, Graph, Kind, OnBad},
     state::Store,
 };
 
@@ -42,8 +42,12 @@ impl Graph {
             if let Some(source) = node.relays {
                 notes.push(format!("relays whole batches of {source}"));
             }
-            if node.on_bad == OnBad::Fail {
-                notes.push("stops at bad records".to_owned());
+            match (node.kind, node.on_bad) {
+                (Kind::Sink, OnBad::Skip) => notes.push("leaves out what is refused".to_owned()),
+                (kind, OnBad::Fail) if kind != Kind::Sink => {
+                    notes.push("stops at bad records".to_owned());
+                }
+                _ => {}
             }
             if let Some(topic) = &node.dead_letters {
                 notes.push(format!("bad records to \"{topic}\""));

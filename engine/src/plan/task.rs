@@ -8,9 +8,9 @@ use bumpalo::Bump;
 
 use super::{App, Plan, times::Times};
 use crate::{
-    batch::{InputPartition, Outbox, OutboxConfig, Rows, by_topic::ByTopic},
+    batch::{InputPartition, Outbox, OutboxConfig, Rows, by_topic::ByTopic, letter::Letter},
     flow::{
-        Call, Counters, Error, Graph, Input, Limits, Mode, Onces, Placement, Port, Position,
+        Call, Counters, Error, Graph, Input, Limits, Mode, OnBad, Onces, Placement, Port, Position,
         Progress, Scope, Slot, TimeRange,
     },
     state::{KeyGroups, KeyedState, RestoreError, Store},
@@ -110,8 +110,11 @@ impl Task {
             }
             if node.kind == crate::flow::Kind::Sink && node.topic.is_none() {
                 slot.by_topic = Some(ByTopic::default());
-            } else if node.kind == crate::flow::Kind::Sink || node.dead_letters.is_some() {
+            } else if node.kind == crate::flow::Kind::Sink {
                 slot.outbox = Some(Outbox::new(OutboxConfig::default()));
+            }
+            if node.dead_letters.is_some() {
+                slot.letters = Some(Outbox::new(OutboxConfig::default()));
             }
             RefCell::new(slot)
         });
@@ -191,10 +194,10 @@ impl Task {
             cursor: std::cell::Cell::default(),
             progress: Progress::new(from),
         };
-        (self.plan)(Scope { call: &call });
+        (self.plan)(Scope::new(&call));
         let built = call.progress.operators.get();
         if built != self.graph.nodes().len() && !call.progress.has_failed.get() {
-            Scope { call: &call }.changed(&self.graph, built, "the end of the plan".to_owned());
+            Scope::new(&call).changed(&self.graph, built, "the end of the plan".to_owned());
         }
         if let Some(error) = call.progress.error.borrow_mut().take() {
             return Err(error);
@@ -534,9 +537,75 @@ impl Task {
         outbox.expect("only sinks have an outbox")
     }
 
+    /// The batches of an operator's dead letters; `None` where it has no topic for them.
+    pub fn letters(&mut self, operator: usize) -> Option<&mut Outbox> {
+        self.slot(operator).letters.as_mut()
+    }
+
     /// The batches of a sink whose records name their topics; `None` for every other operator.
     pub(crate) fn by_topic(&mut self, sink: usize) -> Option<&mut ByTopic> {
         self.slot(sink).by_topic.as_mut()
+    }
+
+    /// A topic that rows of a sink have named is open. Rows that have no place in it are for the sink's policy.
+    pub(crate) fn topic_opened(
+        &mut self,
+        sink: usize,
+        name: &str,
+        index: usize,
+        partitions: i32,
+    ) -> Result<(), Error> {
+        let (operator, on_bad) = (self.graph.describe(sink), self.graph.nodes()[sink].on_bad);
+        let Slot {
+            by_topic,
+            letters,
+            counters,
+            ..
+        } = self.slots[sink].get_mut();
+        let Some(of) = by_topic else { return Ok(()) };
+        let opened = of.opened(name, index, partitions, |record, error| {
+            if on_bad == OnBad::Fail || !error.is_about_the_record() {
+                return Err(error);
+            }
+            counters.bad += 1;
+            let letter = Letter::of_result(record, &operator, name, &error.to_string());
+            letters.as_mut().map_or(Ok(()), |to| letter.write(to))
+        });
+        opened.map_err(|source| {
+            let topic = name.to_owned();
+            Error::Sink { topic, source }
+        })
+    }
+
+    /// A topic that rows of a sink have named cannot be opened: they are for the sink's policy, and those that name it later too. False:
+    /// the policy is to fail.
+    pub(crate) fn topic_refused(
+        &mut self,
+        sink: usize,
+        name: &str,
+        reason: &str,
+    ) -> Result<bool, Error> {
+        if self.graph.nodes()[sink].on_bad == OnBad::Fail {
+            return Ok(false);
+        }
+        let operator = self.graph.describe(sink);
+        let Slot {
+            by_topic,
+            letters,
+            counters,
+            ..
+        } = self.slots[sink].get_mut();
+        let Some(of) = by_topic else { return Ok(false) };
+        let refused = of.refused(name, |record| {
+            counters.bad += 1;
+            let letter = Letter::of_result(record, &operator, name, reason);
+            letters.as_mut().map_or(Ok(()), |to| letter.write(to))
+        });
+        refused.map_err(|source| {
+            let topic = name.to_owned();
+            Error::Sink { topic, source }
+        })?;
+        Ok(true)
     }
 
     /// Says how a sink's batches are built; what it holds is dropped.

@@ -11,7 +11,7 @@ use crate::batch::sink::Destination;
 use crate::checkpoint::changelog::{self, Identity};
 use crate::checkpoint::log::{Need, Place};
 use crate::checkpoint::offset_metadata::Reached;
-use crate::plan::{App, Emit, Graph, Kind};
+use crate::plan::{App, Emit, Graph, Kind, OnBad};
 use crate::state::Store;
 
 /// Key groups of a new application. They decide the partition count of its changelogs, so they never change.
@@ -39,6 +39,8 @@ pub(crate) struct Job {
     pub(crate) sources: Vec<(usize, usize)>,
     /// Sink operators with their topics.
     pub(crate) sinks: Vec<(usize, usize)>,
+    /// Operators with dead letters, with the topics of these.
+    pub(crate) letters: Vec<(usize, usize)>,
     /// Input topics whose batches go to an output topic untouched, and are needed for nothing else.
     pub(crate) relays: Vec<(usize, usize)>,
 }
@@ -126,6 +128,7 @@ impl Job {
             level_of: levels(&graph),
             sources: Vec::new(),
             sinks: Vec::new(),
+            letters: Vec::new(),
             relays: Vec::new(),
         };
         for (operator, name) in graph.sources() {
@@ -143,12 +146,16 @@ impl Job {
         }
         for (operator, name) in graph.sinks() {
             let topic = match &graph.nodes()[operator].destination {
-                Some(to) if to.own().is_some() && graph.nodes()[operator].kind == Kind::Sink => {
+                Some(to) if to.own().is_some() => {
                     job.own(name, &graph.id(operator), Need::Output(to.clone()))
                 }
                 _ => job.topic(name, Need::Output(Destination::TOPIC))?,
             };
             job.sinks.push((operator, topic));
+        }
+        for (operator, name) in graph.dead_letters() {
+            let topic = job.topic(name, Need::Output(Destination::TOPIC))?;
+            job.letters.push((operator, topic));
         }
         for (operator, node) in graph.keyed() {
             let id = graph.id(operator);
@@ -229,10 +236,11 @@ impl Job {
         let sink = graph.relay_of(source)?;
         let origin = graph.nodes()[source].origin.as_ref()?;
         let to = graph.nodes()[sink].destination.as_ref()?;
-        // Only from topic to topic, each with its partitions as they are.
-        if origin
-            .topics()
-            .is_none_or(|topics| topics.single().is_none())
+        // Only from topic to topic, each with its partitions as they are, and where no single record may be left out.
+        if graph.nodes()[sink].on_bad != OnBad::Fail
+            || origin
+                .topics()
+                .is_none_or(|topics| topics.single().is_none())
             || to.own().is_some()
         {
             return None;

@@ -1,6 +1,7 @@
 //! The plan of one worker: its task, the changelogs beside it, and which of the run's topics each operator means.
 
 mod changelogs;
+mod outputs;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +11,11 @@ use super::errand::Parcel;
 use super::job::{Cut, Found, Job, Seat};
 use super::pace::Pace;
 use crate::Error;
-use crate::batch::by_topic::ByTopic;
 use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
-use crate::checkpoint::log::{Need, Place};
+use crate::checkpoint::log::{Guard, Need, Place, Refused};
 use crate::checkpoint::offset_metadata::Reached;
 use crate::flow::{Counters, Input, Limits, Port, Position, TimeRange};
-use crate::plan::{StateSize, Task, TaskConfig};
+use crate::plan::{OnBad, StateSize, Task, TaskConfig};
 use crate::state::KeyGroups;
 use crate::time::{Mark, Quiet, millis};
 
@@ -95,10 +95,12 @@ pub(crate) struct Work {
     job: Arc<Job>,
     seat: Seat,
     keys: KeyGroups,
-    /// Operators that write, with their topics.
-    sinks: Vec<(usize, usize)>,
-    /// Operators whose rows name their topics.
-    by_topic: Vec<usize>,
+    /// Operators whose rows name their topics, with what becomes of rows that those do not take.
+    by_topic: Vec<(usize, Option<Arc<Guard>>)>,
+    /// The same of each sink, and of each topic for dead letters.
+    guards: Vec<Option<Arc<Guard>>>,
+    /// What topics have not taken.
+    refused: Arc<Refused>,
     /// One for each changelog of the job.
     changelogs: Vec<Outbox>,
     /// By changelog: deletions of what is past at the watermark of the epoch on its way. They follow with the next epoch, when its positions are
@@ -172,14 +174,38 @@ impl Work {
             },
             ..outbox
         };
-        let sinks: Vec<(usize, usize)> = job.sinks.clone();
-        for &(operator, topic) in &sinks {
+        let refused = Arc::new(Refused::default());
+        let graph = Arc::clone(job.app.graph());
+        let guard = |operator: usize, holds_letters: bool| {
+            let letters = job.letters.iter().find(|(of, _)| *of == operator);
+            let is_needed = holds_letters || graph.nodes()[operator].on_bad != OnBad::Fail;
+            is_needed.then(|| {
+                Arc::new(Guard {
+                    operator: graph.id(operator),
+                    letters: letters.map(|(_, topic)| (*topic, partitions[*topic])),
+                    holds_letters,
+                    refused: Arc::clone(&refused),
+                })
+            })
+        };
+        let mut guards = Vec::new();
+        for &(operator, topic) in &job.sinks {
             task.configure_sink(operator, of(topic));
+            task.outbox(operator).begin_with(seat.me);
+            guards.push(guard(operator, false));
         }
-        let by_topic: Vec<usize> = job.app.graph().sinks_by_topic().collect();
-        for sink in &by_topic {
+        for &(operator, topic) in &job.letters {
+            if let Some(letters) = task.letters(operator) {
+                *letters = Outbox::new(of(topic));
+                letters.begin_with(seat.me);
+            }
+            guards.push(guard(operator, true));
+        }
+        let by_topic = graph.sinks_by_topic();
+        let by_topic: Vec<_> = by_topic.map(|sink| (sink, guard(sink, false))).collect();
+        for (sink, _) in &by_topic {
             if let Some(sink) = task.by_topic(*sink) {
-                sink.configure(outbox);
+                sink.configure(outbox, seat.me);
             }
         }
         let outboxes = || job.changelogs.iter().map(|c| Outbox::new(of(c.topic)));
@@ -197,8 +223,9 @@ impl Work {
             task,
             seat,
             keys,
-            sinks,
             by_topic,
+            guards,
+            refused,
             changelogs,
             fired: (0..job.levels()).map(|_| None).collect(),
             fire_next: FireNext::default(),
@@ -642,90 +669,6 @@ impl Work {
         self.task.next_due_ms()
     }
 
-    /// Calls `f` with each topic that rows have named and that is open.
-    pub(crate) fn each_named(&mut self, mut f: impl FnMut(usize, &mut Outbox)) {
-        for sink in &self.by_topic {
-            for named in self
-                .task
-                .by_topic(*sink)
-                .map_or(&mut [][..], ByTopic::topics)
-            {
-                if let Some(index) = named.index {
-                    f(index, &mut named.outbox);
-                }
-            }
-        }
-    }
-
-    /// A topic that a row has named and that is not open yet: the operator, and its name.
-    ///
-    /// # Errors
-    /// When the application reads that topic.
-    pub(crate) fn unopened(&mut self) -> Result<Option<(usize, String)>, Error> {
-        for sink in &self.by_topic {
-            let Some(name) = self.task.by_topic(*sink).and_then(|of| of.unopened()) else {
-                continue;
-            };
-            let reads = |need: &Need| match need {
-                Need::Input(origin) => origin
-                    .topics()
-                    .is_some_and(|topics| topics.list_of().iter().any(|of| of == name)),
-                _ => false,
-            };
-            if self.job.topics.iter().any(|(_, need)| reads(need)) {
-                return Err(Error::Settings(format!(
-                    "a row is to be written to topic {name}, which this application reads, so that it would never end"
-                )));
-            }
-            return Ok(Some((*sink, name.to_owned())));
-        }
-        Ok(None)
-    }
-
-    /// That topic is open.
-    pub(crate) fn opened(
-        &mut self,
-        sink: usize,
-        name: &str,
-        index: usize,
-        partitions: i32,
-    ) -> Result<(), Error> {
-        let Some(of) = self.task.by_topic(sink) else {
-            return Ok(());
-        };
-        let opened = of.opened(name, index, partitions);
-        opened.map_err(|source| {
-            let topic = name.to_owned();
-            Error::Plan(crate::flow::Error::Sink { topic, source })
-        })
-    }
-
-    /// Number of sinks and changelogs.
-    pub(crate) fn outboxes(&self) -> usize {
-        self.sinks.len() + self.changelogs.len()
-    }
-
-    /// The level with whose changelogs one of them is written, if it is held back.
-    pub(crate) fn held_back_of(&self, index: usize) -> Option<usize> {
-        let changelog = index.checked_sub(self.sinks.len())?;
-        self.job.changelogs[changelog].held_back
-    }
-
-    /// The batches being filled for one of them, its topic, and whether that is a changelog.
-    pub(crate) fn outbox(&mut self, index: usize) -> (usize, &mut Outbox, bool) {
-        match self.sinks.get(index) {
-            Some(&(operator, topic)) => (topic, self.task.outbox(operator), false),
-            None => {
-                let index = index - self.sinks.len();
-                (
-                    self.job.changelogs[index].topic,
-                    &mut self.changelogs[index],
-                    true,
-                )
-            }
-        }
-    }
-
     /// Where the batches of an input topic go untouched, if that is all that the plan does with them.
     pub(crate) fn relay_of(&self, topic: usize) -> Option<usize> {
         self.job
@@ -753,21 +696,5 @@ impl Work {
                 f(at, by(now.keys, before.keys), by(now.bytes, before.bytes));
             }
         }
-    }
-
-    /// What operators have left out since the last call.
-    pub(crate) fn take_left_out(&mut self) -> Counters {
-        let mut all = Counters::default();
-        for operator in 0..self.task.graph().nodes().len() {
-            let of = self.task.counters(operator);
-            all.bad += of.bad;
-            all.late += of.late;
-            all.null_keys += of.null_keys;
-        }
-        let before = std::mem::replace(&mut self.left_out, all);
-        all.bad -= before.bad;
-        all.late -= before.late;
-        all.null_keys -= before.null_keys;
-        all
     }
 }

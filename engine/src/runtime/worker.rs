@@ -31,7 +31,7 @@ use super::pace::Outflow;
 use super::quiet::Quiet;
 use super::work::{At, Progress, Work};
 use crate::Error;
-use crate::batch::{BatchBuilder, Decompressor, Frame};
+use crate::batch::{Decompressor, Frame};
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::{Arrival, Place, Position, Sink, Source};
 use crate::flow::TimeRange;
@@ -76,7 +76,7 @@ pub(crate) struct Worker<S: Source, K> {
     is_ending: bool,
     acks: Acks,
     /// Batches on their way from an outbox to the producer.
-    full: Vec<(Place, BatchBuilder)>,
+    full: Vec<send::Full>,
     flushing: Option<Flushing>,
     /// Since when a batch that is not full waits.
     waiting_since: Option<Instant>,
@@ -378,13 +378,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// What a call has made goes on its way: rows to their workers, full batches to the producer.
     async fn after_call(&mut self) -> Result<(), Error> {
-        let left_out = self.work.take_left_out();
-        Counters::add(&self.counters.records_skipped, left_out.bad);
-        Counters::add(&self.counters.rows_late, left_out.late);
-        Counters::add(&self.counters.rows_without_key, left_out.null_keys);
-        let counters = &self.counters;
-        self.work
-            .take_warnings(|operator, text| counters.warn_of(operator, text));
+        self.count_left_out();
         self.send_rows(false);
         self.send(false).await
     }

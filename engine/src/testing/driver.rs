@@ -132,15 +132,25 @@ impl Driver {
     /// When no sink writes to the topic.
     pub fn partitions(&mut self, topic: &str, partitions: i32) {
         let graph = std::sync::Arc::clone(self.app.graph());
-        let mut sinks = graph.sinks().filter(|(_, t)| *t == topic).peekable();
-        assert!(sinks.peek().is_some(), "no sink writes to \"{topic}\"");
-        for (sink, _) in sinks {
-            for task in &mut self.tasks {
-                let config = OutboxConfig {
-                    partitions,
-                    ..OutboxConfig::default()
-                };
-                task.configure_sink(sink, config);
+        let config = OutboxConfig {
+            partitions,
+            ..OutboxConfig::default()
+        };
+        let is_of = |(_, of): &(usize, &str)| *of == topic;
+        let sinks: Vec<_> = graph.sinks().filter(is_of).collect();
+        let letters: Vec<_> = graph.dead_letters().filter(is_of).collect();
+        assert!(
+            !(sinks.is_empty() && letters.is_empty()),
+            "no sink writes to \"{topic}\""
+        );
+        for task in &mut self.tasks {
+            for (sink, _) in &sinks {
+                task.configure_sink(*sink, config);
+            }
+            for (operator, _) in &letters {
+                if let Some(outbox) = task.letters(*operator) {
+                    *outbox = Outbox::new(config);
+                }
             }
         }
     }
@@ -503,12 +513,18 @@ impl Driver {
             let Some(by_topic) = self.tasks[worker].by_topic(sink) else {
                 continue;
             };
-            while let Some(name) = by_topic.unopened().map(str::to_owned) {
-                let opened = by_topic.opened(&name, 0, 1);
-                opened.unwrap_or_else(|e| panic!("cannot write to {name}: {e}"));
+            if let Some(name) = by_topic.unopened().map(str::to_owned) {
+                let opened = self.tasks[worker].topic_opened(sink, &name, 0, 1);
+                opened.unwrap_or_else(|e| panic!("{e}"));
+                return self.take_records(worker);
             }
             for named in by_topic.topics() {
                 take_out(&named.name, &mut named.outbox, &mut self.outputs);
+            }
+        }
+        for (operator, topic) in graph.dead_letters() {
+            if let Some(outbox) = self.tasks[worker].letters(operator) {
+                take_out(topic, outbox, &mut self.outputs);
             }
         }
     }

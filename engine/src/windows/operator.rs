@@ -97,11 +97,11 @@ where
         pipe,
         node,
         key,
-        store,
+        kept,
         ..
     } = keyed;
     let operator = scope.operator(Kind::Window, &[node], None);
-    scope.keeps_state(operator, store);
+    scope.keeps_state(operator, kept);
     scope.learn(operator, |n| {
         n.emit = rules.emit;
         n.note = Some(note(&spec, rules));

@@ -23,6 +23,9 @@ pub struct Windowed<'b, T, P, F, K, W> {
     keyed: Keyed<'b, T, P, F, K>,
     spec: W,
     rules: Rules,
+    /// The modifier that says when results are given out.
+    emits: Option<&'static str>,
+    has_lateness: bool,
 }
 
 impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
@@ -38,6 +41,8 @@ impl<'b, T, P, F, K> Keyed<'b, T, P, F, K> {
                 emit: Emit::OnClose,
                 early_ms: 0,
             },
+            emits: None,
+            has_lateness: false,
         }
     }
 }
@@ -46,13 +51,16 @@ impl<'b, T, P, F, K, W: WindowSpec> Windowed<'b, T, P, F, K, W> {
     /// Keeps windows for this long after they have closed: a row that comes in this time changes the result, which is given out again at
     /// the next commit. It costs the memory of that time.
     pub fn allowed_lateness(mut self, lateness: Duration) -> Self {
+        let scope = self.keyed.scope;
+        scope.only_once("`allowed_lateness`", self.has_lateness);
+        self.has_lateness = true;
         self.rules.lateness_ms = millis(lateness).min(super::spec::TIME_MAX);
         self
     }
 
     /// Gives out the results of windows that have changed at each commit too, before they close.
     pub fn emit_each_commit(mut self) -> Self {
-        self.rules.emit = Emit::ChangedKeys;
+        self.emits("`emit_each_commit`", Emit::ChangedKeys);
         self
     }
 
@@ -78,15 +86,23 @@ impl<'b, T, P, F, K, W: WindowSpec> Windowed<'b, T, P, F, K, W> {
     /// assert_eq!(driver.read("counts")[0].value_u64(), Some(2));
     /// ```
     pub fn emit_early(mut self, every: Duration) -> Self {
-        self.rules.emit = Emit::Early;
+        self.emits("`emit_early`", Emit::Early);
         self.rules.early_ms = millis(every).max(1);
         self
     }
 
     /// Gives out one result for each key and window, when its end and the allowed lateness have passed; nothing is corrected later.
     pub fn emit_final(mut self) -> Self {
-        self.rules.emit = Emit::Final;
+        self.emits("`emit_final`", Emit::Final);
         self
+    }
+
+    fn emits(&mut self, modifier: &'static str, emit: Emit) {
+        if let Some(before) = self.emits.replace(modifier) {
+            let both = format!("{modifier} (behind {before})");
+            self.keyed.scope.only_once(&both, true);
+        }
+        self.rules.emit = emit;
     }
 }
 

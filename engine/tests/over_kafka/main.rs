@@ -15,6 +15,7 @@ mod no_timestamps;
 mod order;
 mod own_positions;
 mod positions;
+mod refused;
 mod relay;
 mod reset;
 #[path = "../support/running.rs"]

@@ -171,6 +171,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
 
     /// What was sent for the epoch is acknowledged. True when it was all, and the last epoch.
     pub(super) fn report_flushed(&mut self) -> bool {
+        // What topics have refused is known with their answers.
+        self.count_left_out();
         let worker = self.exchange.me();
         if let Some(flushing) = &mut self.flushing
             && !flushing.held_back.is_empty()
