@@ -346,6 +346,11 @@ pub trait Log {
         metadata: &str,
     ) -> impl Future<Output = Result<(), Error>>;
 
+    /// Bytes that one record may have on its way to a changelog.
+    fn record_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// How batches for this cluster are built; the number of partitions is each topic's own.
     fn outbox(&self) -> OutboxConfig;
 

@@ -113,13 +113,13 @@ impl OffsetMetadata {
             // Each key group by itself costs a byte less than a run of one.
             let is_single = runs.iter().all(|run| run.len() == 1 && run[0].is_some());
             let is_single = is_single && !runs.is_empty();
-            let head = (runs.len() as u64) << 2 | u64::from(operator.is_at_end) << 1;
+            let head = ((runs.len() as u64) << 2) | (u64::from(operator.is_at_end) << 1);
             write(&mut out, head | u64::from(is_single));
             for run in runs {
                 if !is_single {
                     write(
                         &mut out,
-                        (run.len() as u64) << 1 | u64::from(run[0].is_some()),
+                        ((run.len() as u64) << 1) | u64::from(run[0].is_some()),
                     );
                 }
                 if let Some(at) = run[0] {
@@ -211,11 +211,11 @@ impl OffsetMetadata {
 }
 
 fn zigzag(n: i64) -> u64 {
-    (n << 1 ^ n >> 63) as u64
+    ((n << 1) ^ (n >> 63)) as u64
 }
 
 fn unzigzag(n: u64) -> i64 {
-    (n >> 1) as i64 ^ -((n & 1) as i64)
+    ((n >> 1) as i64) ^ -((n & 1) as i64)
 }
 
 fn write(out: &mut Vec<u8>, mut n: u64) {
@@ -253,7 +253,7 @@ fn encode_base64(bytes: &[u8], out: &mut String) {
         word[1..=chunk.len()].copy_from_slice(chunk);
         let word = u32::from_be_bytes(word);
         for nth in 0..=chunk.len() {
-            let six = word >> (18 - 6 * nth) & 0x3f;
+            let six = (word >> (18 - 6 * nth)) & 0x3f;
             out.push(char::from(ALPHABET[six as usize]));
         }
     }
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn watermarks_that_do_not_fit_become_the_greatest_of_their_operator() {
-        let far = |nth: i64| (0..64).map(move |g| Some((g * 7919 + nth) % 61 << 50));
+        let far = |nth: i64| (0..64).map(move |g| Some(((g * 7919 + nth) % 61) << 50));
         let mut metadata = some();
         metadata.operators = (0..10)
             .map(|nth| windows(nth as u32, far(nth).collect()))

@@ -602,6 +602,10 @@ impl Log for Kafka {
         }
     }
 
+    fn record_bytes_max(&self) -> usize {
+        self.cluster.config().max_request_size
+    }
+
     fn outbox(&self) -> OutboxConfig {
         let config = self.cluster.config();
         // A codec that is not built in was refused when the producer started.

@@ -353,14 +353,15 @@ impl Log for Memory {
     }
 
     async fn bounds(&self, places: &[Place], _stable: bool) -> Result<Vec<(i64, i64)>, Error> {
-        let state = self.state();
-        let end = |place: &Place| {
-            state.topics[self.name(*place)][place.number() as usize]
-                .last()
-                .map_or(0, Batch::next_offset)
+        let bounds = {
+            let state = self.state();
+            let end = |place: &Place| {
+                state.topics[self.name(*place)][place.number() as usize]
+                    .last()
+                    .map_or(0, Batch::next_offset)
+            };
+            places.iter().map(|place| (0, end(place))).collect()
         };
-        let bounds = places.iter().map(|place| (0, end(place))).collect();
-        drop(state);
         // The answer takes its time: others act meanwhile.
         tokio::task::yield_now().await;
         Ok(bounds)

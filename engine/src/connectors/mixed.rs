@@ -383,6 +383,12 @@ impl<L: Log> Log for Mixed<L> {
         Ok(())
     }
 
+    fn record_bytes_max(&self) -> usize {
+        self.kafka
+            .as_ref()
+            .map_or(usize::MAX, Log::record_bytes_max)
+    }
+
     fn outbox(&self) -> OutboxConfig {
         self.kafka
             .as_ref()

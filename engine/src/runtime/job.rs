@@ -94,6 +94,8 @@ pub(crate) struct Found {
     pub(crate) changelog_ends: Vec<(Place, i64)>,
     /// By changelog, how far time had come at the last commit.
     pub(crate) reached: Vec<Reached>,
+    /// As [`Log::record_bytes_max`](crate::checkpoint::log::Log::record_bytes_max).
+    pub(crate) record_bytes_max: usize,
 }
 
 /// A worker's place among the others.

@@ -317,6 +317,7 @@ impl Crew {
             let outbox = log.outbox();
             let state_dir = stores.map(|stores| stores.of_worker(me));
             let reached = reached[me].clone();
+            let record_bytes_max = log.record_bytes_max();
             let (counters, mut abandoned) = (Arc::clone(&inspector.counters), abandoned.clone());
             let body = move |report: mpsc::UnboundedSender<Report>| {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -331,6 +332,7 @@ impl Crew {
                     let found = Found {
                         changelog_ends: restore.map(|(from, end)| (from.place, *end)).collect(),
                         reached,
+                        record_bytes_max,
                     };
                     let work = job.work(seat, &partitions, outbox, state_dir, found)?;
                     let worker = Worker::new(

@@ -127,7 +127,7 @@ impl Job {
                 .map(|at| self.changelogs[*at].id.as_str());
             self.begins_empty(&ids.collect::<Vec<_>>())
         });
-        let known = found.seed.or(last.as_ref().map(|last| last.seed));
+        let known = found.seed.or_else(|| last.as_ref().map(|last| last.seed));
         let seed = self.settle_identity(log, known, found.missing).await?;
         let positions = log.positions(mine).await?;
         let is_topic =

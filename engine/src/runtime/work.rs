@@ -115,6 +115,12 @@ pub(crate) struct Work {
     marks_sent: Vec<Mark>,
     /// By changelog: how far time had come for its operator when its state was last drained.
     reached: Vec<Reached>,
+    /// By changelog: the largest entry of those that are more than half of what a record may have, and its size.
+    large: Vec<Option<(Box<[u8]>, usize)>>,
+    record_bytes_max: usize,
+    is_compressed: bool,
+    /// To be shown to the user.
+    warnings: Vec<String>,
     /// Where the changelog partitions of this worker end, as far as it knows: nobody else writes to them.
     changelog_ends: Vec<(Place, i64)>,
     /// Changelogs and key groups whose first identity was seen.
@@ -147,6 +153,7 @@ impl Work {
         let Found {
             changelog_ends,
             mut reached,
+            record_bytes_max,
         } = found;
         let may_keep = state_dir.is_some();
         let keys = KeyGroups::new(seat.seed, job.key_groups);
@@ -231,6 +238,10 @@ impl Work {
             fire_next: FireNext::default(),
             marks: vec![Mark::START; job.app.graph().nodes().len()],
             marks_sent: vec![Mark::START; job.app.graph().nodes().len() * seat.workers],
+            large: vec![None; job.changelogs.len()],
+            record_bytes_max,
+            is_compressed: outbox.compression != Compression::NONE,
+            warnings: Vec::new(),
             reached,
             changelog_ends,
             identified: Vec::new(),

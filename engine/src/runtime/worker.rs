@@ -412,6 +412,9 @@ impl<S: Source, K: Sink> Worker<S, K> {
         self.work.each_size_change(|operator, keys, bytes| {
             counters.state_changed(operator, keys, bytes);
         });
+        for warning in self.work.take_size_warnings() {
+            counters.warn(warning);
+        }
     }
 
     /// Reads the changelogs of this worker's key groups up to the high watermarks taken at the start.

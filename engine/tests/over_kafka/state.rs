@@ -217,3 +217,63 @@ async fn windows_that_were_changed_do_not_go_on_with_the_state_of_others() {
     let same = run(windowed(Tumbling::of(minutes(60))), &config).await;
     assert!(same.unwrap().records_restored > 0);
 }
+
+/// Keeps all lines of a key.
+fn all_lines(s: Scope<'_>) {
+    let lines = s.source("lines").utf8().map(|line| (line, line));
+    let keyed = lines.key_by(|_| "tab\tkey");
+    keyed
+        .aggregate(Vec::<u8>::new(), |all, (line, _)| {
+            all.extend_from_slice(line.as_bytes());
+        })
+        .map(|(key, all)| (key, all.len() as u64))
+        .sink("counts");
+}
+
+#[tokio::test]
+async fn a_key_whose_state_outgrows_a_record_is_named_with_its_operator_and_size_and_warned_of_at_half()
+ {
+    let (cluster, _) = filled(0).await;
+    let line = "x".repeat(100_000);
+    let add = |lines: usize| {
+        for _ in 0..lines {
+            let records = [(None, Some(line.as_bytes()))];
+            cluster.append("lines", 0, records).unwrap();
+        }
+    };
+    add(5);
+    let small = run(all_lines, &config(&cluster)).await.unwrap();
+    assert_eq!(small.warnings, Vec::<String>::new());
+    add(1);
+    let half = run(all_lines, &config(&cluster)).await.unwrap();
+    let [warning] = &half.warnings[..] else {
+        panic!("{:?}", half.warnings);
+    };
+    for words in [
+        "aggregate-1",
+        "tab\\tkey",
+        "more than half of the 1048576",
+        "topic.max.message.bytes",
+    ] {
+        assert!(warning.contains(words), "no {words:?} in {warning}");
+    }
+    add(6);
+    let error = run(all_lines, &config(&cluster))
+        .await
+        .unwrap_err()
+        .to_string();
+    for words in [
+        "aggregate-1",
+        "tab\\tkey",
+        "is 1200",
+        "app-aggregate-1-changelog",
+        "max.request.size",
+    ] {
+        assert!(error.contains(words), "no {words:?} in {error}");
+    }
+    assert_eq!(
+        counts(&cluster)["tab\tkey"],
+        600_000,
+        "nothing of it was committed"
+    );
+}

@@ -10,7 +10,72 @@ use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
 use crate::checkpoint::log::Place;
 use crate::checkpoint::offset_metadata::reset_command;
 
+/// A record beside its key and value at most: the header of a batch of its own, and its own fields at their longest.
+const RECORD_OVERHEAD_BYTES: usize = 100;
+/// Bytes of a key that are shown.
+const KEY_BYTES_SHOWN: usize = 64;
+
 impl Work {
+    /// Looks at an entry that is more than half of what a record may have: once for each operator it is warned of.
+    ///
+    /// # Errors
+    /// When it is too large for certain. Compressed it may fit: then the producer knows.
+    #[cold]
+    fn look_at_large(&mut self, changelog: usize, key: &[u8], bytes: usize) -> Result<(), Error> {
+        let is_known = self.large[changelog].is_some();
+        if self.large[changelog]
+            .as_ref()
+            .is_none_or(|(_, largest)| *largest < bytes)
+        {
+            self.large[changelog] = Some((key.into(), bytes));
+        }
+        if bytes > self.record_bytes_max && !self.is_compressed {
+            return Err(Error::State(self.say_large(changelog)));
+        }
+        if !is_known {
+            self.warnings.push(self.say_large(changelog));
+        }
+        Ok(())
+    }
+
+    /// Of which operator the largest entry is, of which key, how large, and what to do about it.
+    fn say_large(&self, changelog: usize) -> String {
+        let of = &self.job.changelogs[changelog];
+        let (key, bytes) = match &self.large[changelog] {
+            Some((key, bytes)) => (&key[..], *bytes),
+            None => (&[][..], 0),
+        };
+        let shown = &key[..key.len().min(KEY_BYTES_SHOWN)];
+        let cut = if shown.len() < key.len() { "…" } else { "" };
+        let limit = self.record_bytes_max;
+        let relation = if bytes > limit {
+            "more than"
+        } else {
+            "more than half of"
+        };
+        format!(
+            "{}: the state of key \"{}{cut}\" is {bytes} bytes in {}, {relation} the {limit} that a record may have (max.request.size). All that is kept for a key is one \
+             record: keep less for each key, or raise topic.max.message.bytes, which max.request.size follows",
+            of.id,
+            shown.escape_ascii(),
+            self.job.topics[of.topic].0
+        )
+    }
+
+    /// What to say when the records of a changelog topic are not taken: an error that is about the size of one names it.
+    pub(crate) fn not_taken(&self, topic: usize, error: Error) -> Error {
+        let changelog = self.job.changelogs.iter().position(|c| c.topic == topic);
+        match changelog.filter(|at| self.large[*at].is_some()) {
+            Some(at) => Error::State(format!("{error}; {}", self.say_large(at))),
+            None => error,
+        }
+    }
+
+    /// What the user is to be shown since the last call.
+    pub(crate) fn take_size_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
     fn cannot_log(&self, changelog: usize, error: &dyn std::fmt::Display) -> Error {
         let topic = self.job.changelogs[changelog].topic;
         Error::State(format!(
@@ -31,6 +96,10 @@ impl Work {
             self.key.extend_from_slice(key);
             // The changelog has a partition for each key group.
             let group = self.keys.group_of_hash(head.hash) as i32;
+            let bytes = key.len() + value.len() + RECORD_OVERHEAD_BYTES;
+            if bytes > self.record_bytes_max / 2 && !removed {
+                self.look_at_large(changelog, key, bytes)?;
+            }
             let value = (!removed).then_some(value);
             let target = Target::Partition(group);
             let deletes_later = removed && self.job.changelogs[changelog].forgets_by_time;

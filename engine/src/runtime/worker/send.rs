@@ -109,10 +109,12 @@ impl<S: Source, K: Sink> Worker<S, K> {
         } in full.drain(..)
         {
             let (records, bytes) = (u64::from(batch.record_count()), batch.size_bytes() as u64);
-            self.acks.push(match guard {
-                None => self.sink.append(place, batch).await?,
-                Some(guard) => self.sink.append_guarded(place, batch, &guard).await?,
-            });
+            let appended = match guard {
+                None => self.sink.append(place, batch).await,
+                Some(guard) => self.sink.append_guarded(place, batch, &guard).await,
+            };
+            let ack = appended.map_err(|error| self.work.not_taken(place.topic, error))?;
+            self.acks.push(ack);
             if is_changelog {
                 Counters::add(&self.counters.changelog_records, records);
             } else {
