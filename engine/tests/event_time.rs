@@ -636,3 +636,106 @@ fn early_results_that_were_noted_before_a_restart_come_after_it() {
         assert_eq!(read(&mut driver, "counts"), [], "nothing has changed since");
     }
 }
+
+#[test]
+fn windows_that_are_past_leave_the_changelog() {
+    fn entries(spec: impl engine::windows::WindowSpec + Sync) {
+        for workers in [1, 2] {
+            let mut driver = Driver::with_workers(workers, move |s| {
+                times(s, "in", 2)
+                    .key_by(|_| "k")
+                    .window(spec)
+                    .count()
+                    .map(|(_, w, n)| (w.start, n))
+                    .sink("counts");
+            });
+            feed(&mut driver, 0, &[5, 6]);
+            driver.commit();
+            assert_eq!(driver.changelog_entries("window-1"), 1, "{spec}");
+            feed(&mut driver, 0, &[100]);
+            driver.commit();
+            assert_eq!(driver.changelog_entries("window-1"), 1, "{spec}");
+            driver.finish();
+            assert_eq!(driver.changelog_entries("window-1"), 0, "{spec}");
+        }
+    }
+    entries(Tumbling::of(ms(10)));
+    entries(Hopping::of(ms(20), ms(10)));
+    entries(Session::gap(ms(10)));
+    entries(engine::windows::Sliding::of(ms(10)));
+}
+
+#[test]
+fn idleness_passes_keyed_operators() {
+    for workers in [1, 2] {
+        let mut driver = Driver::with_workers(workers, |s| {
+            let slow = s
+                .source("slow")
+                .utf8()
+                .try_map(str::parse::<i64>)
+                .key_by(|_| "k")
+                .process((), |_, _, event, out| {
+                    if let engine::operators::Event::Row(row) = event {
+                        out.push(row);
+                    }
+                })
+                .with_timestamps(|t| *t, ms(0));
+            times(s, "in", 0)
+                .union(slow)
+                .key_by(|_| "k")
+                .window(Tumbling::of(ms(10)))
+                .count()
+                .map(|(_, w, n)| (w.start, n))
+                .sink("counts");
+        });
+        driver.feed("slow", ["5"]);
+        feed(&mut driver, 0, &[7, 100]);
+        assert_eq!(driver.watermark("window-1"), 4, "{workers} workers");
+        driver.idle("slow", 0);
+        assert_eq!(driver.watermark("window-1"), 99, "{workers} workers");
+        assert_eq!(read(&mut driver, "counts"), [(0, 2)]);
+        driver.feed("slow", ["103"]);
+        feed(&mut driver, 0, &[120]);
+        assert_eq!(driver.watermark("window-1"), 102, "it is back");
+    }
+}
+
+#[test]
+fn a_worker_whose_keys_fall_silent_after_a_keyed_operator_is_idle_after_a_while() {
+    let mut driver = Driver::with_workers(2, |s| {
+        s.source("in")
+            .utf8()
+            .try_map(|l| l.split_once(' ').ok_or("no time"))
+            .try_map(|(key, t)| t.parse::<i64>().map(|t| (key.to_owned(), t)))
+            .key_by(|r| r.0.clone())
+            .reduce(|_, row| row)
+            .emit_every_update()
+            .map(|(_, row)| row)
+            .with_timestamps(|r| r.1, ms(0))
+            .key_by(|_| "k")
+            .window(Tumbling::of(ms(10)))
+            .count()
+            .map(|(_, w, n)| (w.start, n))
+            .sink("counts");
+    });
+    // Keys of both workers, then one of them alone.
+    driver.feed("in", (0..8).map(|key| format!("key{key} 5")));
+    assert_eq!(driver.watermark("window-1"), 4);
+    driver.feed("in", ["key0 30"]);
+    assert_eq!(driver.watermark("window-1"), 4, "the other one may go on");
+    driver.advance_clock(ms(499));
+    assert_eq!(driver.watermark("window-1"), 4);
+    driver.feed("in", (0..8).map(|key| format!("key{key} 31")));
+    driver.feed("in", ["key0 50"]);
+    assert_eq!(driver.watermark("window-1"), 30);
+    driver.advance_clock(ms(499));
+    assert_eq!(driver.watermark("window-1"), 30, "it had something to say");
+    driver.feed("in", ["key0 60"]);
+    driver.advance_clock(ms(2));
+    assert_eq!(driver.watermark("window-1"), 59);
+    assert_eq!(read(&mut driver, "counts"), [(0, 8), (30, 9), (50, 1)]);
+    driver.feed("in", (0..8).map(|key| format!("key{key} 70")));
+    driver.feed("in", ["key0 90"]);
+    assert_eq!(driver.watermark("window-1"), 69, "it is back");
+    assert_eq!(driver.counters("window-1").late, 0);
+}

@@ -98,7 +98,7 @@ fn records_without_a_timestamp_go_by_the_policy_of_their_source() {
 fn whole_records_rows_in_order_and_windows_after_other_operators_need_a_timestamp_too() {
     let whole = |s: Scope<'_>| count_windows(s.source("in").record());
     let in_order = |s: Scope<'_>| {
-        lines(s).key_by(|_| "k").in_order().count().sink("in order");
+        lines(s).key_by(|_| "k").in_order().count().sink("in_order");
     };
     let after_a_cut = |s: Scope<'_>| {
         let counts = lines(s).key_by(|l| l).count().emit_every_update();

@@ -754,6 +754,13 @@ impl Driver {
         exchanged.copied().unwrap_or_default()
     }
 
+    /// Number of entries in an operator's changelog, as of the last commit: what a restart reads back.
+    #[must_use]
+    pub fn changelog_entries(&self, id: &str) -> usize {
+        let of_it = self.changelog.iter().filter(|((of, _), _)| of == id);
+        of_it.map(|(_, entries)| entries.len()).sum()
+    }
+
     /// How much state an operator holds, over all workers.
     ///
     /// # Panics

@@ -217,6 +217,7 @@ impl Sliding {
         let length = self.length_ms;
         let at = parts.iter().map(|p| p.first);
         let behind = parts.windows(2).filter_map(move |pair| {
+            // Where the two are equal it is also the window that ends at the row.
             let last = pair[0].first + 1 + length;
             (pair[1].first <= last).then_some(last)
         });

@@ -151,3 +151,37 @@ async fn aligned_topics_of_one_source_wait_for_each_other_and_lose_nothing() {
         }
     }
 }
+
+/// One partition has a single old row and then nothing, the others flow: windows close, and with alignment, too.
+async fn windows_close_although_one_is_idle(workers: usize, watermarks: Watermarks) {
+    for topics in shapes() {
+        let cluster = cluster().await;
+        let out = Collected::new();
+        let script = async {
+            append_rows(&cluster, &PARTITIONS[2..], 0);
+            let mut ms = 0;
+            while out.len() < 20 {
+                append_rows(&cluster, &PARTITIONS[..2], ms);
+                ms += 50;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let plan = counting(topics.clone(), watermarks, false, &out);
+        let snapshot = run_until(plan, &defaults(&cluster, workers), script).await;
+        assert_eq!(
+            snapshot.unwrap().rows_late,
+            0,
+            "{topics:?}, {workers} workers"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_idle_partition_of_another_topic_holds_no_window_up() {
+    for workers in [1, 2, 4] {
+        let watermarks = Watermarks::bounded(Duration::ZERO);
+        windows_close_although_one_is_idle(workers, watermarks).await;
+        let aligned = watermarks.aligned("all", Duration::from_secs(1));
+        windows_close_although_one_is_idle(workers, aligned).await;
+    }
+}
