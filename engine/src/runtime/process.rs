@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -65,7 +66,7 @@ async fn run_open<L: Log>(
     inspector: &Inspector,
     started: Instant,
 ) -> Result<(), Error> {
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = std::pin::pin!(again(stop));
     let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
     job.check_widths(&partitions)?;
     for warning in log.warnings() {
@@ -124,6 +125,7 @@ async fn run_open<L: Log>(
             // The first commit found that another process has the work.
             Err(Error::Fenced(why)) => {
                 tracing::warn!(application = %job.application_id, why, "the work was lost to another process; standing by");
+                log.revoke().await;
                 continue;
             }
             Err(error) => return Err(error),
@@ -541,6 +543,19 @@ impl Crew {
             tracing::warn!("a worker does not come back from its plan call; it is left behind");
         }
     }
+}
+
+/// A future that may be asked again when it has completed: a stop may come while the work is being lost.
+fn again(stop: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let (mut stop, mut is_done) = (Box::pin(stop), false);
+    std::future::poll_fn(move |cx| {
+        is_done = is_done || stop.as_mut().poll(cx).is_ready();
+        if is_done {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
 }
 
 async fn until(at: Option<Instant>) {

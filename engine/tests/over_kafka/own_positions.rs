@@ -68,6 +68,21 @@ async fn lines_of_a_file_are_counted_once_although_each_run_has_an_empty_state_d
 }
 
 #[tokio::test]
+async fn of_two_processes_that_count_one_file_each_line_is_counted_by_one() {
+    let cluster = cluster().await;
+    let folder = Folder::new("own-two");
+    append(&folder, "a\n");
+    run(count(&folder), &fresh(&cluster, &folder, 0))
+        .await
+        .unwrap();
+    append(&folder, "a\na\n");
+    let (one, two) = (fresh(&cluster, &folder, 1), fresh(&cluster, &folder, 2));
+    let (one, two) = tokio::join!(run(count(&folder), &one), run(count(&folder), &two));
+    assert_eq!(one.unwrap().records_in + two.unwrap().records_in, 2);
+    assert_eq!(counts(&cluster), BTreeMap::from([("a".to_owned(), 3)]));
+}
+
+#[tokio::test]
 async fn beside_a_topic_both_go_on_where_they_were() {
     let cluster = filled(8).await.0;
     let folder = Folder::new("own-and-topic");
