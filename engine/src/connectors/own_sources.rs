@@ -219,3 +219,168 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::batch::source::{IntoOrigin, Reader, Source};
+
+    /// A source of two partitions; each reads these in turn, and then waits for ever.
+    struct Script(&'static [Step]);
+
+    #[derive(Clone, Copy)]
+    enum Step {
+        /// Brings a record.
+        Record,
+        /// Brings none, and passes offsets.
+        Pass(i64),
+        /// Brings nothing at all.
+        Nothing,
+        Fail,
+    }
+
+    impl Source for Script {
+        type Reader = std::slice::Iter<'static, Step>;
+
+        fn name(&self) -> &str {
+            "script"
+        }
+
+        fn open(&self, _: Open) -> Result<Self::Reader, BoxError> {
+            Ok(self.0.iter())
+        }
+    }
+
+    impl Reader for std::slice::Iter<'static, Step> {
+        async fn read(&mut self, records: &mut Records) -> Result<Read, BoxError> {
+            match self.next() {
+                Some(Step::Record) => records.push(0, None, None)?,
+                Some(Step::Pass(by)) => records.pass_to(records.position() + by),
+                Some(Step::Nothing) => {}
+                Some(Step::Fail) => return Err("it is broken".into()),
+                None => std::future::pending().await,
+            }
+            Ok(Read::More)
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn sources(script: &'static [Step]) -> OwnSources {
+        let mut sources = OwnSources::default();
+        let origin = Script(script).into_origin();
+        for number in 0..2 {
+            let open = Open {
+                partition: number,
+                offset: 0,
+                segment: None,
+                until_end: false,
+            };
+            let (place, segments) = (Place::single(0, number), Segments::default());
+            sources.add(place, origin.own().unwrap(), &segments, open);
+        }
+        sources
+    }
+
+    /// Partition and positions of the next arrival.
+    fn next(sources: &mut OwnSources) -> Option<(i32, i64, i64)> {
+        let arrival = sources.try_next()?.unwrap();
+        Some((arrival.place.number(), arrival.position, arrival.next))
+    }
+
+    #[test]
+    fn partitions_that_always_have_something_take_turns() {
+        let mut sources = sources(&[Step::Record; 3]);
+        let order: Vec<i32> = std::iter::from_fn(|| next(&mut sources))
+            .map(|(number, ..)| number)
+            .collect();
+        assert_eq!(order, [0, 1, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_read_that_brought_nothing_is_asked_again_without_another_reason_to_wake() {
+        let mut sources = sources(&[Step::Nothing, Step::Record]);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut cx = Context::from_waker(&waker);
+        assert!(sources.poll(&mut cx).is_pending());
+        assert!(
+            wakes.0.load(Ordering::Relaxed) > 0,
+            "nobody would poll it again"
+        );
+        assert!(sources.poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_read_that_only_passes_offsets_moves_the_position() {
+        let mut sources = sources(&[Step::Pass(7), Step::Record]);
+        assert_eq!(next(&mut sources), Some((0, 0, 7)));
+        assert_eq!(next(&mut sources), Some((1, 0, 7)));
+        assert_eq!(next(&mut sources), Some((0, 7, 8)));
+    }
+
+    #[test]
+    fn a_held_partition_is_neither_read_nor_quiet_and_goes_on_where_it_stood() {
+        let mut sources = sources(&[Step::Record; 2]);
+        let held = Place::single(0, 0);
+        sources.hold(held, true);
+        assert_eq!(next(&mut sources), Some((1, 0, 1)));
+        assert_eq!(next(&mut sources), Some((1, 1, 2)));
+        assert_eq!(next(&mut sources), None);
+        assert_eq!(sources.quiet_at(Place::single(0, 1)), Some(2));
+        sources.hold(held, false);
+        assert_eq!(next(&mut sources), Some((0, 0, 1)));
+        assert_eq!(next(&mut sources), Some((0, 1, 2)));
+        assert_eq!(next(&mut sources), None);
+        assert_eq!(sources.quiet_at(held), Some(2));
+        sources.hold(held, true);
+        assert_eq!(
+            sources.quiet_at(held),
+            None,
+            "it waits for others, not for input"
+        );
+    }
+
+    #[test]
+    fn a_source_that_fails_is_named_with_the_position_that_it_had_reached() {
+        let mut sources = sources(&[Step::Record, Step::Record, Step::Fail]);
+        let error = loop {
+            match sources.try_next() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error.to_string(),
+                None => panic!("it waits"),
+            }
+        };
+        assert!(
+            error.starts_with("reading script, partition 0 at 2: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_position_at_the_first_offset_of_a_segment_lies_in_it() {
+        let (segments, place) = (Segments::default(), Place::single(0, 0));
+        segments.begin(place, None);
+        let named = |from, name: &str| Some((from, name.to_owned()));
+        segments.add(
+            place,
+            [named(0, "a"), named(5, "b")]
+                .into_iter()
+                .flatten()
+                .collect(),
+        );
+        assert_eq!(segments.of(place, 4), named(0, "a"));
+        assert_eq!(segments.of(place, 5), named(5, "b"));
+        assert_eq!(segments.of(place, 4), None, "what was before is forgotten");
+    }
+}
