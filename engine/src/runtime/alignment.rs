@@ -76,6 +76,17 @@ mod tests {
     }
 
     #[test]
+    fn a_change_in_any_group_is_reported() {
+        let alignment = Alignment::new(2, 1);
+        alignment.publish(0, &[1, 2]);
+        for mine in [[5, 2], [5, 9]] {
+            let changes = alignment.changes();
+            alignment.publish(0, &mine);
+            assert!(changes.has_changed().unwrap(), "{mine:?}");
+        }
+    }
+
+    #[test]
     fn a_partition_that_is_held_goes_on_when_it_is_within_half_of_the_drift() {
         assert!(!is_ahead(110, 100, 10, false) && is_ahead(111, 100, 10, false));
         assert!(is_ahead(106, 100, 10, true) && !is_ahead(105, 100, 10, true));

@@ -369,6 +369,32 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_come_while_others_wait_for_a_barrier_stay_after_them() {
+        let mut ends = connect::<Rows>(2, 1, 100);
+        ends[0].pass_barrier(0);
+        ends[0].send(1, 0, Rows(1, 1));
+        assert_eq!(ends[1].receive(0), None);
+        ends[0].send(1, 0, Rows(2, 1));
+        assert_eq!(ends[1].receive(0), None);
+        ends[1].pass_barrier(0);
+        assert_eq!(ends[1].receive(0), Some(Received::Aligned));
+        assert_eq!(ends[1].receive(0), item(0, Rows(1, 1)));
+        assert_eq!(ends[1].receive(0), item(0, Rows(2, 1)));
+    }
+
+    #[test]
+    fn a_barrier_wakes_every_worker_that_waits() {
+        let ends = connect::<Rows>(2, 1, 100);
+        let is_woken = |end: &Exchange<Rows>| {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            std::pin::pin!(end.ready()).poll(&mut cx).is_ready()
+        };
+        assert!(!ends.iter().any(is_woken));
+        ends[0].pass_barrier(0);
+        assert!(ends.iter().all(is_woken));
+    }
+
+    #[test]
     fn full_queues_in_a_circle_do_not_stand_still() {
         // Two workers send to each other at both levels until everything is full; draining in turn must empty all of it.
         let mut ends = connect::<Rows>(2, 2, 10);

@@ -20,6 +20,8 @@ mod tests;
 #[cfg(test)]
 mod turn_tests;
 mod work;
+#[cfg(test)]
+mod work_tests;
 mod worker;
 
 pub use config::Config;
