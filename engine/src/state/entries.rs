@@ -284,3 +284,73 @@ impl<S: State> KeyedState for Entries<S> {
         self.table.each_encoded(group, f);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Entries<u64> {
+        Entries::new(KeyGroups::new(7, 1), 0, Some(100), StorePlace::default())
+    }
+
+    /// Sets the value of a key, and a timer of the wall clock if there is one.
+    fn set(entries: &mut Entries<u64>, key: &[u8], now_ms: i64, value: u64, timer: Option<i64>) {
+        let mut rows = Rows::new();
+        rows.push(entries.table.hash(key), 0, &[], key).unwrap();
+        let work = |entry: &mut Entry<u64>, _: &u64, asked: &mut Vec<(bool, i64)>| {
+            (entry.value, entry.is_set) = (value, true);
+            if let Some(time) = timer
+                && add(&mut entry.wall_timers, time)
+            {
+                asked.push((true, time));
+            }
+        };
+        entries.work(rows.data(), &rows.heads()[0], now_ms, work, &mut Vec::new());
+    }
+
+    fn due(entries: &mut Entries<u64>, now_ms: i64) -> Vec<i64> {
+        let mut rows = Rows::new();
+        entries.due(i64::MIN, now_ms, &mut rows, 1 << 20);
+        rows.heads().iter().map(|head| head.timestamp).collect()
+    }
+
+    fn value(entries: &Entries<u64>, key: &[u8]) -> Option<u64> {
+        let entry = entries.table.find(key).filter(|entry| entry.is_set);
+        entry.map(|entry| entry.value)
+    }
+
+    #[test]
+    fn a_value_expires_when_it_was_not_touched_for_its_time_and_somebody_wakes_for_it() {
+        let mut entries = entries();
+        set(&mut entries, b"k", 0, 1, None);
+        assert_eq!(entries.next_due_ms(), Some(100));
+        set(&mut entries, b"k", 60, 2, None);
+        assert!(due(&mut entries, 100).is_empty());
+        assert_eq!(
+            (value(&entries, b"k"), entries.next_due_ms()),
+            (Some(2), Some(160))
+        );
+        assert!(due(&mut entries, 159).is_empty());
+        assert_eq!(value(&entries, b"k"), Some(2));
+        assert!(due(&mut entries, 160).is_empty());
+        assert_eq!((value(&entries, b"k"), entries.next_due_ms()), (None, None));
+        let mut rows = Rows::new();
+        assert!(!entries.drain_changed(0, &mut rows, 1 << 20) && rows.is_empty());
+        assert!(!entries.drain_removed(&mut rows, 1 << 20));
+        assert_eq!((rows.len(), entries.len()), (1, 0));
+    }
+
+    #[test]
+    fn expiries_and_timers_of_the_wall_clock_go_on_after_a_restore() {
+        let mut first = entries();
+        set(&mut first, b"k", 10, 1, Some(50));
+        let mut again = entries();
+        let restore = &mut |key: &[u8], state: &[u8]| again.restore(0, key, Some(state)).unwrap();
+        first.each_encoded(0, restore);
+        assert_eq!(again.next_due_ms(), Some(50));
+        assert_eq!(due(&mut again, 50), [50]);
+        assert_eq!(again.next_due_ms(), Some(110));
+        assert!(due(&mut again, 110).is_empty());
+        assert_eq!(value(&again, b"k"), None);
+    }
+}

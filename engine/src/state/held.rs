@@ -710,6 +710,42 @@ mod tests {
         assert!(again.restore(group, b"short", None).is_err());
     }
 
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn restored_rows_that_went_to_disk_are_deleted_from_the_changelog_once_they_are_out() {
+        let mut first = held();
+        let rows: Vec<_> = (0..2_000).map(|n| (n, 0, n, "a row")).collect();
+        take(&mut first, &rows, -1);
+        let (group, mut logged) = (first.keys.group(b"k"), Rows::new());
+        assert!(!first.drain_changed(group, &mut logged, 1 << 20));
+        let path = crate::state::temporary_folder("restored-rows");
+        let disk = Box::new(crate::state::Disk::open(&path, None).unwrap());
+        let mut again = HeldRows::new(KeyGroups::new(7, 4), Place(Some((disk, 1024))));
+        for (_, key, value) in logged.iter() {
+            again.restore(group, key, Some(value)).unwrap();
+        }
+        assert!(again.groups[group as usize].cold > 1_000);
+        for (_, key, _) in logged.iter().step_by(4) {
+            again.restore(group, key, None).unwrap();
+        }
+        assert_eq!(again.len(), 1_500);
+        let mut rows = Rows::new();
+        assert!(!again.drain_changed(group, &mut rows, 1 << 20));
+        assert!(rows.is_empty(), "the changelog has them");
+        assert_eq!(out(&mut again, 2_000).len(), 1_500 * "a row".len());
+        let mut deleted = 0;
+        loop {
+            let is_more = again.drain_removed(&mut rows, 1 << 20);
+            deleted += rows.len();
+            rows.clear();
+            if !is_more {
+                break;
+            }
+        }
+        assert_eq!((deleted, again.len()), (1_500, 0));
+        assert!(again.take_error().is_none());
+    }
+
     #[test]
     fn memory_does_not_grow_with_rows_that_came_and_went() {
         let mut held = held();

@@ -595,6 +595,48 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_live_again_before_they_are_removed_stay_and_no_change_is_lost() {
+        let mut table = table(1);
+        let drained = |table: &mut Table<u64>, gone: &mut Rows| {
+            let mut rows = Rows::new();
+            let is_gone: fn(&u64) -> bool = |n| *n == 0;
+            assert!(!table.drain(0, &[], &mut rows, 1 << 20, Some((gone, is_gone))));
+            let mut keys: Vec<Vec<u8>> = rows.iter().map(|(_, key, _)| key.to_vec()).collect();
+            keys.sort();
+            keys
+        };
+        for i in 0..1_000 {
+            table.update(&key(i), 0, |n| *n = i % 2);
+        }
+        let mut gone = Rows::new();
+        assert_eq!(drained(&mut table, &mut gone).len(), 500);
+        assert_eq!(gone.len(), 500);
+        // Lives again, and the changelog knows it.
+        table.update(&key(6), 0, |n| *n = 7);
+        assert_eq!(drained(&mut table, &mut gone), [key(6)]);
+        // Changed since: one lives again, one is gone again, others had lived all the time.
+        table.update(&key(0), 0, |n| *n = 5);
+        table.update(&key(2), 0, |n| *n = 0);
+        let odd: Vec<u64> = (0..1_000).filter(|i| i % 6 == 1).collect();
+        odd.iter()
+            .for_each(|i| table.update(&key(*i), 0, |n| *n += 1));
+        table.remove_all(&gone, |n| *n == 0);
+        assert_eq!(table.find(&key(6)), Some(&7));
+        assert_eq!(table.find(&key(0)), Some(&5));
+        assert_eq!(table.find(&key(4)), None);
+        gone.clear();
+        let mut want: Vec<Vec<u8>> = odd.iter().map(|i| key(*i)).chain([key(0)]).collect();
+        want.sort();
+        assert_eq!(drained(&mut table, &mut gone), want);
+        assert_eq!(
+            gone.iter().map(|(_, key, _)| key).collect::<Vec<_>>(),
+            [key(2)]
+        );
+        table.remove_all(&gone, |n| *n == 0);
+        assert_eq!((table.find(&key(2)), table.len()), (None, 502));
+    }
+
+    #[test]
     fn foreign_state_is_refused() {
         let mut table = table(16);
         let (own, _) = table.keys.of(table.keys.hasher.bytes(b"k"));

@@ -296,6 +296,26 @@ mod tests {
 
     #[cfg(feature = "fjall")]
     #[test]
+    fn nothing_is_left_on_disk_of_hints_that_were_taken() {
+        let path = crate::state::temporary_folder("taken-hints");
+        let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path, None).unwrap());
+        let mut timers = Timers::placed(&StorePlace(Some((disk, 0))), 0);
+        let on_disk = |timers: &Timers| {
+            let far = timers.far.as_ref().unwrap();
+            far.cold.scan(&far.prefix, None).count()
+        };
+        for n in 0..5_000u64 {
+            timers.push(n as i64, n, b"key");
+        }
+        assert!(on_disk(&timers) > 1_000);
+        let mut key = Vec::new();
+        while timers.pop(i64::MAX, &mut key).is_some() {}
+        assert_eq!(on_disk(&timers), 0);
+        assert_eq!(timers.error(), None);
+    }
+
+    #[cfg(feature = "fjall")]
+    #[test]
     fn memory_of_hints_stays_within_its_bound() {
         let path = crate::state::temporary_folder("many-hints");
         let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path, None).unwrap());
