@@ -182,6 +182,11 @@ mod tests {
         let all = ["x", "xy", "app-2", "app-count-1-changelog", "app-1", "out"];
         let found = input.matching(all.iter().map(|name| (*name, false)), &needs);
         assert_eq!(found.unwrap(), ["app-1", "app-2", "x"]);
+        // Not every broker marks its own topics.
+        let origin = Topics::pattern(".*x").into_origin();
+        let all = [("__x", false), ("_x", false)].into_iter();
+        let hidden = Input::new(0, &origin).unwrap().unwrap();
+        assert_eq!(hidden.matching(all, &needs).unwrap(), ["_x"]);
         let internal = input.matching([("app-3", true)].into_iter(), &needs);
         assert!(internal.unwrap().is_empty());
         let origin = Topics::pattern(".*").into_origin();

@@ -289,3 +289,62 @@ impl Writer for Collected {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Offset and value of each record from an offset on, and the offsets at which reads begin.
+    async fn read(origin: &Origin, offset: i64) -> (Vec<(i64, String)>, Vec<i64>) {
+        let open = Open {
+            partition: 0,
+            offset,
+            segment: None,
+            until_end: true,
+        };
+        let mut reader = origin.own().unwrap().open(open).unwrap();
+        let mut records = Records::new(offset);
+        let (mut all, mut begins) = (Vec::new(), Vec::new());
+        loop {
+            let outcome;
+            (reader, records, outcome) = reader.read(records).await;
+            if let Some(batch) = records.take().unwrap().1 {
+                begins.push(batch.base_offset());
+                for record in batch.records(batch.body()) {
+                    let record = record.unwrap();
+                    let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+                    all.push((record.offset, value));
+                }
+            }
+            if outcome.unwrap() == Read::End {
+                return (all, begins);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn elements_go_on_at_the_batch_that_a_position_lies_in() {
+        let values: Vec<String> = (0..10).map(|n| n.to_string().repeat(50_000)).collect();
+        let origin = elements(values.clone()).into_origin();
+        let (all, begins) = read(&origin, 0).await;
+        assert_eq!(
+            all.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+            values.iter().collect::<Vec<_>>()
+        );
+        assert!(begins.len() > 2, "{begins:?}");
+        let second = begins[1];
+        for (at, first) in [(second - 1, 0), (second, second), (second + 1, second)] {
+            assert_eq!(read(&origin, at).await.1[0], first, "at {at}");
+        }
+        assert!(read(&origin, 10).await.0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn generated_pairs_go_on_at_the_position() {
+        let origin = generated(1, |_| (0..5).map(|n| ((), n.to_string()))).into_origin();
+        for from in 0..=5 {
+            let want: Vec<(i64, String)> = (from..5).map(|n| (n, n.to_string())).collect();
+            assert_eq!(read(&origin, from).await.0, want);
+        }
+    }
+}

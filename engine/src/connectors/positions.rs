@@ -220,6 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_moved_is_kept_beside_others_that_stood_still() {
+        let folder = Folder::new("beside");
+        let mut positions = Positions::enter(&folder.0, "app").unwrap();
+        positions
+            .keep([("a.csv", 0, at(1)), ("b.csv", 0, at(1))])
+            .unwrap();
+        for moved in [[2, 1], [2, 3]] {
+            let [a, b] = moved.map(at);
+            positions
+                .keep([("a.csv", 0, a.clone()), ("b.csv", 0, b.clone())])
+                .unwrap();
+            drop(positions);
+            positions = Positions::enter(&folder.0, "app").unwrap();
+            assert_eq!(
+                (positions.of("a.csv", 0), positions.of("b.csv", 0)),
+                (Some(&a), Some(&b))
+            );
+        }
+    }
+
+    #[test]
     fn a_damaged_file_and_one_of_another_version_are_refused_with_their_path() {
         let folder = Folder::new("damaged");
         drop(Positions::enter(&folder.0, "app").unwrap());

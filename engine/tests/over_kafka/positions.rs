@@ -292,6 +292,28 @@ async fn a_topic_that_is_found_while_latest_was_asked_for_is_read_from_its_first
     assert_eq!(*seen.lock().unwrap(), ["sensor-2@0"]);
 }
 
+#[tokio::test]
+async fn given_offsets_may_be_the_ends_of_a_partition_or_of_topics_to_come() {
+    let cluster = two_topics().await;
+    let of = |topic: &str, offset| (topic.to_owned(), 0, offset);
+    for (offset, count) in [(0, 4), (3, 1), (4, 0)] {
+        for topics in [Topics::list(["a"]), Topics::pattern("a|later")] {
+            let mut given = vec![of("a", offset)];
+            if topics == Topics::pattern("a|later") {
+                given.push(of("later", 7));
+            }
+            let mut config = config(&cluster);
+            config.application_id = Some(format!("app-{offset}-{}", given.len()));
+            let topics = topics.partitions([0]).start(OffsetSpec::Offsets(given));
+            assert_eq!(
+                read(topics, &config).await.unwrap().len(),
+                count,
+                "from {offset}"
+            );
+        }
+    }
+}
+
 /// The text of the error that a source ends with.
 async fn refused(topics: Topics, config: &Config) -> String {
     read(topics, config).await.unwrap_err().to_string()
