@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use super::own_sinks::OwnSink;
 use super::own_sources::{OwnArrival, OwnSources, Segments};
@@ -482,8 +483,26 @@ impl<S: Source> MixedSource<S> {
         }
     }
 
+    /// The next of Kafka's arrivals. What a client has fetched is handed over only to who asks for it: beside a source that
+    /// always has something nobody waits, so it is asked here.
     fn try_kafka(&mut self) -> Option<MixedArrival<S::Arrival>> {
-        self.kafka.as_mut()?.try_next().map(MixedArrival::Kafka)
+        let kafka = self.kafka.as_mut()?;
+        if let Some(arrival) = kafka.try_next() {
+            return Some(MixedArrival::Kafka(arrival));
+        }
+        if self.own.is_empty() {
+            return None;
+        }
+        // Whoever waits afterwards polls again, with a waker.
+        let mut cx = Context::from_waker(Waker::noop());
+        match std::pin::pin!(kafka.next()).poll(&mut cx) {
+            Poll::Ready(Ok(arrival)) => Some(MixedArrival::Kafka(arrival)),
+            Poll::Ready(Err(error)) => {
+                self.failed = Some(error);
+                None
+            }
+            Poll::Pending => None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod event_time;
 mod folds;
 mod idle;
 mod internal_topics;
+mod mixed;
 mod no_timestamps;
 mod order;
 mod own_positions;
