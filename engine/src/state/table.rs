@@ -636,6 +636,39 @@ mod tests {
         assert_eq!((table.find(&key(2)), table.len()), (None, 502));
     }
 
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn keys_that_a_changelog_deletes_again_are_gone_from_disk_too() {
+        let path = crate::state::temporary_folder("deleted-keys");
+        let disk = Box::new(crate::state::Disk::open(&path, None).unwrap());
+        let place = crate::state::StorePlace(Some((disk, 1024)));
+        let mut table = Table::placed(KeyGroups::new(7, 1), 0_u64, place);
+        let encoded = |n: u64| {
+            let mut value = Vec::new();
+            n.encode_last(&mut value);
+            value
+        };
+        for i in 0..2_000 {
+            table.restore(0, &key(i), Some(&encoded(i))).unwrap();
+        }
+        for i in (0..2_000).step_by(2) {
+            table.restore(0, &key(i), None).unwrap();
+        }
+        for i in (1..2_000).step_by(4) {
+            table.restore(0, &key(i), Some(&encoded(i + 1))).unwrap();
+        }
+        assert!(table.has_cold() && table.len() == 1_000);
+        let mut found = HashMap::new();
+        let mut each = |key: &[u8], value: &[u8]| {
+            assert_eq!(found.insert(key.to_vec(), value.to_vec()), None);
+        };
+        table.each_encoded(0, &mut each);
+        let value = |i: u64| encoded(if i % 4 == 1 { i + 1 } else { i });
+        let want = (1..2_000).step_by(2).map(|i| (key(i), value(i)));
+        assert_eq!(found, want.collect());
+        assert!(table.take_error().is_none());
+    }
+
     #[test]
     fn foreign_state_is_refused() {
         let mut table = table(16);
