@@ -21,6 +21,7 @@ mod relay;
 mod reset;
 #[path = "../support/running.rs"]
 mod running;
+mod seams;
 mod sinks;
 mod state;
 mod take_over;

@@ -180,6 +180,13 @@ async fn auto_offset_reset_says_where_a_group_without_positions_begins() {
     config.set("auto.offset.reset", "none").unwrap();
     let error = read(Topics::list(["a"]), &config).await.unwrap_err();
     assert!(error.to_string().contains("auto.offset.reset"), "{error}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap().as_millis() as i64;
+    let hours = |n: i64| now - n * 3_600_000;
+    append_at(&cluster, "a", 1, &[hours(5), hours(2), hours(1)]);
+    config.set("auto.offset.reset", "by_duration:PT3H").unwrap();
+    let of_three_hours = read(Topics::list(["a"]), &config).await.unwrap();
+    assert_eq!(of_three_hours, places(&[("a", 1, 5..7)]));
 }
 
 #[tokio::test]
