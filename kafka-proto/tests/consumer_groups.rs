@@ -183,10 +183,7 @@ async fn a_coordinator_that_moves_or_loads_is_followed() {
         .unwrap();
     let found = member
         .offsets()
-        .committed(
-            &[TopicPartition::new("t", 1), TopicPartition::new("t", 2)],
-            true,
-        )
+        .committed(&[TopicPartition::new("t", 1), TopicPartition::new("t", 2)])
         .await
         .unwrap();
     assert_eq!(found[0].as_ref().map(|at| at.offset), Some(8));
@@ -260,7 +257,7 @@ async fn an_unknown_commit_is_an_error_and_not_the_beginning() {
         .error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
     assert!(
         offsets
-            .committed(&[TopicPartition::new("t", 0)], true)
+            .committed(&[TopicPartition::new("t", 0)])
             .await
             .is_err()
     );
@@ -302,7 +299,7 @@ async fn every_version_of_the_group_apis_works() {
         member.offsets().commit(&[offset]).await.unwrap();
         let found = member
             .offsets()
-            .committed(&[TopicPartition::new("t", 1)], true)
+            .committed(&[TopicPartition::new("t", 1)])
             .await
             .unwrap();
         let found = found[0].as_ref().unwrap();

@@ -127,11 +127,7 @@ async fn partitions_move_one_by_one_and_only_after_they_were_given_up() {
     let two = assigned(&mut second).await;
     let set = |of: &[TopicPartition]| of.iter().cloned().collect::<BTreeSet<_>>();
     assert_eq!(set(&two.added), set(&given_up));
-    let committed = second
-        .offsets()
-        .committed(&given_up[..1], false)
-        .await
-        .unwrap();
+    let committed = second.offsets().committed(&given_up[..1]).await.unwrap();
     assert_eq!(committed[0].as_ref().unwrap().offset, 7);
 
     second.leave().await;
@@ -530,7 +526,7 @@ async fn a_coordinator_that_loads_or_moved_delays_a_member_and_its_commits_and_l
         .commit(&[OffsetToCommit::new("t", 1, 5)])
         .await
         .unwrap();
-    let committed = member.offsets().committed(&[of], true).await.unwrap();
+    let committed = member.offsets().committed(&[of]).await.unwrap();
     assert_eq!(committed[0].as_ref().unwrap().offset, 5);
     let nothing = tokio::time::timeout(Duration::from_secs(60), member.next_event()).await;
     assert!(nothing.is_err(), "{nothing:?}");

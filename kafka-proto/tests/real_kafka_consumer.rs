@@ -159,7 +159,7 @@ async fn closing_commits_what_was_delivered_and_not_more() {
     consumer.close().await.unwrap();
     let offsets = GroupOffsets::new(&cluster, "close-group");
     let committed = offsets
-        .committed(&[TopicPartition::new("close", 0)], true)
+        .committed(&[TopicPartition::new("close", 0)])
         .await
         .unwrap();
     assert_eq!(committed[0].as_ref().unwrap().offset, 7);
@@ -404,7 +404,7 @@ async fn a_commit_of_a_stale_generation_is_refused() {
         "{refused}"
     );
     let committed = offsets
-        .committed(&[TopicPartition::new("stale", 0)], false)
+        .committed(&[TopicPartition::new("stale", 0)])
         .await
         .unwrap();
     assert_eq!(committed[0].as_ref().unwrap().offset, 3);

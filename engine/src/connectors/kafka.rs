@@ -538,7 +538,7 @@ impl Log for Kafka {
     ) -> Result<Vec<Option<Committed>>, Error> {
         let partitions: Vec<TopicPartition> =
             places.iter().map(|place| self.partition(place)).collect();
-        let committed = self.offsets()?.committed(&partitions, true).await;
+        let committed = self.offsets()?.committed(&partitions).await;
         let doing = || {
             format!(
                 "reading the committed positions of group {}",

@@ -225,7 +225,7 @@ impl Admin {
             })
             .await?;
         let offsets = GroupOffsets::new(self.cluster(), group);
-        let committed = offsets.committed(&partitions, false).await?;
+        let committed = offsets.committed_with(&partitions, false).await?;
         let found = partitions.into_iter().zip(committed);
         Ok(found
             .filter_map(|(partition, offset)| Some((partition, offset?)))

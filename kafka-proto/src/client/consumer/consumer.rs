@@ -7,7 +7,7 @@ use std::{collections::VecDeque, future::poll_fn, time::Duration};
 
 use crate::{
     client::{
-        Cluster, Config, IsolationLevel,
+        Cluster, Config,
         error::{ConfigError, Error, Result},
         group::{
             CommittedOffset, GroupMembershipOperation, GroupOffsets, GroupOptions, Membership,
@@ -285,11 +285,7 @@ impl Consumer {
     /// As [`Fetcher::poll_batches`] and [`Membership::next_event`].
     pub async fn poll_batches(&mut self, timeout: Duration) -> Result<FetchedBatches> {
         self.begin();
-        let queued = self.queue.drain();
-        if !queued.is_empty() {
-            return Ok(queued);
-        }
-        let fetched = poll_fn(|cx| self.poll_fetched(cx));
+        let fetched = poll_fn(|cx| self.poll_drained(cx));
         tokio::time::timeout(timeout, fetched)
             .await
             .unwrap_or_else(|_| Ok(FetchedBatches::default()))
@@ -349,7 +345,7 @@ impl Consumer {
             .offsets
             .as_ref()
             .ok_or(ConfigError::Missing("group.id"))?;
-        offsets.committed(partitions, self.require_stable()).await
+        offsets.committed(partitions).await
     }
 
     /// The member's id and generation, if the consumer is a member of a group.
@@ -414,10 +410,6 @@ impl Consumer {
     /// As [`Consumer::close`].
     pub async fn close_with(mut self, how: GroupMembershipOperation) -> Result<()> {
         self.unsubscribe_with(how).await
-    }
-
-    pub(super) fn require_stable(&self) -> bool {
-        self.cluster.config().isolation_level == IsolationLevel::ReadCommitted
     }
 
     /// What is to be committed by itself: a commit for a deleted topic would be tried until its time is over, and hold a rebalance up.

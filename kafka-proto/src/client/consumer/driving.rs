@@ -123,6 +123,10 @@ impl Consumer {
         most: usize,
     ) -> Poll<Result<Vec<ConsumerRecord>>> {
         loop {
+            // First what the group has decided, whatever is queued.
+            if self.poll_group(cx)? {
+                return Poll::Ready(Ok(Vec::new()));
+            }
             let records = self.queue.take(most)?;
             if !records.is_empty() {
                 return Poll::Ready(Ok(records));
@@ -144,9 +148,34 @@ impl Consumer {
         }
     }
 
+    /// All that is queued; nothing at all when the poll has to return early.
+    pub(super) fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<FetchedBatches>> {
+        if self.poll_group(cx)? {
+            return Poll::Ready(Ok(FetchedBatches::default()));
+        }
+        let queued = self.queue.drain();
+        if !queued.is_empty() {
+            return Poll::Ready(Ok(queued));
+        }
+        self.poll_fetched(cx)
+    }
+
     /// The core of every poll: fetched batches, with all that happens beside fetching. Nothing at all when the poll has to return early, so
     /// that the application may commit before partitions are given up.
-    pub(super) fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Result<FetchedBatches>> {
+    fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Result<FetchedBatches>> {
+        loop {
+            if self.poll_group(cx)? {
+                return Poll::Ready(Ok(FetchedBatches::default()));
+            }
+            if let Poll::Ready(fetched) = self.fetcher.poll_ready(cx) {
+                return Poll::Ready(fetched);
+            }
+            ready!(self.poll_tick(cx));
+        }
+    }
+
+    /// Takes up what has happened beside fetching, before anything fetched is handed out. Whether the poll has to return early.
+    fn poll_group(&mut self, cx: &mut Context<'_>) -> Result<bool> {
         loop {
             if let Poll::Ready(committed) = self.last_commit.poll(cx) {
                 if let Err(error) = committed {
@@ -165,12 +194,15 @@ impl Consumer {
                 looked?;
                 continue;
             }
+            // With records at hand nobody waits to be woken: looking is enough, and costs less.
+            let is_waiting = self.queue.is_empty();
             if !self.is_calling()
                 && let Some(membership) = &mut self.membership
+                && (is_waiting || membership.has_event())
                 && let Poll::Ready(event) = membership.poll_event(cx)
             {
                 if self.group_event(event?) {
-                    return Poll::Ready(Ok(FetchedBatches::default()));
+                    return Ok(true);
                 }
                 continue;
             }
@@ -188,10 +220,7 @@ impl Consumer {
                 }
                 continue;
             }
-            if let Poll::Ready(fetched) = self.fetcher.poll_ready(cx) {
-                return Poll::Ready(fetched);
-            }
-            ready!(self.poll_tick(cx));
+            return Ok(false);
         }
     }
 
@@ -296,8 +325,8 @@ impl Consumer {
         let Some(offsets) = self.offsets.clone() else {
             return;
         };
-        let (partitions, stable) = (self.unplaced.clone(), self.require_stable());
-        self.lookup = Kept::of(async move { offsets.committed(&partitions, stable).await });
+        let partitions = self.unplaced.clone();
+        self.lookup = Kept::of(async move { offsets.committed(&partitions).await });
     }
 
     fn placed(&mut self, found: Vec<Option<CommittedOffset>>) {

@@ -28,6 +28,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
     pub(super) fn extend(&mut self, fetched: FetchedBatches) {
         self.partitions.extend(fetched);
     }

@@ -31,7 +31,6 @@ pub struct Rebalancing {
     positions: Vec<OffsetToCommit>,
     offsets: Option<GroupOffsets>,
     cluster: Cluster,
-    require_stable: bool,
     seeks: Seeks,
 }
 
@@ -91,8 +90,7 @@ impl Rebalancing {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>> {
-        let group = self.group()?;
-        group.committed(partitions, self.require_stable).await
+        self.group()?.committed(partitions).await
     }
 
     /// Has a partition read on from elsewhere once the callback has ended: one that was assigned starts there, whatever is committed.
@@ -167,7 +165,6 @@ impl Consumer {
             positions: Vec::new(),
             offsets: self.offsets.clone(),
             cluster: self.cluster.clone(),
-            require_stable: self.require_stable(),
             seeks: Seeks::default(),
         };
         let mut positions = self.positions();

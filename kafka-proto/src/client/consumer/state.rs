@@ -133,6 +133,7 @@ impl PartitionState {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn position(&self) -> Option<i64> {
         self.position
     }
@@ -186,17 +187,21 @@ impl PartitionState {
             .filter(|_| self.leader.is_some() && self.due(now))
     }
 
-    /// The answer to an asking for `to`: an offset and the leader epoch there. What was sought meanwhile stands.
-    pub(crate) fn reset_answered(&mut self, to: ResetTo, offset: i64, epoch: i32) {
+    /// The answer to an asking for `to`: an offset and the leader epoch there. Whether that is the position now: what was sought meanwhile
+    /// stands.
+    pub(crate) fn reset_answered(&mut self, to: ResetTo, offset: i64, epoch: i32) -> bool {
         if self.reset != Some(to) {
-            return;
+            return false;
         }
         if offset >= 0 {
             self.seek(offset, epoch);
-        } else if to != ResetTo::Latest {
+            return true;
+        }
+        if to != ResetTo::Latest {
             // No record is that young, or the broker does not know: a negative answer is not an offset.
             self.reset = Some(ResetTo::Latest);
         }
+        false
     }
 
     /// Delivered up to `position`; `epoch` is the leader epoch of the last batch.

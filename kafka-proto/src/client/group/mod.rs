@@ -35,13 +35,13 @@ pub use offsets::{CommittedOffset, GroupOffsets, OffsetToCommit};
 
 use crate::{
     client::{
-        Cluster, Config, GroupProtocol, Jitter,
+        Backoff, Cluster, Config, GroupProtocol, Jitter,
         error::{ConfigError, Error, Result},
     },
     wire::{Text, Uuid},
 };
 
-use state::{Identity, Member, Settings};
+use state::{Identity, Member, Pace, Settings};
 
 /// A partition of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,7 +226,24 @@ enum Command {
     Subscribe(Vec<Text>, Option<Text>),
     /// Polled again after the interval had passed.
     Polled,
+    /// An error was taken up.
+    Resume,
     Leave(GroupMembershipOperation, oneshot::Sender<()>),
+}
+
+/// An event on its way to the application, with who the member is by it.
+struct Happened {
+    event: Result<GroupEvent>,
+    identity: Option<Identity>,
+}
+
+impl Happened {
+    const fn of(event: Result<GroupEvent>) -> Self {
+        Self {
+            event,
+            identity: None,
+        }
+    }
 }
 
 /// A member of a group. Heartbeats, joining and leaving are a task's business, on the coordinator's own connection.
@@ -236,7 +253,7 @@ enum Command {
 pub struct Membership {
     group: Arc<str>,
     commands: mpsc::UnboundedSender<Command>,
-    events: mpsc::UnboundedReceiver<Result<GroupEvent>>,
+    events: mpsc::UnboundedReceiver<Happened>,
     identity: watch::Receiver<Option<Identity>>,
     offsets: GroupOffsets,
     polls: Arc<Polls>,
@@ -286,14 +303,20 @@ impl Membership {
         let config = cluster.config();
         let instance_id = config.group_instance_id.as_deref().map(Text::from);
         let rebalance_timeout = Duration::from_millis(config.max_poll_interval_ms);
-        let retry_backoff = Duration::from_millis(config.retry_backoff_ms.max(1));
+        let pace = Pace {
+            backoff: Backoff::new(
+                Duration::from_millis(config.retry_backoff_ms.max(1)),
+                Duration::from_millis(config.retry_backoff_max_ms.max(1)),
+            ),
+            spread: Jitter::default().fraction(),
+        };
         let settings = Settings {
             group_id: Text::from(&options.group),
             instance_id: instance_id.clone(),
             session_timeout: Duration::from_millis(config.session_timeout_ms),
             rebalance_timeout,
             heartbeat_interval: Duration::from_millis(config.heartbeat_interval_ms),
-            retry_backoff,
+            pace,
             cooperative: options.assignors.iter().all(|of| of.is_cooperative()),
         };
         let (commands, mut received) = mpsc::unbounded_channel();
@@ -313,7 +336,7 @@ impl Membership {
                 rack: Some(Text::from(&config.client_rack)).filter(|rack| !rack.is_empty()),
                 assignor: options.remote_assignor.as_deref().map(Text::from),
                 rebalance_timeout,
-                retry_backoff,
+                pace,
             };
             let subscription = modern::Subscription {
                 topics: options.topics.iter().map(Text::from).collect(),
@@ -369,14 +392,37 @@ impl Membership {
 
     /// Waits for the next event. Safe to drop: no event is lost.
     ///
+    /// Commits carry the membership of the last event that was taken here: an assignment that waits to be taken does not count yet, and
+    /// partitions that were lost meanwhile cannot be committed.
+    ///
     /// # Errors
-    /// When the membership has ended for good: refused by the coordinator (fenced by another member with the same `group.instance.id`, not
-    /// authorized, settings that do not fit the group's), with the reason; afterwards [`Error::Closed`].
+    /// When a request of the member was refused or its answer cannot be read: not authorized, settings that do not fit the group's, another
+    /// member's subscription. As in Java the membership goes on: whoever goes on asking for events has the member try again, after
+    /// `retry.backoff.ms` and longer each time. Only an error that [is fatal](Error::is_fatal) ends it (another member with the same
+    /// `group.instance.id` took its place); afterwards [`Error::Closed`].
     pub async fn next_event(&mut self) -> Result<GroupEvent> {
-        self.events
-            .recv()
-            .await
-            .unwrap_or_else(|| Err(self.closed()))
+        let happened = self.events.recv().await;
+        self.taken(happened)
+    }
+
+    /// The application knows of it from here on.
+    fn taken(&self, happened: Option<Happened>) -> Result<GroupEvent> {
+        let Some(Happened { event, identity }) = happened else {
+            return Err(self.closed());
+        };
+        match &event {
+            Ok(GroupEvent::Assigned(_)) => self.offsets.stands(identity),
+            Ok(GroupEvent::Lost(_)) => self.offsets.stands(None),
+            // Until it is given up, it may be committed.
+            Ok(GroupEvent::Revoked(_)) => {}
+            Err(_) => drop(self.commands.send(Command::Resume)),
+        }
+        event
+    }
+
+    /// Whether an event waits to be taken.
+    pub(super) fn has_event(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// As [`Membership::next_event`], for those who write their own futures.
@@ -384,8 +430,8 @@ impl Membership {
     /// # Errors
     /// As there.
     pub fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<GroupEvent>> {
-        let event = ready!(self.events.poll_recv(cx));
-        Poll::Ready(event.unwrap_or_else(|| Err(self.closed())))
+        let happened = ready!(self.events.poll_recv(cx));
+        Poll::Ready(self.taken(happened))
     }
 
     /// The next event if there is one already.
@@ -394,7 +440,7 @@ impl Membership {
     /// As [`Membership::next_event`].
     pub fn try_next_event(&mut self) -> Result<Option<GroupEvent>> {
         match self.events.try_recv() {
-            Ok(event) => event.map(Some),
+            Ok(happened) => self.taken(Some(happened)).map(Some),
             Err(mpsc::error::TryRecvError::Empty) => Ok(None),
             Err(mpsc::error::TryRecvError::Disconnected) => Err(self.closed()),
         }

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::client::{Cluster, error::Result, metrics::GroupMetrics};
+use crate::client::{
+    Cluster,
+    error::{Error, Result},
+    metrics::GroupMetrics,
+};
 
 use super::{GroupEvent, state::Identity};
 
@@ -44,6 +48,17 @@ impl Notes {
         }
     }
 
+    /// A request got no answer. Said aloud for the first of several in a row.
+    pub(super) fn unanswered(&self, error: &Error, first: bool) {
+        let group = &self.group;
+        match first {
+            true => {
+                tracing::warn!(%group, %error, "no answer from the coordinator; trying again, later each time");
+            }
+            false => tracing::debug!(%group, %error, "no answer from the coordinator again"),
+        }
+    }
+
     /// The application is told this.
     pub(super) fn told(&mut self, event: &Result<GroupEvent>, identity: &Identity) {
         let (group, member, generation) = (&self.group, &identity.member_id, identity.generation);
@@ -71,7 +86,7 @@ impl Notes {
                 tracing::warn!(%group, %member, generation, partitions = ?loss.partitions, reason = %loss.reason, "partitions are lost");
             }
             Err(error) => {
-                tracing::error!(%group, %member, generation, %error, "the membership ends");
+                tracing::error!(%group, %member, generation, %error, "the group refuses this member");
             }
         }
     }

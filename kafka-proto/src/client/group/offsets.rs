@@ -2,7 +2,11 @@
 //!
 //! Commits go through one task, one at a time with all retries, so that an older one never lands after a newer one.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -87,16 +91,23 @@ pub struct GroupOffsets {
     group: Arc<str>,
     identity: watch::Receiver<Option<Identity>>,
     instance_id: Option<Text>,
-    /// Commits are a member's: none while there is no membership.
-    is_member: bool,
+    /// Who the member is as far as the application has taken up what happened to it: commits are made under that. `None` where commits are
+    /// not a member's.
+    standing: Option<Arc<Mutex<Option<Identity>>>>,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
 struct Job {
     /// `None` waits for all that were queued before.
     request: Option<OffsetCommitRequest>,
+    /// As whom the member committed.
+    standing: Option<Identity>,
     done: oneshot::Sender<Result<()>>,
 }
+
+/// Why a commit is refused that was made under another assignment.
+const MOVED_ON: &str = "the group has moved on and the partitions are not this member's any more, or were another's in between; the records \
+    since the last commit will be read again";
 
 /// What membership learns from a refused commit.
 pub(super) type Refusal = (ErrorCode, i32);
@@ -134,7 +145,7 @@ impl GroupOffsets {
     ) -> Self {
         let (jobs, queue) = mpsc::unbounded_channel();
         let group: Arc<str> = group.into();
-        let is_member = refusals.is_some();
+        let standing = refusals.as_ref().map(|_| Arc::default());
         let committing = Committing {
             cluster: cluster.clone(),
             group: Arc::clone(&group),
@@ -147,14 +158,50 @@ impl GroupOffsets {
             group,
             identity,
             instance_id,
-            is_member,
+            standing,
             jobs,
         }
     }
 
+    /// What the application has taken up makes this of the member.
+    pub(super) fn stands(&self, identity: Option<Identity>) {
+        if let Some(standing) = &self.standing {
+            *standing.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        }
+    }
+
+    /// As whom to commit these offsets: what they were read under, and who the member is at present if that is the same to them.
+    fn stamp(&self, offsets: &[OffsetToCommit]) -> Result<Option<(Identity, Identity)>> {
+        let Some(standing) = &self.standing else {
+            return Ok(None);
+        };
+        let standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = self.identity.borrow().clone();
+        let present = present.filter(|of| of.generation >= 0);
+        let what = || format!("committing offsets for group {}", self.group);
+        let (Some(standing), Some(present)) = (standing.clone(), present) else {
+            // Sent without a generation it would count as a commit from outside, which an empty group accepts.
+            let hint = Some("this consumer is not a member of the group at present");
+            return Err(Error::broker(what(), ErrorCode::UNKNOWN_MEMBER_ID, hint));
+        };
+        let partitions = offsets.iter().map(|of| of.partition.clone());
+        if !present.continues(&standing, partitions) {
+            let code = match present.is_modern {
+                true => ErrorCode::STALE_MEMBER_EPOCH,
+                false => ErrorCode::ILLEGAL_GENERATION,
+            };
+            return Err(Error::broker(what(), code, Some(MOVED_ON)));
+        }
+        Ok(Some((standing, present)))
+    }
+
     /// Commits offsets, behind all commits that were started before, and waits until the group has them.
     ///
-    /// The commit is started when this is called, and carries the membership of that moment. Safe to drop: the commit goes on.
+    /// The commit is started when this is called. A member commits under the assignment that it has taken up last ([`Membership::next_event`];
+    /// a [`Consumer`](crate::client::Consumer) does so when it polls): what was lost meanwhile is refused here, also if it is the member's again
+    /// by now, since who had it in between may have committed more. Safe to drop: the commit goes on.
+    ///
+    /// [`Membership::next_event`]: super::Membership::next_event
     ///
     /// # Errors
     /// [`Error::Broker`]: `ILLEGAL_GENERATION`, `UNKNOWN_MEMBER_ID` and `REBALANCE_IN_PROGRESS` mean that the group has given the
@@ -165,24 +212,18 @@ impl GroupOffsets {
         offsets: &[OffsetToCommit],
     ) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, answer) = oneshot::channel();
-        let identity = self.identity.borrow().clone();
-        if offsets.is_empty() {
-            let _ = done.send(Ok(()));
-        } else if self.is_member
-            && identity
-                .as_ref()
-                .is_none_or(|identity| identity.generation < 0)
-        {
-            // Sent without a generation it would count as a commit from outside, which an empty group accepts.
-            let what = format!("committing offsets for group {}", self.group);
-            let hint = Some("this consumer is not a member of the group at present");
-            let _ = done.send(Err(Error::broker(what, ErrorCode::UNKNOWN_MEMBER_ID, hint)));
-        } else {
-            // With the task gone the sender is dropped, which the answer tells.
-            drop(self.jobs.send(Job {
-                request: Some(self.request(offsets, identity)),
-                done,
-            }));
+        match self.stamp(offsets) {
+            _ if offsets.is_empty() => drop(done.send(Ok(()))),
+            Err(error) => drop(done.send(Err(error))),
+            Ok(stamp) => {
+                let (standing, present) = stamp.unzip();
+                // With the task gone the sender is dropped, which the answer tells.
+                drop(self.jobs.send(Job {
+                    request: Some(self.request(offsets, present)),
+                    standing,
+                    done,
+                }));
+            }
         }
         async move {
             answer.await.unwrap_or(Err(Error::Closed {
@@ -196,6 +237,7 @@ impl GroupOffsets {
         let (done, answer) = oneshot::channel();
         drop(self.jobs.send(Job {
             request: None,
+            standing: None,
             done,
         }));
         drop(answer.await);
@@ -236,14 +278,22 @@ impl GroupOffsets {
         }
     }
 
-    /// What is committed for these partitions, in their order; `None` where nothing is. With `require_stable`, offsets of transactions
-    /// that are not decided yet are waited for (KIP-447).
+    /// What is committed for these partitions, in their order; `None` where nothing is. Offsets that a transaction commits which is not decided
+    /// yet are waited for (KIP-447): whoever began at the ones before would process again what the transaction has processed.
     ///
     /// Safe to drop.
     ///
     /// # Errors
     /// [`Error::Broker`], and after `default.api.timeout.ms` what stood in the way. An error is never read as "nothing is committed".
     pub async fn committed(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<CommittedOffset>>> {
+        self.committed_with(partitions, true).await
+    }
+
+    /// As [`GroupOffsets::committed`], and says whether to wait for transactions. Only who looks at a group from outside may not.
+    pub(in crate::client) async fn committed_with(
         &self,
         partitions: &[TopicPartition],
         require_stable: bool,
@@ -340,8 +390,8 @@ impl GroupOffsets {
         };
         let topics = Some(by_topic.map(topic).collect());
         let identity = self.identity.borrow().clone();
-        let member = identity
-            .filter(|of| version >= FIRST_WITH_EPOCH && of.owned.is_some() && of.generation >= 0);
+        let member =
+            identity.filter(|of| version >= FIRST_WITH_EPOCH && of.is_modern && of.generation >= 0);
         let group = OffsetFetchRequestGroup {
             group_id,
             member_epoch: member.as_ref().map_or(-1, |of| of.generation),
@@ -486,12 +536,17 @@ struct Committing {
 
 impl Committing {
     async fn in_order(self, mut queue: mpsc::UnboundedReceiver<Job>) {
-        while let Some(Job { request, done }) = queue.recv().await {
+        while let Some(Job {
+            request,
+            standing,
+            done,
+        }) = queue.recv().await
+        {
             let Some(request) = request else {
                 let _ = done.send(Ok(()));
                 continue;
             };
-            let result = self.commit(request).await;
+            let result = self.commit(request, standing.as_ref()).await;
             if let Err(error) = &result {
                 tracing::debug!(group = %self.group, %error, "a commit failed");
             }
@@ -500,7 +555,11 @@ impl Committing {
         }
     }
 
-    async fn commit(&self, mut request: OffsetCommitRequest) -> Result<()> {
+    async fn commit(
+        &self,
+        mut request: OffsetCommitRequest,
+        standing: Option<&Identity>,
+    ) -> Result<()> {
         let mut attempts = Attempts::new(&self.cluster, &self.group);
         loop {
             let Err(error) = self.try_once(&mut request).await else {
@@ -518,12 +577,19 @@ impl Committing {
             if stale {
                 self.refused(code, generation);
             }
+            // The member has joined again meanwhile, and kept the partitions.
+            if code == Some(ErrorCode::ILLEGAL_GENERATION)
+                && self.restamp(&mut request, standing).is_ok()
+                && request.generation_id_or_member_epoch > generation
+            {
+                continue;
+            }
             if let Err(error) = attempts.pause(error).await {
                 self.refused(code, generation);
                 return Err(error);
             }
             if stale {
-                self.restamp(&mut request)?;
+                self.restamp(&mut request, standing)?;
             }
         }
     }
@@ -558,31 +624,25 @@ impl Committing {
         }
     }
 
-    /// A commit whose epoch was not the member's any more goes out again with the present one, if all of its partitions are still the
-    /// member's: else it could overwrite what their new owner committed.
-    fn restamp(&self, request: &mut OffsetCommitRequest) -> Result<()> {
+    /// A commit whose generation or epoch was not the member's any more goes out again with the present one, if all of its partitions have been
+    /// the member's ever since: else it could overwrite what their owner in between committed.
+    fn restamp(
+        &self,
+        request: &mut OffsetCommitRequest,
+        standing: Option<&Identity>,
+    ) -> Result<()> {
         let identity = self.identity.borrow();
-        let present = identity.as_ref().filter(|of| {
-            let owned = of.owned.as_deref();
-            let is_owned = |topic: &OffsetCommitRequestTopic, partition: i32| {
-                let of = TopicPartition {
-                    topic: topic.name.clone(),
-                    partition,
-                };
-                owned.is_some_and(|owned| owned.contains(&of))
-            };
-            of.generation >= 0
-                && of.member_id == request.member_id
-                && request.topics.iter().all(|topic| {
-                    let mut partitions = topic.partitions.iter();
-                    partitions.all(|of| is_owned(topic, of.partition_index))
-                })
+        let present = identity.as_ref().filter(|present| {
+            let partitions = request.topics.iter().flat_map(|topic| {
+                let partitions = topic.partitions.iter();
+                partitions.map(|of| TopicPartition::new(topic.name.clone(), of.partition_index))
+            });
+            standing.is_some_and(|standing| present.continues(standing, partitions))
         });
         let Some(present) = present else {
             let what = format!("committing offsets for group {}", self.group);
-            let hint =
-                Some("the group has moved on and the partitions are not this member's any more");
-            return Err(Error::broker(what, ErrorCode::STALE_MEMBER_EPOCH, hint));
+            let code = ErrorCode::STALE_MEMBER_EPOCH;
+            return Err(Error::broker(what, code, Some(MOVED_ON)));
         };
         request.generation_id_or_member_epoch = present.generation;
         Ok(())

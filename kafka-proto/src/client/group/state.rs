@@ -3,15 +3,19 @@
 //!
 //! ```text
 //! Outside ──join──▶ Joining ──answer──▶ Syncing ──assignment──▶ Stable ──rebalance──▶ Revoking ──given up──▶ Outside
-//!    ▲                 │ retriable error    │ rebalance            │ fenced, unknown member
-//!    └─────────────────┴────────────────────┴──────────────────────┘            any ──leave, fatal──▶ Ended
+//!    ▲                 │ retriable error    │ rebalance            │ unknown member
+//!    ├─────────────────┴────────────────────┴──────────────────────┘            any ──leave, fenced──▶ Ended
+//!    └──error taken up── Refused ◀──any other error── Joining, Syncing
 //! ```
+//! What one request is refused is that request's business: a heartbeat that is refused for another reason than membership is told and sent again, a
+//! join that is refused is told and tried again when the application has taken that up. Only a member that another one with the same
+//! `group.instance.id` has replaced ends.
 //! So the eager protocol: everything is given up before a member joins again. Under the cooperative one (KIP-429) it joins with what it has, from
 //! Stable straight to Outside; if the assignment then lacks something that it has, it gives that up (Revoking), takes what is new, and
 //! joins once more, so that what it gave up can go to others.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +23,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    client::Backoff,
     messages::{
         ErrorCode, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
         SyncGroupRequest, SyncGroupResponse,
@@ -47,7 +52,7 @@ pub(crate) struct Settings {
     /// How long members may take to give up their partitions and join again: `max.poll.interval.ms`.
     pub(crate) rebalance_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
-    pub(crate) retry_backoff: Duration,
+    pub(crate) pace: Pace,
     /// Whether the member keeps its partitions while it joins again: all of its assignors allow it.
     pub(crate) cooperative: bool,
 }
@@ -67,8 +72,24 @@ pub(crate) enum Phase {
     Revoking,
     /// The application polls too seldom: outside, and joins only when it polls again.
     Lapsed,
-    /// Left, or refused for good.
+    /// A join was refused: outside, and joins again when the application has taken the error up.
+    Refused,
+    /// Left, or fenced by another member with the same `group.instance.id`.
     Ended,
+}
+
+/// How long a member waits between tries that bring it no further.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) backoff: Backoff,
+    /// Where in the span of the jitter its delays lie, from 0 to 1: drawn once, so that the members of a group do not all come at once.
+    pub(crate) spread: f64,
+}
+
+impl Pace {
+    pub(crate) fn delay(&self, failures: u32) -> Duration {
+        self.backoff.delay(failures, self.spread)
+    }
 }
 
 /// What to do next.
@@ -96,9 +117,9 @@ pub(crate) enum Told {
         partitions: Vec<TopicPartition>,
         why: LostWhy,
     },
-    /// The end: joining again makes no sense.
+    /// A request was refused; the end only if the member's phase says so.
     Failed(ErrorCode),
-    /// The leader's bytes are no assignment: the end, too.
+    /// The leader's bytes are no assignment.
     Malformed(DecodeError),
 }
 
@@ -107,6 +128,8 @@ pub(crate) enum Told {
 pub(crate) enum LostWhy {
     /// The coordinator answered so.
     Refused(ErrorCode),
+    /// Joining failed for another reason than the coordinator's answer; an error follows.
+    Failed,
     /// `max.poll.interval.ms` passed without a poll.
     PolledTooSeldom,
 }
@@ -133,9 +156,14 @@ pub(crate) struct Identity {
     pub(crate) member_id: Text,
     /// The generation, under KIP-848 the member's epoch; −1 outside.
     pub(crate) generation: i32,
-    /// Under KIP-848 what the member has: a commit that was refused for its epoch is only repeated with a newer one for what is still the
-    /// member's.
-    pub(crate) owned: Option<Arc<BTreeSet<TopicPartition>>>,
+    /// Whether the generation is an epoch (KIP-848).
+    pub(crate) is_modern: bool,
+    /// How many assignments the application was given.
+    assignments: u64,
+    /// What the member has, and which assignment brought it.
+    owned: Arc<BTreeMap<TopicPartition, u64>>,
+    /// How many assignments there had been when something was taken away for the last time.
+    taken_away_at: u64,
 }
 
 impl Identity {
@@ -143,23 +171,59 @@ impl Identity {
         Self {
             member_id,
             generation: NO_GENERATION,
-            owned: None,
+            is_modern: false,
+            assignments: 0,
+            owned: Arc::default(),
+            taken_away_at: 0,
         }
     }
 
     pub(crate) fn of_modern(member_id: Text) -> Self {
         Self {
-            owned: Some(Arc::default()),
+            is_modern: true,
             ..Self::of_classic(member_id)
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn owned(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.owned.keys()
+    }
+
+    /// The application is given another assignment.
+    pub(crate) fn assigns(&mut self) {
+        self.assignments += 1;
+    }
+
     /// What the member has now.
     pub(crate) fn owns(&mut self, partitions: impl Iterator<Item = TopicPartition>) {
-        let partitions = partitions.collect();
-        if self.owned.as_deref() != Some(&partitions) {
-            self.owned = Some(Arc::new(partitions));
+        let with_since = |of| {
+            let since = self.owned.get(&of).copied();
+            (of, since.unwrap_or(self.assignments))
+        };
+        let partitions: BTreeMap<_, _> = partitions.map(with_since).collect();
+        let mut before = self.owned.keys();
+        if before.any(|of| !partitions.contains_key(of)) {
+            self.taken_away_at = self.assignments;
         }
+        if *self.owned != partitions {
+            self.owned = Arc::new(partitions);
+        }
+    }
+
+    /// Whether what was processed while the member stood as `before` may be committed as it stands now: it is the same member, and the partitions
+    /// have been its own without a break since. Else the commit could overwrite that of an owner in between.
+    pub(crate) fn continues(
+        &self,
+        before: &Self,
+        mut partitions: impl Iterator<Item = TopicPartition>,
+    ) -> bool {
+        let is_kept = |of| match self.owned.get(&of) {
+            Some(since) => *since <= before.assignments,
+            // Never the member's: Kafka lets it commit for any.
+            None => self.generation == before.generation || self.taken_away_at < before.assignments,
+        };
+        self.generation >= 0 && self.member_id == before.member_id && partitions.all(is_kept)
     }
 }
 
@@ -187,6 +251,10 @@ pub(crate) struct Member {
     coordinator_lost: bool,
     not_before: Option<Instant>,
     heartbeat_at: Option<Instant>,
+    /// How many answers in a row brought the member no further.
+    failures: u32,
+    /// Whether the application was told that heartbeats are refused.
+    complained: bool,
     told: VecDeque<Told>,
 }
 
@@ -207,6 +275,8 @@ impl Member {
             coordinator_lost: false,
             not_before: None,
             heartbeat_at: None,
+            failures: 0,
+            complained: false,
             told: VecDeque::new(),
         }
     }
@@ -257,7 +327,7 @@ impl Member {
                 Step::Heartbeat(self.heartbeat())
             }
             Phase::Stable | Phase::Revoking => Step::Wait(self.heartbeat_at),
-            Phase::Joining | Phase::Lapsed | Phase::Ended => Step::Wait(None),
+            Phase::Joining | Phase::Lapsed | Phase::Refused | Phase::Ended => Step::Wait(None),
         }
     }
 
@@ -313,8 +383,12 @@ impl Member {
             }
             ErrorCode::MEMBER_ID_REQUIRED => {
                 // KIP-394: the id first, so that a member that dies while joining leaves nothing behind.
+                let at = match self.identity.member_id.is_empty() {
+                    true => None,
+                    false => self.later(now),
+                };
                 self.identity.member_id = answer.member_id.detach();
-                self.outside(None);
+                self.outside(at);
                 Joined::Not
             }
             code => {
@@ -325,29 +399,64 @@ impl Member {
     }
 
     fn join_failed(&mut self, code: ErrorCode, now: Instant) {
-        let later = Some(now + self.settings.retry_backoff);
         match code {
             ErrorCode::UNKNOWN_MEMBER_ID => {
                 self.lose(LostWhy::Refused(code));
-                let at_once = !self.identity.member_id.is_empty();
-                self.identity = Identity::of_classic(Text::EMPTY);
-                self.outside(if at_once { None } else { later });
+                let at = match self.identity.member_id.is_empty() {
+                    true => self.later(now),
+                    false => self.again(now),
+                };
+                self.identity.member_id = Text::EMPTY;
+                self.outside(at);
             }
             ErrorCode::ILLEGAL_GENERATION => {
                 self.lose(LostWhy::Refused(code));
-                self.identity.generation = NO_GENERATION;
-                self.outside(None);
+                let at = self.again(now);
+                self.outside(at);
             }
-            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
-                self.coordinator_lost = true;
-                self.outside(later);
-            }
-            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => self.outside(later),
             // To a SyncGroup it means: join at once. To a JoinGroup: not now.
-            ErrorCode::REBALANCE_IN_PROGRESS if self.phase == Phase::Syncing => self.outside(None),
-            ErrorCode::REBALANCE_IN_PROGRESS => self.outside(later),
-            code if code.is_retriable() => self.outside(later),
-            code => self.fail(code),
+            ErrorCode::REBALANCE_IN_PROGRESS if self.phase == Phase::Syncing => {
+                let at = self.again(now);
+                self.outside(at);
+            }
+            ErrorCode::FENCED_INSTANCE_ID => self.fail(code),
+            code if code == ErrorCode::REBALANCE_IN_PROGRESS || code.is_retriable() => {
+                self.coordinator_lost |= is_elsewhere(code);
+                let at = self.later(now);
+                self.outside(at);
+            }
+            code => {
+                self.refuse(LostWhy::Refused(code));
+                self.told.push_back(Told::Failed(code));
+            }
+        }
+    }
+
+    /// When to try again what has just brought the member no further: later each time.
+    fn later(&mut self, now: Instant) -> Option<Instant> {
+        self.failures = self.failures.saturating_add(1);
+        Some(now + self.settings.pace.delay(self.failures))
+    }
+
+    /// As [`Member::later`], the first time at once.
+    fn again(&mut self, now: Instant) -> Option<Instant> {
+        let delay = self.settings.pace.delay(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        (!delay.is_zero()).then(|| now + delay)
+    }
+
+    /// Joining makes no sense until the application has taken the error up.
+    pub(crate) fn refuse(&mut self, why: LostWhy) {
+        self.lose(why);
+        self.outside(None);
+        self.phase = Phase::Refused;
+    }
+
+    /// The application has taken an error up, and goes on.
+    pub(crate) fn resumed(&mut self, now: Instant) {
+        if self.phase == Phase::Refused {
+            let at = self.later(now);
+            self.outside(at);
         }
     }
 
@@ -367,6 +476,8 @@ impl Member {
         // What is being given up is lost with the rest.
         self.revoking.clear();
         self.after_revocation = None;
+        self.identity.generation = NO_GENERATION;
+        self.identity.owns(std::iter::empty());
         if std::mem::take(&mut self.told_assignment) {
             let partitions = std::mem::take(&mut self.owned).into_iter().collect();
             self.told.push_back(Told::Lost { partitions, why });
@@ -406,13 +517,13 @@ impl Member {
         let (partitions, userdata) = match read {
             Ok(read) => read,
             Err(error) => {
-                self.lose(LostWhy::Refused(ErrorCode::CORRUPT_MESSAGE));
-                self.phase = Phase::Ended;
+                self.refuse(LostWhy::Refused(ErrorCode::CORRUPT_MESSAGE));
                 self.told.push_back(Told::Malformed(error));
                 return;
             }
         };
         self.phase = Phase::Stable;
+        self.failures = 0;
         self.given(partitions, userdata);
     }
 
@@ -449,6 +560,8 @@ impl Member {
 
     fn take(&mut self, assignment: Assignment) {
         self.owned = assignment.partitions.iter().cloned().collect();
+        self.identity.assigns();
+        self.identity.owns(self.owned.iter().cloned());
         self.told_assignment = true;
         self.told.push_back(Told::Assigned(assignment));
     }
@@ -464,7 +577,7 @@ impl Member {
         self.heartbeat_at = Some(now + self.settings.heartbeat_interval);
     }
 
-    /// A heartbeat was answered, or a commit with an error that concerns membership.
+    /// A heartbeat was answered.
     pub(crate) fn heard(&mut self, code: ErrorCode, generation: i32, now: Instant) {
         if !matches!(self.phase, Phase::Stable | Phase::Revoking)
             || generation != self.identity.generation
@@ -472,32 +585,57 @@ impl Member {
             return;
         }
         match code {
-            ErrorCode::NONE => {}
+            ErrorCode::NONE => (self.failures, self.complained) = (0, false),
             ErrorCode::REBALANCE_IN_PROGRESS => self.rebalance(&[]),
-            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
-                self.coordinator_lost = true;
-                self.heartbeat_at = Some(now + self.settings.retry_backoff);
-            }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
                 self.join_failed(code, now);
             }
-            code if code.is_retriable() => {
-                self.heartbeat_at = Some(now + self.settings.retry_backoff)
+            ErrorCode::FENCED_INSTANCE_ID => self.fail(code),
+            // A member until its session ends, whatever this heartbeat was refused for.
+            code => {
+                self.coordinator_lost |= is_elsewhere(code);
+                self.heartbeat_at = self.later(now);
+                if !code.is_retriable() && self.complains() {
+                    self.told.push_back(Told::Failed(code));
+                }
             }
-            code => self.fail(code),
+        }
+    }
+
+    /// Whether the application is to be told that a heartbeat was refused: once, until one is answered well.
+    pub(crate) fn complains(&mut self) -> bool {
+        !std::mem::replace(&mut self.complained, true)
+    }
+
+    /// A commit of this generation was refused. Most reasons concern the commit alone.
+    pub(crate) fn commit_refused(&mut self, code: ErrorCode, generation: i32, now: Instant) {
+        let concerns = matches!(
+            code,
+            ErrorCode::REBALANCE_IN_PROGRESS
+                | ErrorCode::UNKNOWN_MEMBER_ID
+                | ErrorCode::ILLEGAL_GENERATION
+                | ErrorCode::FENCED_INSTANCE_ID
+        );
+        if concerns {
+            self.heard(code, generation, now);
         }
     }
 
     /// A request got no answer: the connection is gone, or it took too long.
     pub(crate) fn unanswered(&mut self, now: Instant) {
         self.coordinator_lost = true;
-        let later = Some(now + self.settings.retry_backoff);
+        let later = self.later(now);
         match self.phase {
             Phase::Joining | Phase::Syncing | Phase::Outside => self.outside(later),
             // Still a member until the session ends: find the coordinator and go on.
             Phase::Stable | Phase::Revoking => self.heartbeat_at = later,
-            Phase::Lapsed | Phase::Ended => {}
+            Phase::Lapsed | Phase::Refused | Phase::Ended => {}
         }
+    }
+
+    /// Whether the last answer brought the member further.
+    pub(crate) const fn gets_on(&self) -> bool {
+        self.failures == 0
     }
 
     /// Joins again: the group rebalances, or the partitions of its topics are others now. The eager protocol gives up everything first, the
@@ -507,6 +645,8 @@ impl Member {
             Phase::Stable => {}
             // The request that is out may be of the past already.
             Phase::Joining | Phase::Syncing => return self.rejoin = true,
+            // Another subscription may be what was wanting.
+            Phase::Refused => return self.outside(None),
             _ => return,
         }
         let give_up: Vec<TopicPartition> = self
@@ -531,6 +671,7 @@ impl Member {
         for partition in std::mem::take(&mut self.revoking) {
             self.owned.remove(&partition);
         }
+        self.identity.owns(self.owned.iter().cloned());
         if let Some(assignment) = self.after_revocation.take() {
             self.take(assignment);
         }
@@ -553,7 +694,6 @@ impl Member {
         self.lose(LostWhy::PolledTooSeldom);
         self.phase = Phase::Lapsed;
         self.heartbeat_at = None;
-        self.identity.generation = NO_GENERATION;
         if leave.is_some() {
             self.identity.member_id = Text::EMPTY;
         }
@@ -585,6 +725,7 @@ impl Member {
         let owned = std::mem::take(&mut self.owned);
         self.phase = Phase::Ended;
         self.told.clear();
+        self.identity.generation = NO_GENERATION;
         owned.into_iter().collect()
     }
 
@@ -613,6 +754,14 @@ impl Member {
             }],
         })
     }
+}
+
+/// Whether another broker is to be asked.
+fn is_elsewhere(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE
+    )
 }
 
 fn millis(duration: Duration) -> i32 {

@@ -13,7 +13,10 @@ fn settings(instance_id: Option<&str>) -> Settings {
         session_timeout: Duration::from_secs(45),
         rebalance_timeout: Duration::from_secs(300),
         heartbeat_interval: HEARTBEAT,
-        retry_backoff: BACKOFF,
+        pace: Pace {
+            backoff: crate::client::Backoff::new(BACKOFF, 10 * BACKOFF),
+            spread: 0.5,
+        },
         cooperative: false,
     }
 }
@@ -160,7 +163,7 @@ fn a_subscription_that_changes_while_joining_joins_once_more() {
 }
 
 #[test]
-fn bytes_that_are_no_assignment_end_the_membership() {
+fn bytes_that_are_no_assignment_are_told_and_the_member_joins_again_when_that_is_taken_up() {
     let now = Instant::now();
     let mut member = Member::new(settings(None), None);
     member.join_request(Vec::new());
@@ -169,7 +172,10 @@ fn bytes_that_are_no_assignment_end_the_membership() {
     answer.assignment = Bytes::from_static(b"\0\x01nonsense");
     member.synced(answer, now);
     assert!(matches!(member.tell(), Some(Told::Malformed(_))));
-    assert_eq!(member.phase(), Phase::Ended);
+    assert_eq!(member.next(now), Step::Wait(None));
+    member.resumed(now);
+    assert_eq!(member.next(now), Step::Wait(Some(now + BACKOFF)));
+    assert_eq!(member.next(now + BACKOFF), Step::Join);
 }
 
 fn stable(now: Instant) -> Member {
@@ -317,8 +323,15 @@ fn what_the_coordinator_answers_decides_whether_partitions_are_lost() {
         ),
         (
             ErrorCode::GROUP_AUTHORIZATION_FAILED,
-            Phase::Ended,
+            Phase::Stable,
+            false,
             true,
+            false,
+        ),
+        (
+            ErrorCode::UNKNOWN_SERVER_ERROR,
+            Phase::Stable,
+            false,
             true,
             false,
         ),
@@ -328,7 +341,7 @@ fn what_the_coordinator_answers_decides_whether_partitions_are_lost() {
         let mut member = stable(now);
         member.heard(code, 5, now);
         assert_eq!(member.phase(), phase, "{code}");
-        let told = member.tell();
+        let told = if lost { member.tell() } else { None };
         assert_eq!(
             matches!(told, Some(Told::Lost { .. })),
             lost,
@@ -336,9 +349,9 @@ fn what_the_coordinator_answers_decides_whether_partitions_are_lost() {
         );
         assert_eq!(member.identity().member_id == "m1", kept, "{code}");
         assert_eq!(member.take_coordinator_lost(), sought, "{code}");
-        if phase == Phase::Ended {
-            assert_eq!(member.tell(), Some(Told::Failed(code)));
-        }
+        let is_told = phase == Phase::Ended || (phase == Phase::Stable && !code.is_retriable());
+        let failed = (is_told && code != ErrorCode::NONE).then_some(Told::Failed(code));
+        assert_eq!(member.tell(), failed, "{code}");
     }
 }
 

@@ -28,7 +28,8 @@ use crate::{
 };
 
 use super::{
-    Assignor, Command, GroupEvent, GroupMembershipOperation, GroupOptions, Loss, Polls, Revocation,
+    Assignor, Command, GroupEvent, GroupMembershipOperation, GroupOptions, Happened, Loss, Polls,
+    Revocation,
     assignor::{GroupMember, MemberAssignment, TopicLayout},
     notes::Notes,
     offsets::Refusal,
@@ -36,7 +37,7 @@ use super::{
     state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
 };
 
-pub(super) type Events = mpsc::UnboundedSender<Result<GroupEvent>>;
+pub(super) type Events = mpsc::UnboundedSender<Happened>;
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What JoinGroup may take beyond the rebalance timeout, as in Java's client.
@@ -122,6 +123,7 @@ impl Task {
         let mut changes = self.cluster.changes();
         self.want_topics();
         loop {
+            publish(&self.identity, self.member.identity());
             self.tell(events);
             if self.member.phase() == Phase::Ended {
                 return self.disconnect();
@@ -149,6 +151,7 @@ impl Task {
                         self.member.rebalance(&before);
                     }
                     Some(Command::Polled) => self.member.polled(),
+                    Some(Command::Resume) => self.member.resumed(Instant::now().into_std()),
                     Some(Command::Leave(how, done)) => {
                         self.leave(how).await;
                         let _ = done.send(());
@@ -158,7 +161,8 @@ impl Task {
                     None => return self.leave(GroupMembershipOperation::Default).await,
                 },
                 Some((code, generation)) = refused.recv() => {
-                    self.member.heard(code, generation, Instant::now().into_std());
+                    let now = Instant::now().into_std();
+                    self.member.commit_refused(code, generation, now);
                 }
                 changed = changes.changed(), if self.layout.is_some() => {
                     if changed.is_ok() && self.layout_changed() {
@@ -338,47 +342,54 @@ impl Task {
         self.pending = None;
         let now = Instant::now().into_std();
         match reply {
-            Reply::Joined(Ok(answer)) => {
-                match self.member.joined(answer, now) {
-                    Joined::Not | Joined::Follower => {}
-                    Joined::Leader {
-                        protocol,
-                        members,
-                        keep,
-                    } => self.pending = Some(self.divide(&protocol, members, keep)),
-                }
-                publish(&self.identity, self.member.identity());
-            }
+            Reply::Joined(Ok(answer)) => match self.member.joined(answer, now) {
+                Joined::Not | Joined::Follower => {}
+                Joined::Leader {
+                    protocol,
+                    members,
+                    keep,
+                } => self.pending = Some(self.divide(&protocol, members, keep)),
+            },
             Reply::Divided(Ok((assignments, layout))) => {
                 self.assignments = assignments;
                 self.layout = Some(layout);
             }
-            Reply::Synced(Ok(answer)) => {
-                self.member.synced(answer, now);
-                publish(&self.identity, self.member.identity());
-            }
+            Reply::Synced(Ok(answer)) => self.member.synced(answer, now),
             Reply::Beaten(generation, sent, Ok(answer)) => {
                 self.notes
                     .heartbeat(sent.elapsed(), answer.error_code == ErrorCode::NONE);
                 self.member.heard(answer.error_code, generation, now);
-                publish(&self.identity, self.member.identity());
             }
             Reply::Joined(Err(error))
             | Reply::Divided(Err(error))
             | Reply::Synced(Err(error))
-            | Reply::Beaten(_, _, Err(error)) => {
-                if let Some(code) = error.code()
-                    && !error.is_retriable()
-                {
-                    // Finding the coordinator was refused.
-                    tracing::error!(group = %self.group, %error, %code, "the membership ends");
-                    return end(self.member.abandon(), error, events);
-                }
-                if !error.is_retriable() {
-                    return end(self.member.abandon(), error, events);
-                }
-                tracing::warn!(group = %self.group, %error, "no answer from the coordinator; trying again");
+            | Reply::Beaten(_, _, Err(error))
+                if error.is_retriable() =>
+            {
+                self.notes.unanswered(&error, self.member.gets_on());
                 self.member.unanswered(now);
+            }
+            Reply::Joined(Err(error))
+            | Reply::Divided(Err(error))
+            | Reply::Synced(Err(error))
+            | Reply::Beaten(_, _, Err(error))
+                if error.is_fatal() =>
+            {
+                end(self.member.abandon(), error, events);
+            }
+            Reply::Beaten(_, _, Err(error)) => {
+                self.member.unanswered(now);
+                if self.member.complains() {
+                    tracing::error!(group = %self.group, %error, "a heartbeat failed");
+                    drop(events.send(Happened::of(Err(error))));
+                }
+            }
+            // Finding the coordinator was refused, an answer cannot be read, or what another member wants.
+            Reply::Joined(Err(error)) | Reply::Divided(Err(error)) | Reply::Synced(Err(error)) => {
+                tracing::error!(group = %self.group, %error, "joining failed");
+                self.member.refuse(LostWhy::Failed);
+                self.tell(events);
+                drop(events.send(Happened::of(Err(error))));
             }
         }
     }
@@ -416,7 +427,8 @@ impl Task {
             };
             self.notes.told(&event, self.member.identity());
             // A dropped handle shows in the commands, too.
-            drop(events.send(event));
+            let identity = Some(self.member.identity().clone());
+            drop(events.send(Happened { event, identity }));
         }
     }
 
@@ -453,7 +465,6 @@ impl Task {
         self.polls.lapsed.store(1, Ordering::Release);
         self.pending = None;
         self.layout = None;
-        publish(&self.identity, self.member.identity());
         tracing::warn!(group = %self.group, "{}", self.reason(LostWhy::PolledTooSeldom));
         if let Some(request) = request {
             let (cluster, group) = (self.cluster.clone(), Arc::clone(&self.group));
@@ -480,6 +491,7 @@ pub(super) fn reason(group: &str, why: LostWhy, poll_interval_max: Option<Durati
         LostWhy::Refused(code) => format!(
             "the coordinator of group {group} answered {code}: it took this member for dead or rebalanced without it"
         ),
+        LostWhy::Failed => format!("joining group {group} failed"),
         LostWhy::PolledTooSeldom => format!(
             "the application did not poll for {} ms (`max.poll.interval.ms`), so it left group {group}; poll more often, process less between \
              two polls, or raise the setting",
@@ -627,9 +639,10 @@ pub(super) fn publish(identity: &watch::Sender<Option<Identity>>, now: &Identity
 pub(super) fn end(partitions: Vec<TopicPartition>, error: Error, events: &Events) {
     if !partitions.is_empty() {
         let reason = error.to_string().into();
-        drop(events.send(Ok(GroupEvent::Lost(Loss { partitions, reason }))));
+        let lost = GroupEvent::Lost(Loss { partitions, reason });
+        drop(events.send(Happened::of(Ok(lost))));
     }
-    drop(events.send(Err(error)));
+    drop(events.send(Happened::of(Err(error))));
 }
 
 pub(super) async fn acknowledged(revoking: &mut Option<oneshot::Receiver<()>>) {

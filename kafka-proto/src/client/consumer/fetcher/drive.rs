@@ -270,13 +270,12 @@ impl Fetcher {
                             topic = %assigned.state.topic, partition = key.partition, ?to,
                             offset = ?listed.offset, "a start is known"
                         );
-                        assigned.state.reset_answered(
-                            to,
-                            listed.offset.unwrap_or(-1),
-                            listed.leader_epoch,
-                        );
-                        assigned.delivered =
-                            assigned.state.position().map(|position| (position, -1));
+                        let offset = listed.offset.unwrap_or(-1);
+                        let state = &mut assigned.state;
+                        // After a seek the answer is late, and says nothing of what was delivered since.
+                        if state.reset_answered(to, offset, listed.leader_epoch) {
+                            assigned.delivered = Some((offset, -1));
+                        }
                     }
                     Err(error) => {
                         assigned

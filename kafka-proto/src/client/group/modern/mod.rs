@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    Command, GroupEvent, GroupMembershipOperation, Loss, Polls, Revocation,
+    Command, GroupEvent, GroupMembershipOperation, Happened, Loss, Polls, Revocation,
     notes::Notes,
     offsets::Refusal,
     state::{Identity, LostWhy, Told},
@@ -139,6 +139,7 @@ impl Task {
                         self.want_topics();
                     }
                     Some(Command::Polled) => self.member.polled(),
+                    Some(Command::Resume) => self.member.resumed(),
                     Some(Command::Leave(how, done)) => {
                         self.leave(how).await;
                         let _ = done.send(());
@@ -231,13 +232,20 @@ impl Task {
                 self.member.answered(answer, now, |id| name(&cluster, id));
             }
             Reply::Beaten(sent, Err(error)) if error.is_retriable() => {
-                tracing::warn!(group = %self.group, %error, "no answer from the coordinator; trying again");
+                self.notes.unanswered(&error, self.member.gets_on());
                 self.notes.heartbeat(sent.elapsed(), false);
                 self.member.unanswered(now);
             }
-            Reply::Beaten(_, Err(error)) => {
-                tracing::error!(group = %self.group, %error, "the membership ends");
+            Reply::Beaten(_, Err(error)) if error.is_fatal() => {
                 end(self.member.abandon(), error, events);
+            }
+            Reply::Beaten(sent, Err(error)) => {
+                self.notes.heartbeat(sent.elapsed(), false);
+                self.member.unanswered(now);
+                if self.member.complains() {
+                    tracing::error!(group = %self.group, %error, "a heartbeat failed");
+                    drop(events.send(Happened::of(Err(error))));
+                }
             }
         }
         None
@@ -273,7 +281,8 @@ impl Task {
             };
             self.notes.told(&event, self.member.identity());
             // A dropped handle shows in the commands, too.
-            drop(events.send(event));
+            let identity = Some(self.member.identity().clone());
+            drop(events.send(Happened { event, identity }));
         }
     }
 

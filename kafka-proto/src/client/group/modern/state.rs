@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! Joining (epoch 0) ──answer──▶ Member ──fenced, unknown──▶ Joining       Member ──silent application──▶ Lapsed ──poll──▶ Joining
-//!                                                                         any ──leave, fatal──▶ Ended
+//! Joining ──other error──▶ Refused ──error taken up──▶ Joining            any ──leave, fenced by a double──▶ Ended
 //! ```
+//! What one heartbeat is refused is that heartbeat's business: a member stays one, and the application is told once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,7 +16,7 @@ use std::{
 use crate::{
     client::group::{
         Assignment, GroupMembershipOperation, TopicPartition,
-        state::{Identity, LostWhy, NO_GENERATION, Told},
+        state::{Identity, LostWhy, NO_GENERATION, Pace, Told},
     },
     messages::{
         ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode,
@@ -43,7 +44,7 @@ pub(crate) struct Settings {
     pub(crate) assignor: Option<Text>,
     /// How long the member may take to give up partitions: `max.poll.interval.ms`.
     pub(crate) rebalance_timeout: Duration,
-    pub(crate) retry_backoff: Duration,
+    pub(crate) pace: Pace,
 }
 
 /// What a member wants to read.
@@ -64,7 +65,9 @@ pub(crate) enum Phase {
     Member,
     /// The application polls too seldom: outside, and joins only when it polls again.
     Lapsed,
-    /// Left, or refused for good.
+    /// A heartbeat that joins was refused: outside, and joins again when the application has taken the error up.
+    Refused,
+    /// Left, or fenced by another member with the same `group.instance.id`.
     Ended,
 }
 
@@ -102,6 +105,10 @@ pub(crate) struct Member {
     /// What it is being asked to give up.
     revoking: BTreeSet<Place>,
     coordinator_lost: bool,
+    /// How many answers in a row brought the member no further.
+    failures: u32,
+    /// Whether the application was told that heartbeats are refused.
+    complained: bool,
     told: VecDeque<Told>,
     /// What the coordinator said when it refused the member.
     words: Option<Text>,
@@ -126,6 +133,8 @@ impl Member {
             told_assignment: false,
             revoking: BTreeSet::new(),
             coordinator_lost: false,
+            failures: 0,
+            complained: false,
             told: VecDeque::new(),
             words: None,
         }
@@ -223,6 +232,7 @@ impl Member {
             return self.refused(answer.error_code, answer.error_message, now);
         }
         self.phase = Phase::Member;
+        (self.failures, self.complained) = (0, false);
         self.epoch = answer.member_epoch;
         self.interval = Duration::from_millis(answer.heartbeat_interval_ms.max(1) as u64);
         self.said = saying;
@@ -243,28 +253,70 @@ impl Member {
     fn refused(&mut self, code: ErrorCode, words: Option<Text>, now: Instant) {
         // What was said may not have been heard.
         self.said = None;
-        let later = Some(now + self.settings.retry_backoff);
         match code {
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH => {
                 self.rejoin(LostWhy::Refused(code));
+                self.heartbeat_at = self.again(now);
             }
             // A coordinator that lost the group with its members.
             ErrorCode::GROUP_ID_NOT_FOUND if self.epoch != JOINS => {
                 self.rejoin(LostWhy::Refused(code));
+                self.heartbeat_at = self.again(now);
             }
-            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
-                self.coordinator_lost = true;
-                self.heartbeat_at = later;
-            }
-            code if code.is_retriable() => self.heartbeat_at = later,
-            code => {
+            ErrorCode::FENCED_INSTANCE_ID => {
                 self.words = words.as_ref().map(Text::detach);
                 self.lose(LostWhy::Refused(code));
                 self.phase = Phase::Ended;
                 self.told.push_back(Told::Failed(code));
             }
+            code => {
+                self.coordinator_lost |= matches!(
+                    code,
+                    ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                );
+                self.heartbeat_at = Some(self.later(now));
+                if !code.is_retriable() && self.complains() {
+                    self.words = words.as_ref().map(Text::detach);
+                    self.told.push_back(Told::Failed(code));
+                }
+            }
         }
         self.publish();
+    }
+
+    /// Whether the application is to be told that a heartbeat was refused: once, until one is answered well. Who is no member yet does not
+    /// go on before the application has taken that up.
+    pub(crate) fn complains(&mut self) -> bool {
+        if self.phase == Phase::Joining {
+            self.phase = Phase::Refused;
+            return true;
+        }
+        !std::mem::replace(&mut self.complained, true)
+    }
+
+    /// The application has taken an error up, and goes on.
+    pub(crate) fn resumed(&mut self) {
+        if self.phase == Phase::Refused {
+            self.phase = Phase::Joining;
+        }
+    }
+
+    /// When to try again what has just brought the member no further: later each time.
+    fn later(&mut self, now: Instant) -> Instant {
+        self.failures = self.failures.saturating_add(1);
+        now + self.settings.pace.delay(self.failures)
+    }
+
+    /// As [`Member::later`], the first time at once.
+    fn again(&mut self, now: Instant) -> Option<Instant> {
+        let delay = self.settings.pace.delay(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        (!delay.is_zero()).then(|| now + delay)
+    }
+
+    /// Whether the last answer brought the member further.
+    pub(crate) const fn gets_on(&self) -> bool {
+        self.failures == 0
     }
 
     /// A commit or a question for offsets was refused with an error that concerns membership.
@@ -286,7 +338,7 @@ impl Member {
         self.coordinator_lost = true;
         self.said = None;
         self.saying = None;
-        self.heartbeat_at = Some(now + self.settings.retry_backoff);
+        self.heartbeat_at = Some(self.later(now));
     }
 
     fn rejoin(&mut self, why: LostWhy) {
@@ -301,6 +353,7 @@ impl Member {
     fn lose(&mut self, why: LostWhy) {
         self.revoking.clear();
         self.assigned = None;
+        self.identity.owns(std::iter::empty());
         let owned = std::mem::take(&mut self.owned);
         if std::mem::take(&mut self.told_assignment) {
             let partitions = named(&owned);
@@ -349,6 +402,8 @@ impl Member {
         }
         let news = named(&added);
         self.owned.extend(added);
+        self.identity.assigns();
+        self.publish();
         self.told_assignment = true;
         self.told.push_back(Told::Assigned(Assignment {
             generation: self.epoch,
@@ -390,6 +445,8 @@ impl Member {
         if self.subscription != subscription {
             self.subscription = subscription;
             self.heartbeat_at = None;
+            // It may be what was wanting.
+            self.resumed();
         }
     }
 
@@ -421,7 +478,7 @@ impl Member {
         // One that joins may be a member by now.
         let member = match self.phase {
             Phase::Member => true,
-            Phase::Joining => self.sent_at.is_some(),
+            Phase::Joining | Phase::Refused => self.sent_at.is_some(),
             Phase::Lapsed | Phase::Ended => false,
         };
         self.phase = Phase::Ended;

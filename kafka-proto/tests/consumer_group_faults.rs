@@ -1,0 +1,676 @@
+//! Groups under answers that stand in the way, both protocols, under paused time: what is buffered never outlives the group's word, and what one
+//! request is refused is that request's business.
+#![cfg(all(feature = "client", feature = "mock"))]
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use kafka_proto::{
+    client::{
+        Cluster, Config, Consumer, TopicPartition,
+        cluster::CoordinatorKind,
+        consumer::{Rebalance, Start},
+        group::{GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit},
+    },
+    messages::{
+        ApiKey, EndTxnRequest, ErrorCode, InitProducerIdRequest, TxnOffsetCommitRequest,
+        txn_offset_commit::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic},
+    },
+    mock,
+    net::Memory,
+};
+
+/// Only a guard against hanging.
+const LIMIT: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(100);
+
+struct Bench {
+    mock: mock::Cluster,
+    network: Memory,
+    protocol: &'static str,
+}
+
+async fn bench(protocol: &'static str) -> Bench {
+    let network = Memory::default();
+    let builder = mock::Cluster::builder().topic("t", 4).topic("u", 1);
+    let builder = builder.on_this_runtime().in_memory(&network);
+    Bench {
+        mock: builder.start().await.unwrap(),
+        network,
+        protocol,
+    }
+}
+
+impl Bench {
+    async fn cluster(&self, properties: &[(&str, &str)]) -> Cluster {
+        let mut config = Config::new(&self.mock.bootstrap_servers());
+        let all = [
+            ("group.id", "g"),
+            ("group.protocol", self.protocol),
+            ("auto.offset.reset", "earliest"),
+        ];
+        for (name, value) in all.iter().chain(properties) {
+            config.set(name, value).unwrap();
+        }
+        let connect = Arc::new(self.network.clone());
+        Cluster::connect_by(config, connect).await.unwrap()
+    }
+
+    async fn consumer(&self, properties: &[(&str, &str)]) -> Consumer {
+        let mut consumer = Consumer::new(&self.cluster(properties).await);
+        consumer.subscribe(&["t"]).unwrap();
+        consumer
+    }
+
+    async fn member(&self) -> Membership {
+        let cluster = self.cluster(&[]).await;
+        let options = GroupOptions::configured(cluster.config(), &["t"]).unwrap();
+        Membership::join(&cluster, options).unwrap()
+    }
+
+    fn fill(&self, records: usize) {
+        for partition in 0..4 {
+            let values = std::iter::repeat_n((None, Some(b"v".as_slice())), records);
+            self.mock.append("t", partition, values).unwrap();
+        }
+    }
+
+    fn heartbeat(&self) -> ApiKey {
+        match self.protocol {
+            "classic" => ApiKey::HEARTBEAT,
+            _ => ApiKey::CONSUMER_GROUP_HEARTBEAT,
+        }
+    }
+
+    /// The member is thrown out, and joins again by itself.
+    async fn throw_out(&self) {
+        let fault = self.mock.faults().on(self.heartbeat());
+        let fault = fault.error(ErrorCode::UNKNOWN_MEMBER_ID);
+        while fault.hits() == 0 {
+            tokio::time::sleep(SHORT).await;
+        }
+        // A classic group waits until the session of the member that it had has ended.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
+const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
+
+/// The ways to take records out of a consumer.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Poll,
+    Recv,
+    Stream,
+    Batches,
+}
+
+const WAYS: [Way; 4] = [Way::Poll, Way::Recv, Way::Stream, Way::Batches];
+
+/// One call: the partitions and offsets that it delivered.
+async fn call(way: Way, consumer: &mut Consumer) -> Vec<(i32, i64)> {
+    let one = |record: kafka_proto::client::consumer::ConsumerRecord| {
+        vec![(record.partition(), record.offset())]
+    };
+    match way {
+        Way::Poll => {
+            let records = consumer.poll(SHORT).await.unwrap();
+            records
+                .iter()
+                .map(|record| (record.partition(), record.offset()))
+                .collect()
+        }
+        Way::Recv => {
+            let next = tokio::time::timeout(SHORT, consumer.recv()).await;
+            next.map_or_else(|_| Vec::new(), |record| one(record.unwrap()))
+        }
+        Way::Stream => {
+            let next = poll_fn(|cx| pin!(&mut *consumer).poll_next(cx));
+            let next = tokio::time::timeout(SHORT, next).await;
+            next.map_or_else(|_| Vec::new(), |record| one(record.unwrap().unwrap()))
+        }
+        Way::Batches => {
+            let mut decompressor = consumer.decompressor();
+            let mut delivered = Vec::new();
+            for mut partition in consumer.poll_batches(SHORT).await.unwrap() {
+                let of = partition.partition();
+                while let Some(batch) = partition.next_batch().unwrap() {
+                    for record in batch.records(&mut decompressor).unwrap() {
+                        delivered.push((of, record.unwrap().offset));
+                    }
+                }
+            }
+            delivered
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_is_taken_up_at_the_first_call_whatever_is_queued() {
+    for protocol in PROTOCOLS {
+        for way in WAYS {
+            for auto_commit in ["true", "false"] {
+                let bench = bench(protocol).await;
+                bench.fill(3000);
+                let properties = [
+                    ("max.poll.records", "10"),
+                    ("enable.auto.commit", auto_commit),
+                ];
+                let mut first = bench.consumer(&properties).await;
+                // The queue is full of the rest.
+                while call(Way::Poll, &mut first).await.is_empty() {}
+                assert!(matches!(
+                    first.next_rebalance(),
+                    Some(Rebalance::Assigned(_))
+                ));
+                let _second = bench.member().await;
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                call(way, &mut first).await;
+                let told = first.next_rebalance();
+                assert!(
+                    matches!(told, Some(Rebalance::Revoked(_))),
+                    "{protocol}, {way:?}, {auto_commit}: {told:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Two members, the second of which comes while the first works through a full queue, slowly.
+async fn two_slow_members(bench: &Bench, way: Way, auto_commit: bool) {
+    const RECORDS: usize = 200;
+    let what = format!("{}, {way:?}, auto commit {auto_commit}", bench.protocol);
+    bench.fill(RECORDS);
+    let properties = [
+        ("max.poll.records", "10"),
+        ("max.poll.interval.ms", "10000"),
+        ("session.timeout.ms", "9000"),
+        ("auto.commit.interval.ms", "1000"),
+        (
+            "enable.auto.commit",
+            if auto_commit { "true" } else { "false" },
+        ),
+    ];
+    let delivered: Mutex<BTreeMap<(i32, i64), usize>> = Mutex::default();
+    let work = async |number: u64| {
+        tokio::time::sleep(Duration::from_secs(3 * number)).await;
+        let mut consumer = bench.consumer(&properties).await;
+        while delivered.lock().unwrap().len() < 4 * RECORDS {
+            let records = call(way, &mut consumer).await;
+            let slow = match way {
+                Way::Recv | Way::Stream => 100,
+                Way::Poll | Way::Batches => 1000,
+            };
+            if !records.is_empty() {
+                tokio::time::sleep(Duration::from_millis(slow)).await;
+            }
+            for of in records {
+                *delivered.lock().unwrap().entry(of).or_default() += 1;
+            }
+            while let Some(rebalance) = consumer.next_rebalance() {
+                assert!(!matches!(rebalance, Rebalance::Lost(..)), "{what}");
+            }
+            if !auto_commit {
+                consumer.commit().await.unwrap();
+            }
+        }
+        consumer.close().await.unwrap();
+    };
+    let watch = async {
+        let mut before = [None; 4];
+        loop {
+            for (partition, before) in before.iter_mut().enumerate() {
+                let now = bench.mock.committed_offset("g", "t", partition as i32);
+                assert!(now >= *before, "{what}: {before:?} became {now:?}");
+                *before = now;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let both = async { tokio::join!(work(0), work(1)) };
+    tokio::select! {
+        _ = both => {}
+        () = watch => {}
+        () = tokio::time::sleep(LIMIT) => panic!("{what}: hangs"),
+    }
+    for partition in 0..4 {
+        let committed = bench.mock.committed_offset("g", "t", partition);
+        assert_eq!(committed, Some(RECORDS as i64), "{what}");
+    }
+    let twice = delivered
+        .lock()
+        .unwrap()
+        .values()
+        .filter(|n| **n > 1)
+        .count();
+    assert_eq!(twice, 0, "{what}: delivered twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_members_with_full_queues_deliver_nothing_twice_and_no_commit_goes_back() {
+    for protocol in PROTOCOLS {
+        for way in WAYS {
+            for auto_commit in [true, false] {
+                two_slow_members(&bench(protocol).await, way, auto_commit).await;
+            }
+        }
+    }
+}
+
+async fn assigned(member: &mut Membership) -> Vec<TopicPartition> {
+    loop {
+        if let GroupEvent::Assigned(assignment) = member.next_event().await.unwrap() {
+            return assignment.partitions;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_a_loss_is_not_committed_by_a_member_that_joined_again_unseen() {
+    for protocol in PROTOCOLS {
+        let bench = bench(protocol).await;
+        let mut member = bench.member().await;
+        assert_eq!(assigned(&mut member).await.len(), 4);
+        let offset = |offset| [OffsetToCommit::new("t", 1, offset)];
+        member.offsets().commit(&offset(7)).await.unwrap();
+        bench.throw_out().await;
+        // It is a member again and has all partitions; who had them in between may have committed more.
+        let refused = member.offsets().commit(&offset(3)).await;
+        assert!(refused.is_err(), "{protocol}");
+        assert_eq!(bench.mock.committed_offset("g", "t", 1), Some(7));
+        let sent = bench.mock.received_count(ApiKey::OFFSET_COMMIT);
+        let GroupEvent::Lost(_) = member.next_event().await.unwrap() else {
+            panic!("lost")
+        };
+        // Outside, also if the next assignment waits to be taken.
+        let refused = member.offsets().commit(&offset(3)).await.unwrap_err();
+        assert_eq!(refused.code(), Some(ErrorCode::UNKNOWN_MEMBER_ID));
+        assert_eq!(bench.mock.received_count(ApiKey::OFFSET_COMMIT), sent);
+        assigned(&mut member).await;
+        member.offsets().commit(&offset(9)).await.unwrap();
+        assert_eq!(bench.mock.committed_offset("g", "t", 1), Some(9));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_is_under_way_while_the_member_is_thrown_out_and_comes_back_is_refused() {
+    for protocol in PROTOCOLS {
+        let bench = bench(protocol).await;
+        let mut member = bench.member().await;
+        assigned(&mut member).await;
+        let fault = bench.mock.faults().on(ApiKey::OFFSET_COMMIT).always();
+        let fault = fault.error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+        let commit = member.offsets().commit(&[OffsetToCommit::new("t", 1, 3)]);
+        bench.throw_out().await;
+        // Taken up before the commit has got through.
+        assigned(&mut member).await;
+        fault.remove();
+        assert!(commit.await.is_err(), "{protocol}");
+        assert_eq!(bench.mock.committed_offset("g", "t", 1), None, "{protocol}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_member_keeps_in_a_rebalance_can_be_committed_before_it_has_taken_that_up() {
+    let bench = bench("classic").await;
+    let cooperative = [("partition.assignment.strategy", "cooperative-sticky")];
+    let cluster = bench.cluster(&cooperative).await;
+    let join = || {
+        let options = GroupOptions::configured(cluster.config(), &["t"]).unwrap();
+        Membership::join(&cluster, options).unwrap()
+    };
+    let mut first = join();
+    assert_eq!(assigned(&mut first).await.len(), 4);
+    let _second = join();
+    while bench.mock.group_generation("g") < Some(2) {
+        tokio::time::sleep(SHORT).await;
+    }
+    tokio::time::sleep(10 * SHORT).await;
+    for partition in 0..4 {
+        let offset = OffsetToCommit::new("t", partition, 5);
+        first.offsets().commit(&[offset]).await.unwrap();
+    }
+}
+
+/// Codes that say that another member has taken this one's place, or that the protocol is turned off.
+fn ends(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NONE | ErrorCode::FENCED_INSTANCE_ID | ErrorCode::UNSUPPORTED_VERSION
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_error_code_of_one_answer_ends_a_membership() {
+    let classic = [
+        ApiKey::JOIN_GROUP,
+        ApiKey::SYNC_GROUP,
+        ApiKey::HEARTBEAT,
+        ApiKey::OFFSET_COMMIT,
+        ApiKey::OFFSET_FETCH,
+        ApiKey::FIND_COORDINATOR,
+    ];
+    let modern = [
+        ApiKey::CONSUMER_GROUP_HEARTBEAT,
+        ApiKey::OFFSET_COMMIT,
+        ApiKey::OFFSET_FETCH,
+        ApiKey::FIND_COORDINATOR,
+    ];
+    for (protocol, apis) in [("classic", &classic[..]), ("consumer", &modern[..])] {
+        for &api in apis {
+            let bench = bench(protocol).await;
+            bench.fill(1);
+            let properties = [("enable.auto.commit", "false")];
+            let mut consumer = bench.consumer(&properties).await;
+            for &code in ErrorCode::ALL.iter().filter(|code| !ends(**code)) {
+                let what = format!("{protocol}, {api:?}, {code}");
+                let fault = bench.mock.faults().on(api).error(code);
+                let mut works = async || {
+                    let mut round = 0_u32;
+                    loop {
+                        // Whatever is said of it: the next poll goes on.
+                        let polled = consumer.poll(SHORT).await;
+                        let is_closed =
+                            matches!(polled, Err(kafka_proto::client::Error::Closed { .. }));
+                        assert!(!is_closed, "{what}");
+                        let all = consumer.assignment().len() == 4;
+                        let offset = [OffsetToCommit::new("t", 0, 1)];
+                        if all
+                            && consumer.commit_offsets(&offset).await.is_ok()
+                            && fault.hits() == 1
+                        {
+                            return;
+                        }
+                        round += 1;
+                        if all && round.is_multiple_of(4) && fault.hits() == 0 {
+                            provoke(&bench, api, &mut consumer, round).await;
+                        }
+                    }
+                };
+                let works = tokio::time::timeout(LIMIT, works()).await;
+                assert!(works.is_ok(), "{what}: it does not come back");
+            }
+        }
+    }
+}
+
+/// Has the client use an API.
+async fn provoke(bench: &Bench, api: ApiKey, consumer: &mut Consumer, round: u32) {
+    match api {
+        ApiKey::JOIN_GROUP | ApiKey::SYNC_GROUP => {
+            let topics: &[&str] = if round.is_multiple_of(8) {
+                &["t"]
+            } else {
+                &["t", "u"]
+            };
+            consumer.subscribe(topics).unwrap();
+            consumer.subscribe(&["t"]).unwrap();
+        }
+        ApiKey::FIND_COORDINATOR => {
+            let fault = bench.mock.faults().on(bench.heartbeat());
+            fault.error(ErrorCode::NOT_COORDINATOR);
+        }
+        ApiKey::OFFSET_FETCH => {
+            drop(consumer.committed(&[TopicPartition::new("t", 0)]).await);
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_is_refused_for_its_own_sake_leaves_the_assignment_alone() {
+    for protocol in PROTOCOLS {
+        let bench = bench(protocol).await;
+        let mut member = bench.member().await;
+        assigned(&mut member).await;
+        for code in [
+            ErrorCode::OFFSET_METADATA_TOO_LARGE,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            ErrorCode::GROUP_AUTHORIZATION_FAILED,
+            ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
+            ErrorCode::UNKNOWN_SERVER_ERROR,
+        ] {
+            bench.mock.faults().on(ApiKey::OFFSET_COMMIT).error(code);
+            let offsets = [OffsetToCommit::new("t", 0, 1)];
+            let refused = member.offsets().commit(&offsets).await.unwrap_err();
+            assert_eq!(refused.code(), Some(code));
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert!(member.try_next_event().unwrap().is_none(), "{code}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_refused_asks_ever_more_seldom() {
+    for protocol in PROTOCOLS {
+        let bench = bench(protocol).await;
+        let api = match protocol {
+            "classic" => ApiKey::JOIN_GROUP,
+            _ => ApiKey::CONSUMER_GROUP_HEARTBEAT,
+        };
+        for code in [
+            ErrorCode::GROUP_AUTHORIZATION_FAILED,
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+            ErrorCode::UNKNOWN_MEMBER_ID,
+            ErrorCode::NOT_COORDINATOR,
+        ] {
+            bench.mock.clear_received();
+            let fault = bench.mock.faults().on(api).always().error(code);
+            let mut consumer = bench.consumer(&[]).await;
+            let polling = async {
+                loop {
+                    drop(consumer.poll(SHORT).await);
+                }
+            };
+            let count = || bench.mock.received_count(api);
+            let asked = async {
+                let mut seconds = Vec::new();
+                for _ in 0..20 {
+                    let before = count();
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    seconds.push(count() - before);
+                }
+                seconds
+            };
+            let seconds = tokio::select! {
+                () = polling => unreachable!(),
+                seconds = asked => seconds,
+            };
+            assert!(seconds[0] <= 10, "{protocol}, {code}: {seconds:?}");
+            let later = seconds[10..].iter().max().unwrap();
+            assert!(
+                *later <= 2 && seconds[10..].iter().sum::<usize>() > 0,
+                "{protocol}, {code}: {seconds:?}"
+            );
+            fault.remove();
+            drop(consumer);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn committed_offsets_wait_for_a_transaction_that_is_not_decided_whatever_the_isolation_level()
+{
+    for isolation in ["read_uncommitted", "read_committed"] {
+        let bench = bench("classic").await;
+        let cluster = bench.cluster(&[("isolation.level", isolation)]).await;
+        let (_, connection) = cluster
+            .coordinator_of(CoordinatorKind::Transaction, "writer")
+            .await
+            .unwrap();
+        let init = InitProducerIdRequest {
+            transactional_id: Some("writer".into()),
+            transaction_timeout_ms: 60_000,
+            producer_id: -1,
+            producer_epoch: -1,
+            ..Default::default()
+        };
+        let producer = connection.call(&init, LIMIT).await.unwrap();
+        let offsets = TxnOffsetCommitRequest {
+            transactional_id: "writer".into(),
+            group_id: "g".into(),
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            generation_id: -1,
+            topics: vec![TxnOffsetCommitRequestTopic {
+                name: "t".into(),
+                partitions: vec![TxnOffsetCommitRequestPartition {
+                    partition_index: 0,
+                    committed_offset: 7,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let answer = connection.call(&offsets, LIMIT).await.unwrap();
+        assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::NONE);
+        let mut consumer = Consumer::new(&cluster);
+        consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+        let of = [TopicPartition::new("t", 0)];
+        let undecided =
+            tokio::time::timeout(Duration::from_secs(10), consumer.committed(&of)).await;
+        assert!(undecided.is_err(), "{isolation}: {undecided:?}");
+        let end = EndTxnRequest {
+            transactional_id: "writer".into(),
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            committed: true,
+            ..Default::default()
+        };
+        let ended = connection.call(&end, LIMIT).await.unwrap();
+        assert_eq!(ended.error_code, ErrorCode::NONE);
+        let committed = consumer.committed(&of).await.unwrap();
+        assert_eq!(committed[0].as_ref().map(|at| at.offset), Some(7));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_whose_committed_offset_cannot_be_read_is_an_error_and_not_the_beginning() {
+    let bench = bench("classic").await;
+    let cluster = bench.cluster(&[("default.api.timeout.ms", "3000")]).await;
+    let mut consumer = Consumer::new(&cluster);
+    let of = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+    consumer.assign(&of).unwrap();
+    let offset = OffsetToCommit::new("t", 0, 5);
+    consumer.commit_offsets(&[offset]).await.unwrap();
+    for code in [
+        ErrorCode::UNSTABLE_OFFSET_COMMIT,
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ErrorCode::UNKNOWN_SERVER_ERROR,
+    ] {
+        let fault = bench
+            .mock
+            .faults()
+            .on(ApiKey::OFFSET_FETCH)
+            .partition("t", 0);
+        let fault = fault.always().error(code);
+        let error = consumer.committed(&of).await.unwrap_err();
+        assert_eq!(error.code(), Some(code));
+        assert!(error.to_string().contains("t-0"), "{error}");
+        fault.remove();
+    }
+    let committed = consumer.committed(&of).await.unwrap();
+    let committed: Vec<Option<i64>> = committed
+        .iter()
+        .map(|at| Some(at.as_ref()?.offset))
+        .collect();
+    assert_eq!(committed, [Some(5), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_fails_if_any_of_its_topics_is_refused() {
+    let bench = bench("classic").await;
+    let cluster = bench.cluster(&[]).await;
+    let offsets = GroupOffsets::new(&cluster, "g");
+    let both = [
+        OffsetToCommit::new("t", 0, 1),
+        OffsetToCommit::new("u", 0, 2),
+    ];
+    for topic in ["t", "u"] {
+        let fault = bench.mock.faults().on(ApiKey::OFFSET_COMMIT).topic(topic);
+        fault.error(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        let error = offsets.commit(&both).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+        assert!(error.to_string().contains(&format!("{topic}-0")), "{error}");
+    }
+    offsets.commit(&both).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_neither_coordinator_nor_metadata_know_yet_is_not_given_up_at_once() {
+    let bench = bench("classic").await;
+    let cluster = bench.cluster(&[]).await;
+    let offsets = GroupOffsets::new(&cluster, "g");
+    let faults = bench.mock.faults();
+    faults
+        .on(ApiKey::OFFSET_COMMIT)
+        .error(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    // All brokers hear of it a moment later.
+    let lagging = faults.on(ApiKey::METADATA).always();
+    let lagging = lagging.error(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let commit = offsets.commit(&[OffsetToCommit::new("t", 0, 1)]);
+    let heard = async {
+        while bench.mock.received_count(ApiKey::OFFSET_COMMIT) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        lagging.remove();
+    };
+    let (committed, ()) = tokio::join!(commit, heard);
+    committed.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_known_after_a_seek_says_nothing_of_what_was_delivered() {
+    let properties = [
+        ("auto.offset.reset", "latest"),
+        ("enable.auto.commit", "false"),
+    ];
+    for pause in [true, false] {
+        let bench = bench("classic").await;
+        bench.fill(10);
+        let cluster = bench.cluster(&properties).await;
+        let mut consumer = Consumer::new(&cluster);
+        consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+        let late = bench.mock.faults().on(ApiKey::LIST_OFFSETS);
+        let late = late.delay(Duration::from_secs(5));
+        while late.hits() == 0 {
+            assert!(consumer.poll(SHORT).await.unwrap().is_empty());
+        }
+        consumer.seek("t", 0, Start::Offset(0)).unwrap();
+        if pause {
+            consumer.pause("t", 0).unwrap();
+            consumer.poll(Duration::from_secs(10)).await.unwrap();
+        } else {
+            // Fetched while the answer is on its way, and not delivered.
+            let fetched = bench.mock.received_count(ApiKey::FETCH);
+            while bench.mock.received_count(ApiKey::FETCH) == fetched {
+                drop(tokio::time::timeout(Duration::ZERO, consumer.recv()).await);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            drop(tokio::time::timeout(Duration::ZERO, consumer.poll(Duration::ZERO)).await);
+        }
+        if pause {
+            assert_eq!(consumer.position("t", 0), Some(0));
+            consumer.commit().await.unwrap();
+            assert_eq!(bench.mock.committed_offset("g", "t", 0), Some(0));
+            consumer.resume("t", 0).unwrap();
+        }
+        let mut offsets: Vec<i64> = Vec::new();
+        consumer.seek("t", 0, Start::Offset(0)).unwrap();
+        while offsets.len() < 10 {
+            let records = consumer.poll(SHORT).await.unwrap();
+            offsets.extend(records.iter().map(|record| record.offset()));
+        }
+        assert_eq!(offsets, (0..10).collect::<Vec<_>>());
+    }
+}
