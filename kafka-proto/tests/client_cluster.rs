@@ -353,7 +353,7 @@ async fn metadata_that_is_old_is_asked_for_again_by_itself() {
     let script = Script::new(&[(1, "a")]);
     script.serve(&network.network, "a");
     let cluster = connect(&network, "a:9092").await.unwrap();
-    cluster.topic("t", SECOND).await.unwrap();
+    cluster.refresh(&["t"]).await.unwrap();
     let mut changes = cluster.changes();
     let begin = Instant::now();
     script.set(brokers(&[(2, "b")]));

@@ -6,8 +6,9 @@
 #[path = "support/peer.rs"]
 mod peer;
 
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kafka_proto::client::producer::{Delivery, ProducerRecord};
@@ -24,7 +25,6 @@ use kafka_proto::messages::{
 };
 use kafka_proto::net::Memory;
 use test_support::alloc::{live_bytes, peak_bytes, reset_peak};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::peer::{Answer, Seen, serve};
@@ -33,7 +33,21 @@ use self::peer::{Answer, Seen, serve};
 static ALLOCATOR: test_support::CountingAllocator = test_support::CountingAllocator;
 
 /// The allocator counts for the whole process: one test at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Given back when the test's thread ends: what its runtime held is freed by then.
+    static TURN: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+fn take_turn() {
+    TURN.with_borrow_mut(|turn| {
+        // With one thread for all tests the last one's is still there.
+        *turn = None;
+        let lock = ONE_AT_A_TIME.lock();
+        *turn = Some(lock.unwrap_or_else(PoisonError::into_inner));
+    });
+}
 
 const MIB: u64 = 1 << 20;
 
@@ -134,7 +148,7 @@ fn refused(code: ErrorCode, leader_id: i32, leader_epoch: i32) -> ProduceRespons
 #[tokio::test(start_paused = true)]
 async fn brokers_that_name_each_other_as_leader_for_ever_are_followed_at_the_pace_of_the_back_off()
 {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     let epoch = Arc::new(AtomicUsize::new(1));
     let (network, requests) = brokers(move |id, seen| {
         (seen.key == ApiKey::PRODUCE).then(|| {
@@ -155,7 +169,7 @@ async fn brokers_that_name_each_other_as_leader_for_ever_are_followed_at_the_pac
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_metadata_does_not_know_yet_is_reached_where_the_answer_says_it_is() {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     let (network, _) = brokers(|_, seen| {
         (seen.key == ApiKey::PRODUCE).then(|| {
             let mut response = refused(ErrorCode::NOT_LEADER_OR_FOLLOWER, 3, 5);
@@ -195,7 +209,7 @@ fn garbage(seen: &Seen, len: usize, byte: u8) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn garbage_for_an_answer_is_an_error_and_costs_no_more_than_it_weighs() {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     for byte in [0x00, 0x7f, 0xff] {
         for len in [0, 1, 7, 1000, 100_000] {
             reset_peak();
@@ -216,7 +230,7 @@ async fn garbage_for_an_answer_is_an_error_and_costs_no_more_than_it_weighs() {
 
 #[tokio::test(start_paused = true)]
 async fn garbage_for_an_acknowledgement_ends_with_the_delivery_and_it_may_be_in_the_log() {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     for len in [0, 3, 5000] {
         let (network, requests) =
             brokers(move |_, seen| (seen.key == ApiKey::PRODUCE).then(|| garbage(seen, len, 0xff)));
@@ -230,7 +244,7 @@ async fn garbage_for_an_acknowledgement_ends_with_the_delivery_and_it_may_be_in_
 
 #[tokio::test(start_paused = true)]
 async fn absurd_lengths_and_floods_are_an_error_before_they_cost_memory() {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     for announced in [99_999_999_i32, 100_000_001, i32::MAX, -1] {
         reset_peak();
         let before = live_bytes();
@@ -259,7 +273,7 @@ async fn absurd_lengths_and_floods_are_an_error_before_they_cost_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_hangs_up_on_every_request_is_connected_to_at_the_pace_of_the_back_off() {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     let (network, requests) =
         brokers(|_, seen| (seen.key == ApiKey::PRODUCE).then_some(Answer::HangUp));
     let producer = producer(&network, config()).await.unwrap();
@@ -309,7 +323,7 @@ async fn fill(producer: &Producer, way: &str) -> Vec<Delivery> {
 
 #[tokio::test(start_paused = true)]
 async fn a_producer_with_a_paused_or_stopped_broker_holds_no_more_than_its_budget() {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     const BUDGET: u64 = 4 * MIB;
     for is_stopped in [false, true] {
         for way in ["tiny batches", "full batches", "records", "large records"] {
@@ -355,7 +369,7 @@ async fn a_producer_with_a_paused_or_stopped_broker_holds_no_more_than_its_budge
 #[tokio::test(start_paused = true)]
 async fn a_producer_that_is_faster_than_its_broker_takes_a_quarter_of_its_budget_and_not_all_of_it()
 {
-    let _guard = ONE_AT_A_TIME.lock().await;
+    take_turn();
     let (network, _) = brokers(|_, seen| {
         (seen.key == ApiKey::PRODUCE).then(|| {
             let mut response = refused(ErrorCode::NONE, -1, -1);

@@ -249,6 +249,25 @@ fn broken_batches_are_refused_or_survived_as_kafka_does() {
 }
 
 #[test]
+fn old_messages_that_inflate_to_more_than_the_limit_are_refused() {
+    let mut refused = 0;
+    for vector in vectors("records.jsonl.gz") {
+        let name = vector["name"].as_str().unwrap();
+        let bytes = Bytes::from(unhex(vector["hex"].as_str().unwrap()));
+        let is_old = bytes.len() > 17 && bytes[16] < 2 && bytes[17] & 7 != 0;
+        if is_old {
+            let first = batches(bytes).with_legacy_limit(1).next().unwrap();
+            assert!(
+                matches!(first, Err(RecordError::TooLarge { .. })),
+                "{name}: {first:?}"
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > 3, "only {refused} vectors");
+}
+
+#[test]
 fn the_content_checksum_of_a_zstd_frame_is_checked() {
     let vectors = vectors("records.jsonl.gz");
     let vector = vectors

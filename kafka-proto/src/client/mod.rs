@@ -8,6 +8,7 @@ pub mod cluster;
 mod config;
 pub mod connection;
 pub mod consumer;
+mod deadline;
 mod error;
 pub mod group;
 mod metrics;

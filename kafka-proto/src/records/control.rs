@@ -152,3 +152,22 @@ pub(crate) fn control_type(batch: &Batch) -> Result<Option<ControlType>, RecordE
         .map(Some)
         .ok_or_else(|| malformed("its key is too short or has a negative version"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_version_below_0_is_no_key() {
+        assert_eq!(
+            ControlType::from_key(&[0, 0, 0, 1]),
+            Some(ControlType::Commit)
+        );
+        assert_eq!(
+            ControlType::from_key(&[0, 9, 0, 1]),
+            Some(ControlType::Commit)
+        );
+        assert_eq!(ControlType::from_key(&[0xff, 0xff, 0, 1]), None);
+        assert_eq!(ControlType::from_key(&[0x80, 0, 0, 1]), None);
+    }
+}

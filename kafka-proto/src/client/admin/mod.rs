@@ -17,6 +17,7 @@ pub use topics::NewTopic;
 use super::cluster::{Broker, BrokerId, Cluster, Purpose};
 use super::config::Config;
 use super::connection::Connection;
+use super::deadline::Deadline;
 use super::error::{Error, Result};
 use crate::messages::{DescribeClusterRequest, ErrorCode};
 
@@ -145,20 +146,23 @@ impl Admin {
 
     /// Tries until it succeeds, fails for good, or the time is over. Tells the attempt whether a broker has insisted on the controller.
     async fn persist<T>(&self, attempt: impl AsyncFn(bool) -> Result<T>) -> Result<T> {
-        let timeout = Duration::from_millis(self.cluster.config().default_api_timeout_ms);
+        let limit = Deadline::of_api(self.cluster.config());
         let begin = Instant::now();
         let mut failures = 0;
         let mut to_controller = false;
         loop {
-            match attempt(to_controller).await {
+            let what = || "the request to a broker".to_owned();
+            match limit.bound(what, attempt(to_controller)).await {
                 Err(error) if error.is_retriable() => {
                     failures += 1;
                     if let Some(code) = error.code() {
                         self.cluster.counters().error(code);
                     }
                     let is_unknown = error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-                    let patience = if is_unknown { PROPAGATION } else { timeout };
-                    let deadline = begin + patience;
+                    let deadline = match is_unknown {
+                        true => begin + PROPAGATION,
+                        false => limit.at(),
+                    };
                     if error.code() == Some(ErrorCode::NOT_CONTROLLER) {
                         to_controller = true;
                         // What fails here shows at the next attempt.

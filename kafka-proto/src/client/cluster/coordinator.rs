@@ -1,13 +1,11 @@
 //! Finding the coordinator of a group or a transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::state::{Broker, BrokerId};
 use super::{Cluster, Purpose, lock};
 use crate::client::connection::Connection;
+use crate::client::deadline::Deadline;
 use crate::client::error::{Error, Result};
 use crate::messages::{ErrorCode, FindCoordinatorRequest};
 use crate::wire::Text;
@@ -19,6 +17,15 @@ pub enum CoordinatorKind {
     Group,
     /// A transactional producer.
     Transaction,
+}
+
+impl CoordinatorKind {
+    fn finding(self, key: &str) -> String {
+        match self {
+            Self::Group => format!("finding the coordinator of group {key}"),
+            Self::Transaction => format!("finding the coordinator of transaction {key}"),
+        }
+    }
 }
 
 impl Cluster {
@@ -41,19 +48,31 @@ impl Cluster {
         kind: CoordinatorKind,
         key: &str,
     ) -> Result<(BrokerId, Connection)> {
-        let timeout = Duration::from_millis(self.inner.config.default_api_timeout_ms);
-        let deadline = Instant::now() + timeout;
-        let mut failures = 0;
-        loop {
-            match self.try_coordinator(kind, key).await {
-                Err(error) if error.is_retriable() => {
-                    self.forget(kind, key);
-                    failures += 1;
-                    self.pause(failures, deadline, || error).await?;
+        self.coordinator_by(kind, key, Deadline::of_api(&self.inner.config))
+            .await
+    }
+
+    /// As [`Cluster::coordinator_of`], within the time of a larger operation.
+    pub(crate) async fn coordinator_by(
+        &self,
+        kind: CoordinatorKind,
+        key: &str,
+        deadline: Deadline,
+    ) -> Result<(BrokerId, Connection)> {
+        let trying = async {
+            let mut failures = 0;
+            loop {
+                match self.try_coordinator(kind, key).await {
+                    Err(error) if error.is_retriable() => {
+                        self.forget(kind, key);
+                        failures += 1;
+                        self.pause(failures, deadline.at(), || error).await?;
+                    }
+                    result => return result,
                 }
-                result => return result,
             }
-        }
+        };
+        deadline.bound(|| kind.finding(key), trying).await
     }
 
     async fn try_coordinator(
@@ -110,10 +129,7 @@ impl Cluster {
         let response = connection
             .call(&request, self.inner.config.request_timeout())
             .await?;
-        let what = || match kind {
-            CoordinatorKind::Group => format!("finding the coordinator of group {key}"),
-            CoordinatorKind::Transaction => format!("finding the coordinator of transaction {key}"),
-        };
+        let what = || kind.finding(key);
         let (code, message, id, host, port) = if many {
             let Some(found) = response.coordinators.iter().find(|found| found.key == *key) else {
                 return Err(Error::broker(

@@ -29,6 +29,7 @@ use self::wanted::Wanted;
 use super::backoff::{Backoff, Jitter};
 use super::config::{Config, MetadataRecovery};
 use super::connection::Connection;
+use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::metrics::{Metrics, MetricsSnapshot};
 use crate::messages::metadata::MetadataRequestTopic;
@@ -229,7 +230,16 @@ impl Cluster {
     /// # Errors
     /// [`Error::Broker`] with the reason why the topic cannot be used: at once if it will not pass, else when the time is over.
     pub async fn topic(&self, name: &str, timeout: Duration) -> Result<Arc<Topic>> {
-        let result = self.wait_for_topic(name, timeout).await;
+        let deadline = Deadline::after(timeout, "the timeout of the call");
+        self.topic_by(name, deadline).await
+    }
+
+    /// As [`Cluster::topic`].
+    pub(crate) async fn topic_by(&self, name: &str, deadline: Deadline) -> Result<Arc<Topic>> {
+        let what = || format!("looking up topic {name}");
+        let result = deadline
+            .bound(what, self.wait_for_topic(name, deadline.at()))
+            .await;
         if result.is_err() {
             // Who still wants it asks again; nobody else is to ask for it for ever.
             lock(&self.inner.wanted).forget(name);
@@ -237,11 +247,20 @@ impl Cluster {
         result
     }
 
-    async fn wait_for_topic(&self, name: &str, timeout: Duration) -> Result<Arc<Topic>> {
+    async fn wait_for_topic(&self, name: &str, deadline: Instant) -> Result<Arc<Topic>> {
         if let Some(topic) = self.metadata().topic(name) {
+            // It may be known because somebody has looked at it once: whoever uses it needs it looked after.
+            let is_new = {
+                let mut wanted = lock(&self.inner.wanted);
+                let is_new = !wanted.contains(name);
+                wanted.want(&topic.name).asked = true;
+                is_new
+            };
+            if is_new {
+                self.request_refresh();
+            }
             return Ok(Arc::clone(topic));
         }
-        let deadline = Instant::now() + timeout;
         let mut failures = 0;
         loop {
             let metadata = match self.refresh(&[name]).await {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::state::BrokerId;
 use super::{Cluster, Purpose};
 use crate::client::config::IsolationLevel;
+use crate::client::deadline::Deadline;
 use crate::client::error::{Error, Result};
 use crate::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::messages::{ErrorCode, ListOffsetsRequest};
@@ -65,8 +65,7 @@ impl Cluster {
         isolation: IsolationLevel,
         purpose: Purpose,
     ) -> Result<Vec<Result<ListedOffset>>> {
-        let deadline =
-            Instant::now() + Duration::from_millis(self.inner.config.default_api_timeout_ms);
+        let deadline = Deadline::of_api(&self.inner.config);
         let mut answers: Vec<Option<Result<ListedOffset>>> = vec![None; questions.len()];
         let mut failures = 0;
         loop {
@@ -78,27 +77,53 @@ impl Cluster {
                 })
                 .collect();
             let out_of_time =
-                failures > 0 && Instant::now() + self.retry_delay(failures) >= deadline;
+                failures > 0 && Instant::now() + self.retry_delay(failures) >= deadline.at();
             if open.is_empty() || out_of_time {
                 break;
             }
             if failures > 0 {
                 tokio::time::sleep(self.retry_delay(failures)).await;
-                let topics = open.iter().map(|index| questions[*index].0);
-                // What fails here shows in the answers.
-                drop(self.look_at(topics, false).await);
             }
-            self.list_once(questions, &open, isolation, purpose, &mut answers)
-                .await;
+            let round = async {
+                if failures > 0 {
+                    let topics = open.iter().map(|index| questions[*index].0);
+                    // What fails here shows in the answers.
+                    drop(self.look_at(topics, false).await);
+                }
+                self.list_once(questions, &open, isolation, purpose, &mut answers)
+                    .await;
+            };
+            if timeout_at(deadline.at(), round).await.is_err() {
+                break;
+            }
             failures += 1;
         }
         Ok(answers
             .into_iter()
             .zip(questions)
             .map(|(answer, (topic, partition, _))| {
-                answer.unwrap_or_else(|| Err(no_leader(topic, *partition)))
+                let what = || format!("listing offsets of {topic}-{partition}");
+                answer.unwrap_or_else(|| Err(deadline.over(what())))
             })
             .collect())
+    }
+
+    /// Asks once: for who asks again by itself, and can use each answer without waiting for the others.
+    pub(crate) async fn list_offsets_once(
+        &self,
+        questions: &[(&str, i32, OffsetSpec)],
+        isolation: IsolationLevel,
+        purpose: Purpose,
+    ) -> Vec<Result<ListedOffset>> {
+        let mut answers: Vec<Option<Result<ListedOffset>>> = vec![None; questions.len()];
+        let all: Vec<usize> = (0..questions.len()).collect();
+        self.list_once(questions, &all, isolation, purpose, &mut answers)
+            .await;
+        let answers = answers.into_iter().zip(questions);
+        let answer = |(answer, question): (Option<_>, &(&str, i32, OffsetSpec))| {
+            answer.unwrap_or_else(|| Err(no_leader(question.0, question.1)))
+        };
+        answers.map(answer).collect()
     }
 
     /// One round of questions to all leaders at once.

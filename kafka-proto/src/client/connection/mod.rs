@@ -345,11 +345,13 @@ impl Connection {
         Self { name, ..self }
     }
 
-    /// Holds all further requests back for this long (KIP-219); their deadlines count from when they are written.
+    /// Holds all further requests back for this long from now on (KIP-219); their deadlines count from when they are written. Whoever waits
+    /// for one has a time limit of its own.
     pub fn throttle(&self, time: Duration) {
         if !time.is_zero() {
+            let until = Instant::now() + time;
             // An ended connection has nothing to hold back.
-            drop(self.shared.commands.send(Command::Mute(time)));
+            drop(self.shared.commands.send(Command::Mute(until)));
         }
     }
 

@@ -24,8 +24,8 @@ const PIECES_PER_WRITE: usize = 64;
 /// What handles ask of the task.
 pub(super) enum Command {
     Send(Outgoing),
-    /// Write nothing for this long (KIP-219).
-    Mute(Duration),
+    /// Write nothing until then (KIP-219).
+    Mute(Instant),
     /// It turned out which broker this is.
     Rename(Arc<str>, Arc<BrokerMetrics>),
     /// End now; whatever is unanswered fails.
@@ -100,6 +100,8 @@ pub(super) struct State {
     full: bool,
     unflushed: bool,
     unanswered: VecDeque<Unanswered>,
+    /// What came while the connection was muted. The queue of commands is read on, so that a connection that may not write still closes.
+    held_back: VecDeque<Outgoing>,
     muted_until: Option<Instant>,
     last_used: Instant,
     timer: Pin<Box<Sleep>>,
@@ -120,6 +122,7 @@ impl State {
             full: false,
             unflushed: false,
             unanswered: VecDeque::new(),
+            held_back: VecDeque::new(),
             muted_until: None,
             last_used: now,
             timer: Box::pin(sleep_until(armed)),
@@ -173,6 +176,9 @@ impl Task {
         for request in self.state.unanswered.drain(..) {
             request.reply.give(Err(error.clone()));
         }
+        for request in self.state.held_back.drain(..) {
+            request.reply.give(Err(error.clone()));
+        }
         // What was queued and never written: the same fate. The channel closes first, so that nothing slips in behind.
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
@@ -204,6 +210,7 @@ impl Task {
             if self.state.abandoned
                 && self.state.unanswered.is_empty()
                 && self.state.writing.is_empty()
+                && self.state.held_back.is_empty()
             {
                 return Poll::Ready(End::Ours("it was no longer needed"));
             }
@@ -224,25 +231,25 @@ impl Task {
             self.state.muted_until = None;
         }
         self.state.full = false;
-        while self.state.muted_until.is_none() && !self.state.abandoned {
-            if self.state.writing.len() >= PIECES_PER_WRITE {
+        loop {
+            let is_muted = self.state.muted_until.is_some();
+            if !is_muted && self.state.writing.len() >= PIECES_PER_WRITE {
                 self.state.full = true;
                 break;
             }
+            if !is_muted && let Some(outgoing) = self.state.held_back.pop_front() {
+                self.take(outgoing, now);
+                continue;
+            }
+            if self.state.abandoned {
+                break;
+            }
             match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(Command::Send(outgoing))) => self.take(outgoing, now),
-                Poll::Ready(Some(Command::Mute(time))) => {
-                    self.metrics.throttle_ms.add(time.as_millis() as u64);
-                    self.of_broker.throttle_ms.add(time.as_millis() as u64);
-                    tracing::debug!(broker = %self.name, ?time, "throttled");
-                    let until = now + time;
-                    self.state.muted_until = Some(until);
-                    // What is on its way already is not answered late by its own fault.
-                    for request in &mut self.state.unanswered {
-                        request.deadline += time;
-                    }
-                    self.state.arm(until);
+                Poll::Ready(Some(Command::Send(outgoing))) if is_muted => {
+                    self.state.held_back.push_back(outgoing);
                 }
+                Poll::Ready(Some(Command::Send(outgoing))) => self.take(outgoing, now),
+                Poll::Ready(Some(Command::Mute(until))) => self.mute(until, now),
                 Poll::Ready(Some(Command::Rename(name, of_broker))) => {
                     (self.name, self.of_broker) = (name, of_broker);
                 }
@@ -254,6 +261,24 @@ impl Task {
             }
         }
         Poll::Pending
+    }
+
+    /// Of several throttle times the latest end counts, not their sum.
+    fn mute(&mut self, until: Instant, now: Instant) {
+        let begin = self.state.muted_until.unwrap_or(now).max(now);
+        let longer = until.saturating_duration_since(begin);
+        if longer.is_zero() {
+            return;
+        }
+        self.metrics.throttle_ms.add(longer.as_millis() as u64);
+        self.of_broker.throttle_ms.add(longer.as_millis() as u64);
+        tracing::debug!(broker = %self.name, time = ?longer, "throttled");
+        self.state.muted_until = Some(until);
+        // What is on its way already is not answered late by its own fault.
+        for request in &mut self.state.unanswered {
+            request.deadline += longer;
+        }
+        self.state.arm(until);
     }
 
     fn take(&mut self, outgoing: Outgoing, now: Instant) {
@@ -436,7 +461,9 @@ impl Task {
             }));
         }
         let idle_until = state.last_used + self.idle_max;
-        if state.unanswered.is_empty() && state.writing.is_empty() && idle_until <= now {
+        let is_idle =
+            state.unanswered.is_empty() && state.writing.is_empty() && state.held_back.is_empty();
+        if is_idle && idle_until <= now {
             return Poll::Ready(End::Ours("it was idle for `connections.max.idle.ms`"));
         }
         let next = state

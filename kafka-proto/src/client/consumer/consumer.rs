@@ -8,6 +8,7 @@ use std::{collections::VecDeque, future::poll_fn, time::Duration};
 use crate::{
     client::{
         Cluster, Config,
+        deadline::Deadline,
         error::{ConfigError, Error, Result},
         group::{
             CommittedOffset, GroupMembershipOperation, GroupOffsets, GroupOptions, Membership,
@@ -357,16 +358,22 @@ impl Consumer {
     /// Commits what was delivered (`enable.auto.commit`), leaves the group, and gives up all partitions; afterwards the consumer may be
     /// subscribed or assigned anew.
     ///
-    /// Dropped before it has ended, it leaves all the same; the last commit may be missing.
+    /// It takes `default.api.timeout.ms` at most, whatever the brokers do. Dropped before it has ended, it leaves all the same; the last commit may
+    /// be missing.
     ///
     /// # Errors
     /// If the last commit failed; the group is left in any case.
     pub async fn unsubscribe(&mut self) -> Result<()> {
-        self.unsubscribe_with(GroupMembershipOperation::Default)
+        let deadline = Deadline::of_api(self.cluster.config());
+        self.unsubscribe_with(GroupMembershipOperation::Default, deadline)
             .await
     }
 
-    async fn unsubscribe_with(&mut self, how: GroupMembershipOperation) -> Result<()> {
+    async fn unsubscribe_with(
+        &mut self,
+        how: GroupMembershipOperation,
+        deadline: Deadline,
+    ) -> Result<()> {
         let commit = match (&self.auto_commit, &self.offsets) {
             (Some(_), Some(offsets)) => Some(offsets.commit(&self.positions_of_known())),
             _ => None,
@@ -382,14 +389,17 @@ impl Consumer {
         self.drop_all();
         let (membership, _offsets) = (self.membership.take(), self.offsets.take());
         let committed = match commit {
-            Some(commit) => commit.await,
+            Some(commit) => {
+                let what = || "the last commit".to_owned();
+                deadline.bound(what, commit).await
+            }
             None => Ok(()),
         };
         if let Some(called) = called {
-            called.await;
+            drop(tokio::time::timeout_at(deadline.at(), called).await);
         }
         if let Some(membership) = membership {
-            membership.leave_with(how).await;
+            membership.leave_by(how, deadline).await;
         }
         committed
     }
@@ -404,12 +414,23 @@ impl Consumer {
         self.unsubscribe().await
     }
 
+    /// As [`Consumer::close`], within another time than `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// As [`Consumer::close`]; [`Error::Timeout`] if the last commit was not answered by then.
+    pub async fn close_within(mut self, timeout: Duration) -> Result<()> {
+        let deadline = Deadline::after(timeout, "the timeout of `close_within`");
+        self.unsubscribe_with(GroupMembershipOperation::Default, deadline)
+            .await
+    }
+
     /// As [`Consumer::close`], and says whether the group is left (KIP-1092).
     ///
     /// # Errors
     /// As [`Consumer::close`].
     pub async fn close_with(mut self, how: GroupMembershipOperation) -> Result<()> {
-        self.unsubscribe_with(how).await
+        let deadline = Deadline::of_api(self.cluster.config());
+        self.unsubscribe_with(how, deadline).await
     }
 
     /// What is to be committed by itself: a commit for a deleted topic would be tried until its time is over, and hold a rebalance up.

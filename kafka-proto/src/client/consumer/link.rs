@@ -56,6 +56,9 @@ pub(super) struct Link {
     _reader: Reader,
     failures: u32,
     not_before: Option<Instant>,
+    sent_at: Option<Instant>,
+    /// How many answers in a row came before their time and said nothing.
+    empty: u32,
 }
 
 enum State {
@@ -90,6 +93,8 @@ impl Link {
             _reader: reader,
             failures: 0,
             not_before: None,
+            sent_at: None,
+            empty: 0,
         }
     }
 
@@ -152,6 +157,28 @@ impl Link {
         self.state = State::Closed;
     }
 
+    /// An answer was gone through. A broker that has nothing lets a fetch wait; from one that answers empty at once it is not asked for
+    /// over and over.
+    pub(super) fn answered(
+        &mut self,
+        news: bool,
+        terms: &FetchTerms,
+        cluster: &Cluster,
+        now: Instant,
+    ) {
+        /// A session may be answered early when it changes.
+        const FREE: u32 = 2;
+        let took = self.sent_at.map_or(terms.max_wait, |at| now - at);
+        if news || terms.min_bytes == 0 || took >= terms.max_wait / 2 {
+            self.empty = 0;
+            return;
+        }
+        self.empty = self.empty.saturating_add(1);
+        if self.empty > FREE {
+            self.not_before = Some(now + cluster.retry_delay(self.empty - FREE));
+        }
+    }
+
     /// Waits before the next try, longer with each failure in a row.
     pub(super) fn back_off(&mut self, cluster: &Cluster, now: Instant) {
         self.failures += 1;
@@ -209,6 +236,7 @@ impl Link {
             answer,
             room,
         };
+        self.sent_at = Some(Instant::now());
         Ok(())
     }
 

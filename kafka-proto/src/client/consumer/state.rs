@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    client::Backoff,
     messages::{
         ErrorCode,
         fetch::{EpochEndOffset, PartitionData},
@@ -41,12 +42,23 @@ pub(crate) enum Seen {
 /// How long things are borne. All from properties.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// Wait after an error before the partition is fetched again.
+    /// Wait after an error before the partition is fetched again: the first time, and at most.
     pub(crate) retry_backoff: Duration,
+    pub(crate) retry_backoff_max: Duration,
+    /// Where in the span of the jitter the waits lie, from 0 to 1.
+    pub(crate) spread: f64,
     /// How long a topic may be unknown (it may just have been created) before that is an error.
     pub(crate) unknown_topic: Duration,
     /// How long a follower named by the leader is read from.
     pub(crate) read_replica: Duration,
+}
+
+impl Patience {
+    /// The wait after `failures` answers in a row that brought a partition no further.
+    fn delay(&self, failures: u32) -> Duration {
+        let backoff = Backoff::new(self.retry_backoff, self.retry_backoff_max);
+        backoff.delay(failures, self.spread)
+    }
 }
 
 /// What the answer for one partition means.
@@ -106,6 +118,8 @@ pub(crate) struct PartitionState {
     read_replica: Option<(i32, Instant)>,
     paused: bool,
     retry_at: Option<Instant>,
+    /// How many answers in a row brought it no further, whatever they said.
+    failures: u32,
     unknown_since: Option<Instant>,
     /// −1 until a broker has told.
     pub(crate) high_watermark: i64,
@@ -126,6 +140,7 @@ impl PartitionState {
             read_replica: None,
             paused: false,
             retry_at: None,
+            failures: 0,
             unknown_since: None,
             high_watermark: -1,
             last_stable_offset: -1,
@@ -143,13 +158,14 @@ impl PartitionState {
         self.position_epoch
     }
 
-    /// Reads from `offset` on. `epoch` is the leader epoch of the record before it, −1 if unknown.
+    /// Reads from `offset` on. `epoch` is the leader epoch of the record before it, −1 if unknown. The pace stays: only what is read is
+    /// progress, not where to.
     pub(crate) fn seek(&mut self, offset: i64, epoch: i32) {
         self.position = Some(offset);
         self.position_epoch = epoch;
         self.checked = None;
         self.reset = None;
-        self.retry_at = None;
+        self.set_off();
     }
 
     /// Gives the position up; `to` is to be asked for.
@@ -157,7 +173,33 @@ impl PartitionState {
         self.position = None;
         self.position_epoch = -1;
         self.reset = Some(to);
+        self.set_off();
+    }
+
+    /// Something is different: worth asking at once, but not over and over.
+    fn set_off(&mut self) {
+        if self.failures <= 1 {
+            self.retry_at = None;
+        }
+    }
+
+    /// The partition gets on: the next failure is the first again.
+    pub(crate) fn gets_on(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The application has said where to go on: that is a new beginning.
+    pub(crate) fn begins(&mut self) {
+        self.failures = 0;
         self.retry_at = None;
+    }
+
+    /// An answer brought it no further, and asking once more at once may: the first times free, then later each time.
+    pub(crate) fn falter(&mut self, free: u32, now: Instant, patience: &Patience) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures > free {
+            self.retry_at = Some(now + patience.delay(self.failures - free));
+        }
     }
 
     /// Gives the position up for good: only a seek or a reset starts the partition again.
@@ -212,6 +254,7 @@ impl PartitionState {
         );
         self.position = Some(position);
         self.position_epoch = epoch;
+        self.gets_on();
     }
 
     pub(crate) fn set_paused(&mut self, paused: bool) {
@@ -222,9 +265,9 @@ impl PartitionState {
         self.paused
     }
 
-    /// Not before `now + patience.retry_backoff`.
+    /// Not before `now + patience.retry_backoff`, and later each time until the partition gets on.
     pub(crate) fn back_off(&mut self, now: Instant, patience: &Patience) {
-        self.retry_at = Some(now + patience.retry_backoff);
+        self.falter(0, now, patience);
     }
 
     /// When a back-off ends, if one is on.
@@ -258,7 +301,8 @@ impl PartitionState {
                         return Ok(());
                     }
                     if new != old {
-                        self.retry_at = None;
+                        // Leaders may be named round in a circle.
+                        self.set_off();
                         self.read_replica = None;
                     }
                 }
@@ -330,12 +374,14 @@ impl PartitionState {
             ErrorCode::OFFSET_OUT_OF_RANGE => {
                 if self.read_replica.take().is_some() {
                     // A follower may lag: only the leader's word counts.
+                    self.falter(1, now, patience);
                     return Outcome::Retry { refresh: false };
                 }
                 if ask.last_fetched_epoch >= 0 {
                     // A leader that does not know the epoch says the same as one that does not have the offset. That it does not
                     // know the epoch is no proof of loss: ask without.
                     self.position_epoch = -1;
+                    self.falter(1, now, patience);
                     return Outcome::Retry { refresh: false };
                 }
                 self.back_off(now, patience);
@@ -404,6 +450,7 @@ impl PartitionState {
         }
         if data.preferred_read_replica >= 0 {
             self.read_replica = Some((data.preferred_read_replica, now + patience.read_replica));
+            self.falter(1, now, patience);
             return Outcome::Retry { refresh: false };
         }
         Outcome::Good
@@ -452,6 +499,7 @@ impl PartitionState {
         if !(0..ask.offset).contains(&at.end_offset) {
             // The broker knows nothing of that epoch: that is no proof of loss. Go on unchecked.
             self.position_epoch = -1;
+            self.falter(1, now, patience);
             return Outcome::Retry { refresh: false };
         }
         self.back_off(now, patience);
@@ -464,325 +512,5 @@ impl PartitionState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Patience = Patience {
-        retry_backoff: Duration::from_millis(100),
-        unknown_topic: Duration::from_secs(10),
-        read_replica: Duration::from_secs(300),
-    };
-
-    fn at(position: i64) -> PartitionState {
-        let mut state = PartitionState::new(Text::from("t"), 0);
-        state.seek(position, 2);
-        state
-            .observe(
-                Seen::Exists(Some(Leader {
-                    broker: 1,
-                    epoch: 4,
-                })),
-                Instant::now(),
-                &PATIENCE,
-            )
-            .unwrap();
-        state
-    }
-
-    fn data(error_code: ErrorCode) -> PartitionData {
-        PartitionData {
-            error_code,
-            high_watermark: 100,
-            last_stable_offset: 90,
-            log_start_offset: 3,
-            ..PartitionData::default()
-        }
-    }
-
-    fn answer(state: &mut PartitionState, data: &PartitionData, now: Instant) -> Outcome {
-        let ask = Ask {
-            offset: state.position().unwrap(),
-            current_leader_epoch: 4,
-            last_fetched_epoch: state.position_epoch(),
-            partition_max_bytes: 1000,
-        };
-        state.answered(&ask, data, now, &PATIENCE)
-    }
-
-    #[test]
-    fn asks_for_the_position_with_both_epochs() {
-        let ask = at(17).ask(Instant::now(), 1000).unwrap();
-        let expected = Ask {
-            offset: 17,
-            current_leader_epoch: 4,
-            last_fetched_epoch: 2,
-            partition_max_bytes: 1000,
-        };
-        assert_eq!(ask, expected);
-    }
-
-    #[test]
-    fn a_good_answer_takes_the_watermarks_over() {
-        let mut state = at(17);
-        assert_eq!(
-            answer(&mut state, &data(ErrorCode::NONE), Instant::now()),
-            Outcome::Good
-        );
-        assert_eq!(
-            (
-                state.high_watermark,
-                state.last_stable_offset,
-                state.log_start_offset
-            ),
-            (100, 90, 3)
-        );
-        assert_eq!(state.position(), Some(17), "only batches move the position");
-    }
-
-    #[test]
-    fn an_answer_to_another_position_is_stale() {
-        let now = Instant::now();
-        let mut state = at(17);
-        let ask = state.ask(now, 1000).unwrap();
-        state.seek(50, -1);
-        assert_eq!(
-            state.answered(&ask, &data(ErrorCode::OFFSET_OUT_OF_RANGE), now, &PATIENCE),
-            Outcome::Stale
-        );
-        state.reset(ResetTo::Earliest);
-        assert_eq!(
-            state.answered(&ask, &data(ErrorCode::NONE), now, &PATIENCE),
-            Outcome::Stale
-        );
-    }
-
-    #[test]
-    fn errors_are_sorted_into_waiting_and_telling() {
-        let now = Instant::now();
-        let table = [
-            (
-                ErrorCode::NOT_LEADER_OR_FOLLOWER,
-                Outcome::Retry { refresh: true },
-            ),
-            (
-                ErrorCode::FENCED_LEADER_EPOCH,
-                Outcome::Retry { refresh: true },
-            ),
-            (
-                ErrorCode::UNKNOWN_LEADER_EPOCH,
-                Outcome::Retry { refresh: true },
-            ),
-            (
-                ErrorCode::OFFSET_NOT_AVAILABLE,
-                Outcome::Retry { refresh: false },
-            ),
-            (
-                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                Outcome::Retry { refresh: true },
-            ),
-            (
-                ErrorCode::UNKNOWN_TOPIC_ID,
-                Outcome::Retry { refresh: true },
-            ),
-            (
-                ErrorCode::UNKNOWN_SERVER_ERROR,
-                Outcome::Retry { refresh: true },
-            ),
-            (
-                ErrorCode::TOPIC_AUTHORIZATION_FAILED,
-                Outcome::Failed(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
-            ),
-            (
-                ErrorCode::CORRUPT_MESSAGE,
-                Outcome::Failed(ErrorCode::CORRUPT_MESSAGE),
-            ),
-        ];
-        for (code, outcome) in table {
-            let mut state = at(17);
-            assert_eq!(answer(&mut state, &data(code), now), outcome, "{code}");
-            assert_eq!(state.ask(now, 1000), None, "{code}: not at once again");
-            assert!(
-                state.ask(now + PATIENCE.retry_backoff, 1000).is_some(),
-                "{code}: but later"
-            );
-        }
-    }
-
-    #[test]
-    fn an_unknown_topic_is_an_error_after_a_while_and_not_before() {
-        let start = Instant::now();
-        let mut state = at(17);
-        let unknown = data(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        assert_eq!(
-            answer(&mut state, &unknown, start),
-            Outcome::Retry { refresh: true }
-        );
-        let late = start + PATIENCE.unknown_topic;
-        assert_eq!(
-            answer(&mut state, &unknown, late),
-            Outcome::Failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-        );
-        assert_eq!(
-            state.observe(Seen::Missing, late, &PATIENCE),
-            Ok(()),
-            "the patience starts anew"
-        );
-    }
-
-    #[test]
-    fn an_older_leader_epoch_does_not_move_a_partition_back() {
-        let now = Instant::now();
-        let mut state = at(17);
-        state
-            .observe(
-                Seen::Exists(Some(Leader {
-                    broker: 2,
-                    epoch: 3,
-                })),
-                now,
-                &PATIENCE,
-            )
-            .unwrap();
-        assert_eq!(state.broker(now), Some(1));
-        state
-            .observe(
-                Seen::Exists(Some(Leader {
-                    broker: 2,
-                    epoch: 5,
-                })),
-                now,
-                &PATIENCE,
-            )
-            .unwrap();
-        assert_eq!(state.broker(now), Some(2));
-    }
-
-    #[test]
-    fn a_new_leader_ends_the_back_off() {
-        let now = Instant::now();
-        let mut state = at(17);
-        answer(&mut state, &data(ErrorCode::NOT_LEADER_OR_FOLLOWER), now);
-        assert_eq!(state.wakes_at(), Some(now + PATIENCE.retry_backoff));
-        state
-            .observe(
-                Seen::Exists(Some(Leader {
-                    broker: 2,
-                    epoch: 5,
-                })),
-                now,
-                &PATIENCE,
-            )
-            .unwrap();
-        assert!(state.ask(now, 1000).is_some());
-    }
-
-    #[test]
-    fn where_the_logs_part_is_told_and_an_unknown_epoch_is_no_loss() {
-        let now = Instant::now();
-        let mut state = at(17);
-        let mut diverging = data(ErrorCode::NONE);
-        diverging.diverging_epoch = EpochEndOffset {
-            epoch: 1,
-            end_offset: 12,
-        };
-        let lost = Lost::Truncated {
-            position: 17,
-            to: 12,
-            epoch: 1,
-        };
-        assert_eq!(answer(&mut state, &diverging, now), Outcome::Lost(lost));
-        let mut state = at(17);
-        diverging.diverging_epoch = EpochEndOffset {
-            epoch: 1,
-            end_offset: -1,
-        };
-        assert_eq!(
-            answer(&mut state, &diverging, now),
-            Outcome::Retry { refresh: false }
-        );
-        assert_eq!((state.position(), state.position_epoch()), (Some(17), -1));
-    }
-
-    #[test]
-    fn an_epoch_that_the_leader_does_not_know_is_no_loss_and_a_range_without_an_epoch_is() {
-        let now = Instant::now();
-        let mut state = at(17);
-        let refused = data(ErrorCode::OFFSET_OUT_OF_RANGE);
-        assert_eq!(
-            answer(&mut state, &refused, now),
-            Outcome::Retry { refresh: false }
-        );
-        assert_eq!((state.position(), state.position_epoch()), (Some(17), -1));
-        assert!(state.ask(now, 1000).is_some(), "asked again at once");
-        let lost = Lost::OutOfRange {
-            position: 17,
-            log_start: 3,
-            high_watermark: 100,
-        };
-        assert_eq!(answer(&mut state, &refused, now), Outcome::Lost(lost));
-        assert_eq!(state.ask(now, 1000), None, "not at once again");
-    }
-
-    #[test]
-    fn negative_answers_of_list_offsets_are_not_offsets() {
-        let mut state = PartitionState::new(Text::from("t"), 0);
-        state.reset(ResetTo::Timestamp(5));
-        state.reset_answered(ResetTo::Timestamp(5), -1, -1);
-        assert_eq!(
-            (state.position(), state.reset),
-            (None, Some(ResetTo::Latest))
-        );
-        state.reset_answered(ResetTo::Latest, -1, -1);
-        assert_eq!(
-            (state.position(), state.reset),
-            (None, Some(ResetTo::Latest))
-        );
-        state.reset_answered(ResetTo::Latest, 8, 3);
-        assert_eq!((state.position(), state.position_epoch()), (Some(8), 3));
-    }
-
-    #[test]
-    fn a_late_reset_does_not_undo_a_seek() {
-        let mut state = PartitionState::new(Text::from("t"), 0);
-        state.reset(ResetTo::Earliest);
-        state.seek(40, -1);
-        state.reset_answered(ResetTo::Earliest, 0, -1);
-        assert_eq!(state.position(), Some(40));
-    }
-
-    #[test]
-    fn a_follower_is_read_from_for_a_while_and_only_the_leader_decides_about_ranges() {
-        let now = Instant::now();
-        let mut state = at(17);
-        let mut prefer = data(ErrorCode::NONE);
-        prefer.preferred_read_replica = 9;
-        assert_eq!(
-            answer(&mut state, &prefer, now),
-            Outcome::Retry { refresh: false }
-        );
-        assert_eq!(state.broker(now), Some(9));
-        assert_eq!(state.broker(now + PATIENCE.read_replica), Some(1));
-        let mut unreachable = state.clone();
-        unreachable.broker_failed(9);
-        assert_eq!(unreachable.broker(now), Some(1));
-        assert_eq!(
-            answer(&mut state, &data(ErrorCode::OFFSET_OUT_OF_RANGE), now),
-            Outcome::Retry { refresh: false }
-        );
-        assert_eq!(state.broker(now), Some(1));
-    }
-
-    #[test]
-    fn paused_partitions_are_not_asked_for_and_what_still_comes_counts() {
-        let now = Instant::now();
-        let mut state = at(17);
-        state.set_paused(true);
-        assert_eq!(state.ask(now, 1000), None);
-        assert_eq!(
-            answer(&mut state, &data(ErrorCode::NONE), now),
-            Outcome::Good
-        );
-        state.set_paused(false);
-        assert!(state.ask(now, 1000).is_some());
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

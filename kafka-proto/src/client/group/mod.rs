@@ -36,6 +36,7 @@ pub use offsets::{CommittedOffset, GroupOffsets, OffsetToCommit};
 use crate::{
     client::{
         Backoff, Cluster, Config, GroupProtocol, Jitter,
+        deadline::Deadline,
         error::{ConfigError, Error, Result},
     },
     wire::{Text, Uuid},
@@ -398,8 +399,8 @@ impl Membership {
     /// # Errors
     /// When a request of the member was refused or its answer cannot be read: not authorized, settings that do not fit the group's, another
     /// member's subscription. As in Java the membership goes on: whoever goes on asking for events has the member try again, after
-    /// `retry.backoff.ms` and longer each time. Only an error that [is fatal](Error::is_fatal) ends it (another member with the same
-    /// `group.instance.id` took its place); afterwards [`Error::Closed`].
+    /// `retry.backoff.ms` and longer each time. Only `FENCED_INSTANCE_ID` ends it: another member with the same `group.instance.id` took its
+    /// place; afterwards [`Error::Closed`].
     pub async fn next_event(&mut self) -> Result<GroupEvent> {
         let happened = self.events.recv().await;
         self.taken(happened)
@@ -506,7 +507,18 @@ impl Membership {
 
     /// As [`Membership::leave`], and says whether the group is left (KIP-1092).
     pub async fn leave_with(self, how: GroupMembershipOperation) {
-        self.offsets.settled().await;
+        let settled = self.offsets.settled();
+        settled.await;
+        self.left(how).await;
+    }
+
+    /// As [`Membership::leave_with`], and waits no longer than that; the member leaves all the same.
+    pub(super) async fn leave_by(self, how: GroupMembershipOperation, deadline: Deadline) {
+        drop(tokio::time::timeout_at(deadline.at(), self.offsets.settled()).await);
+        drop(tokio::time::timeout_at(deadline.at(), self.left(how)).await);
+    }
+
+    async fn left(&self, how: GroupMembershipOperation) {
         let (done, left) = oneshot::channel();
         drop(self.commands.send(Command::Leave(how, done)));
         // An ended task has left already.

@@ -5,17 +5,15 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     client::{
         Cluster,
+        cluster::CoordinatorKind,
+        deadline::Deadline,
         error::{Error, Result},
     },
     messages::{
@@ -102,6 +100,8 @@ struct Job {
     request: Option<OffsetCommitRequest>,
     /// As whom the member committed.
     standing: Option<Identity>,
+    /// Counted from when the commit was started, not from when those before it have ended.
+    deadline: Deadline,
     done: oneshot::Sender<Result<()>>,
 }
 
@@ -221,6 +221,7 @@ impl GroupOffsets {
                 drop(self.jobs.send(Job {
                     request: Some(self.request(offsets, present)),
                     standing,
+                    deadline: Deadline::of_api(self.cluster.config()),
                     done,
                 }));
             }
@@ -238,6 +239,7 @@ impl GroupOffsets {
         drop(self.jobs.send(Job {
             request: None,
             standing: None,
+            deadline: Deadline::of_api(self.cluster.config()),
             done,
         }));
         drop(answer.await);
@@ -301,13 +303,17 @@ impl GroupOffsets {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let mut attempts = Attempts::new(&self.cluster, &self.group);
+        let deadline = Deadline::of_api(self.cluster.config());
+        let mut attempts = Attempts::new(&self.cluster, &self.group, deadline);
+        let what = || format!("reading the committed offsets of group {}", self.group);
         loop {
-            let error = match self.try_committed(partitions, require_stable).await {
+            let trying = self.try_committed(partitions, require_stable, deadline);
+            let error = match deadline.bound(what, trying).await {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             };
-            attempts.pause(error).await?;
+            let topics = partitions.iter().map(|of| &of.topic);
+            attempts.pause(error, topics).await?;
         }
     }
 
@@ -315,8 +321,11 @@ impl GroupOffsets {
         &self,
         partitions: &[TopicPartition],
         require_stable: bool,
+        deadline: Deadline,
     ) -> Result<Vec<Option<CommittedOffset>>> {
-        let (_, connection) = self.cluster.coordinator(&self.group).await?;
+        let kind = CoordinatorKind::Group;
+        let found = self.cluster.coordinator_by(kind, &self.group, deadline);
+        let (_, connection) = found.await?;
         let metadata = self.cluster.metadata();
         let id = |of: &TopicPartition| metadata.topic(&of.topic).map(|topic| topic.id);
         let ids_known = partitions
@@ -481,22 +490,26 @@ fn committed(offset: i64, leader_epoch: i32, metadata: Option<&Text>) -> Committ
 struct Attempts<'a> {
     cluster: &'a Cluster,
     group: &'a str,
-    deadline: Instant,
+    deadline: Deadline,
     failures: u32,
 }
 
 impl<'a> Attempts<'a> {
-    fn new(cluster: &'a Cluster, group: &'a str) -> Self {
-        let timeout = Duration::from_millis(cluster.config().default_api_timeout_ms);
+    const fn new(cluster: &'a Cluster, group: &'a str, deadline: Deadline) -> Self {
         Self {
             cluster,
             group,
-            deadline: Instant::now() + timeout,
+            deadline,
             failures: 0,
         }
     }
 
-    async fn pause(&mut self, error: Error) -> Result<()> {
+    /// Waits before the next try, if there is to be one. `topics` are those of the request.
+    async fn pause<'t>(
+        &mut self,
+        error: Error,
+        topics: impl Iterator<Item = &'t Text>,
+    ) -> Result<()> {
         match error.code() {
             None if error.is_retriable() => self.cluster.forget_coordinator(self.group),
             Some(
@@ -506,7 +519,15 @@ impl<'a> Attempts<'a> {
             ) => {
                 self.cluster.forget_coordinator(self.group);
             }
-            Some(ErrorCode::UNKNOWN_TOPIC_ID) => self.cluster.request_refresh(),
+            Some(ErrorCode::UNKNOWN_TOPIC_ID) => {
+                // Of these topics: nobody else may be interested in them.
+                let looking = tokio::time::timeout_at(
+                    self.deadline.at(),
+                    self.cluster.look_at(topics, false),
+                );
+                // What fails here shows at the next try.
+                drop(looking.await);
+            }
             // The member's epoch has moved on, or is about to be learnt.
             Some(ErrorCode::STALE_MEMBER_EPOCH) => {}
             _ if error.is_retriable() => {}
@@ -514,7 +535,7 @@ impl<'a> Attempts<'a> {
         }
         self.failures += 1;
         self.cluster
-            .pause(self.failures, self.deadline, || error)
+            .pause(self.failures, self.deadline.at(), || error)
             .await
     }
 }
@@ -539,6 +560,7 @@ impl Committing {
         while let Some(Job {
             request,
             standing,
+            deadline,
             done,
         }) = queue.recv().await
         {
@@ -546,7 +568,7 @@ impl Committing {
                 let _ = done.send(Ok(()));
                 continue;
             };
-            let result = self.commit(request, standing.as_ref()).await;
+            let result = self.commit(request, standing.as_ref(), deadline).await;
             if let Err(error) = &result {
                 tracing::debug!(group = %self.group, %error, "a commit failed");
             }
@@ -559,17 +581,21 @@ impl Committing {
         &self,
         mut request: OffsetCommitRequest,
         standing: Option<&Identity>,
+        deadline: Deadline,
     ) -> Result<()> {
-        let mut attempts = Attempts::new(&self.cluster, &self.group);
+        let mut attempts = Attempts::new(&self.cluster, &self.group, deadline);
+        let what = || format!("committing offsets for group {}", self.group);
         loop {
-            let Err(error) = self.try_once(&mut request).await else {
+            let trying = self.try_once(&mut request, deadline);
+            let Err(error) = deadline.bound(what, trying).await else {
                 return Ok(());
             };
             let (code, generation) = (error.code(), request.generation_id_or_member_epoch);
             // The coordinator may not have heard yet of a topic that was just made: so not at the first time.
             if is_unknown(code)
                 && attempts.failures > 0
-                && let Some(error) = self.missing(&request).await
+                && let Ok(Some(error)) =
+                    tokio::time::timeout_at(deadline.at(), self.missing(&request)).await
             {
                 return Err(error);
             }
@@ -584,7 +610,8 @@ impl Committing {
             {
                 continue;
             }
-            if let Err(error) = attempts.pause(error).await {
+            let topics = request.topics.iter().map(|topic| &topic.name);
+            if let Err(error) = attempts.pause(error, topics).await {
                 self.refused(code, generation);
                 return Err(error);
             }
@@ -648,8 +675,10 @@ impl Committing {
         Ok(())
     }
 
-    async fn try_once(&self, request: &mut OffsetCommitRequest) -> Result<()> {
-        let (_, connection) = self.cluster.coordinator(&self.group).await?;
+    async fn try_once(&self, request: &mut OffsetCommitRequest, deadline: Deadline) -> Result<()> {
+        let kind = CoordinatorKind::Group;
+        let found = self.cluster.coordinator_by(kind, &self.group, deadline);
+        let (_, connection) = found.await?;
         let metadata = self.cluster.metadata();
         for topic in &mut request.topics {
             let known = metadata.topic(&topic.name);

@@ -7,8 +7,8 @@
 //!    ├─────────────────┴────────────────────┴──────────────────────┘            any ──leave, fenced──▶ Ended
 //!    └──error taken up── Refused ◀──any other error── Joining, Syncing
 //! ```
-//! What one request is refused is that request's business: a heartbeat that is refused for another reason than membership is told and sent again, a
-//! join that is refused is told and tried again when the application has taken that up. Only a member that another one with the same
+//! What one request is refused is that request's business: a heartbeat that is refused for another reason than membership is an error for the
+//! application and is sent again; a join that is refused is tried again when the application has taken the error up. Only a member that another one with the same
 //! `group.instance.id` has replaced ends.
 //! So the eager protocol: everything is given up before a member joins again. Under the cooperative one (KIP-429) it joins with what it has, from
 //! Stable straight to Outside; if the assignment then lacks something that it has, it gives that up (Revoking), takes what is new, and
@@ -253,7 +253,7 @@ pub(crate) struct Member {
     heartbeat_at: Option<Instant>,
     /// How many answers in a row brought the member no further.
     failures: u32,
-    /// Whether the application was told that heartbeats are refused.
+    /// Whether the application has the error of a refused heartbeat already.
     complained: bool,
     told: VecDeque<Told>,
 }
@@ -602,7 +602,7 @@ impl Member {
         }
     }
 
-    /// Whether the application is to be told that a heartbeat was refused: once, until one is answered well.
+    /// Whether the application is to get the error of a refused heartbeat: once, until one is answered well.
     pub(crate) fn complains(&mut self) -> bool {
         !std::mem::replace(&mut self.complained, true)
     }

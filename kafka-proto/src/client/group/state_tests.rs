@@ -14,7 +14,7 @@ fn settings(instance_id: Option<&str>) -> Settings {
         rebalance_timeout: Duration::from_secs(300),
         heartbeat_interval: HEARTBEAT,
         pace: Pace {
-            backoff: crate::client::Backoff::new(BACKOFF, 10 * BACKOFF),
+            backoff: Backoff::new(BACKOFF, 10 * BACKOFF),
             spread: 0.5,
         },
         cooperative: false,
@@ -483,4 +483,102 @@ fn an_answer_to_a_join_after_leaving_changes_nothing() {
         Joined::Not
     );
     assert_eq!(member.phase(), Phase::Ended);
+}
+
+#[test]
+fn what_asked_for_another_join_is_settled_by_the_next_one() {
+    let now = Instant::now();
+    let mut member = Member::new(settings(None), None);
+    member.join_request(Vec::new());
+    // The subscription changes; the request that does not know of it fails, and the next one does.
+    member.rebalance(&[]);
+    let code = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+    member.joined(joined(code, "", "", -1), now);
+    member.join_request(Vec::new());
+    member.joined(joined(ErrorCode::NONE, "m1", "other", 1), now);
+    member.synced(synced(ErrorCode::NONE), now);
+    told_assigned(&mut member);
+    assert_eq!((member.phase(), member.tell()), (Phase::Stable, None));
+}
+
+#[test]
+fn what_an_eager_member_gave_up_is_not_lost_as_well() {
+    let now = Instant::now();
+    let mut member = stable(now);
+    member.heard(ErrorCode::REBALANCE_IN_PROGRESS, 5, now);
+    assert_eq!(member.tell(), Some(Told::Revoke(partitions(&[0, 1]))));
+    member.revoked();
+    member.join_request(Vec::new());
+    member.joined(joined(ErrorCode::UNKNOWN_MEMBER_ID, "", "", -1), now);
+    assert_eq!(member.tell(), None);
+}
+
+#[test]
+fn a_member_that_leaves_for_silence_drops_what_nobody_has_taken() {
+    let now = Instant::now();
+    let mut member = stable(now);
+    member.heard(ErrorCode::REBALANCE_IN_PROGRESS, 5, now);
+    // The revocation still stands in the queue.
+    member.lapse();
+    let lost = Told::Lost {
+        partitions: partitions(&[0, 1]),
+        why: LostWhy::PolledTooSeldom,
+    };
+    assert_eq!((member.tell(), member.tell()), (Some(lost), None));
+}
+
+#[test]
+fn a_join_that_is_refused_waits_until_that_is_taken_up_and_longer_each_time() {
+    let now = Instant::now();
+    let mut member = Member::new(settings(None), None);
+    for delay in [BACKOFF, 2 * BACKOFF, 4 * BACKOFF] {
+        member.join_request(Vec::new());
+        let code = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+        member.joined(joined(code, "", "", -1), now);
+        assert_eq!(member.tell(), Some(Told::Failed(code)));
+        assert_eq!(member.next(now), Step::Wait(None));
+        member.resumed(now);
+        assert_eq!(member.next(now), Step::Wait(Some(now + delay)));
+    }
+}
+
+#[test]
+fn a_refused_commit_concerns_the_membership_only_if_its_code_does() {
+    let now = Instant::now();
+    for code in ErrorCode::ALL {
+        let mut member = stable(now);
+        member.commit_refused(*code, 5, now);
+        let phase = match *code {
+            ErrorCode::REBALANCE_IN_PROGRESS => Phase::Revoking,
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => Phase::Outside,
+            ErrorCode::FENCED_INSTANCE_ID => Phase::Ended,
+            _ => Phase::Stable,
+        };
+        assert_eq!(member.phase(), phase, "{code}");
+        assert_eq!(member.tell().is_none(), phase == Phase::Stable, "{code}");
+    }
+}
+
+#[test]
+fn a_commit_from_before_a_loss_does_not_count_although_the_partition_came_back() {
+    let now = Instant::now();
+    let mut member = cooperative();
+    joins(&mut member, 1, &[0, 1], now);
+    let before = member.identity().clone();
+    let fits = |member: &Member, of: &[i32]| {
+        let identity = member.identity();
+        identity.continues(&before, partitions(of).into_iter())
+    };
+    assert!(fits(&member, &[0, 1]));
+    member.rebalance(&[]);
+    joins(&mut member, 2, &[0], now);
+    assert!(fits(&member, &[0]), "kept through the rebalance");
+    member.revoked();
+    assert!(!fits(&member, &[1]), "given up");
+    joins(&mut member, 3, &[0, 1], now);
+    assert!(fits(&member, &[0]));
+    assert!(!fits(&member, &[0, 1]), "another had it in between");
+    member.heard(ErrorCode::UNKNOWN_MEMBER_ID, 3, now);
+    joins(&mut member, 4, &[0], now);
+    assert!(!fits(&member, &[0]), "lost, and back");
 }

@@ -373,7 +373,7 @@ impl Task {
             | Reply::Divided(Err(error))
             | Reply::Synced(Err(error))
             | Reply::Beaten(_, _, Err(error))
-                if error.is_fatal() =>
+                if is_end(&error) =>
             {
                 end(self.member.abandon(), error, events);
             }
@@ -633,6 +633,13 @@ pub(super) fn publish(identity: &watch::Sender<Option<Identity>>, now: &Identity
         }
         news
     });
+}
+
+/// Whether an error ends a membership: it was replaced by another one with the same name, or the cluster is closed. Whatever else a request is
+/// refused for may pass, or be mended by somebody, while the application goes on.
+pub(super) fn is_end(error: &Error) -> bool {
+    matches!(error, Error::Closed { .. } | Error::Config(_))
+        || error.code() == Some(ErrorCode::FENCED_INSTANCE_ID)
 }
 
 /// Tells of what a membership that ended had, and why it ended.

@@ -36,6 +36,7 @@ use self::shared::{Shared, TopicBuffers};
 use self::task::{Event, Submission};
 use super::cluster::Cluster;
 use super::config::Config;
+use super::deadline::Deadline;
 use super::error::{Error, Result};
 use crate::records::{Batch, BuildError, NotRelayable, Stamp, can_relay, relay};
 use crate::wire::Records;
@@ -137,10 +138,7 @@ impl Producer {
         let size = self.check_size(&record)?;
         // The clock is read only by those who have to wait: most records find their batch open.
         let mut waiting = None;
-        let mut wait = || {
-            let most = Duration::from_millis(self.shared.config.max_block_ms);
-            *waiting.get_or_insert_with(|| Instant::now() + most)
-        };
+        let mut wait = || *waiting.get_or_insert_with(|| Deadline::of_block(&self.shared.config));
         let mut topic = match self.shared.buffers(record.topic) {
             Some(topic) => topic,
             None => self.shared.load_buffers(record.topic, wait()).await?,
@@ -149,7 +147,10 @@ impl Producer {
         let is_unknown = |partition| usize::try_from(partition).is_ok_and(|p: usize| p >= count);
         if record.partition.is_some_and(is_unknown) {
             // It may have been added since the topic was last looked at.
-            self.shared.cluster.refresh(&[record.topic]).await?;
+            let what = || format!("looking up topic {}", record.topic);
+            let names = [record.topic];
+            let refreshed = self.shared.cluster.refresh(&names);
+            wait().bound(what, refreshed).await?;
             topic = self.shared.load_buffers(record.topic, wait()).await?;
         }
         let timestamp = record.timestamp.unwrap_or_else(now_ms);
@@ -289,7 +290,7 @@ impl Producer {
         self.check_batch(&batch)?;
         // Once a batch, so that on a runtime of one thread the batches before it are on their way while the next one is filled.
         tokio::task::yield_now().await;
-        let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
+        let deadline = Deadline::of_block(&self.shared.config);
         let share = self.reserve(size, deadline).await?;
         self.hand_over(batch, share)
     }
@@ -327,7 +328,7 @@ impl Producer {
     }
 
     /// Waits for room in `buffer.memory`. If none comes soon, batches that linger are sent: they may be what holds it.
-    async fn reserve(&self, bytes: usize, deadline: Instant) -> Result<Share> {
+    async fn reserve(&self, bytes: usize, deadline: Deadline) -> Result<Share> {
         let shared = &self.shared;
         if let Some(share) = shared.memory.try_reserve(bytes) {
             return Ok(share);
@@ -337,12 +338,9 @@ impl Producer {
             // If the task is gone, the waiting ends with its time.
             drop(shared.seal_all(|submission| self.tell(Event::Submit(submission))));
         };
-        let reserved = shared.memory.reserve(bytes, deadline, urge).await;
-        reserved.ok_or_else(|| Error::Timeout {
-            what: format!("{bytes} bytes of `buffer.memory` ({})", shared.memory.max()).into(),
-            after: Duration::from_millis(shared.config.max_block_ms),
-            setting: "`max.block.ms`",
-        })
+        let reserved = shared.memory.reserve(bytes, deadline.at(), urge).await;
+        let what = || format!("{bytes} bytes of `buffer.memory` ({})", shared.memory.max());
+        reserved.ok_or_else(|| deadline.over(what()))
     }
 
     fn check_batch(&self, batch: &OpenBatch) -> Result<()> {
@@ -432,7 +430,7 @@ impl Producer {
         };
         // The broker's limit counts, not ours: the batch was taken by a broker once.
         let size = records.len() + BATCH_OVERHEAD;
-        let deadline = Instant::now() + Duration::from_millis(self.shared.config.max_block_ms);
+        let deadline = Deadline::of_block(&self.shared.config);
         let share = self.reserve(size, deadline).await?.send(size);
         let uncompressed = records.len();
         let count = batch.record_count();
@@ -474,8 +472,8 @@ impl Producer {
     /// # Errors
     /// As [`Cluster::topic`].
     pub async fn partition_count(&self, topic: &str) -> Result<usize> {
-        let timeout = Duration::from_millis(self.shared.config.max_block_ms);
-        let topic = self.shared.cluster.topic(topic, timeout).await?;
+        let deadline = Deadline::of_block(&self.shared.config);
+        let topic = self.shared.cluster.topic_by(topic, deadline).await?;
         Ok(topic.partitions.len())
     }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use super::batch::{Accumulator, Filling, Pool};
 use super::delivery::Ticket;
@@ -16,8 +15,9 @@ use super::partitioner::{Configured, Partitioner, Sticky};
 use super::task::{self, Submission};
 use super::{Producer, ProducerRecord, build_error, state};
 use crate::client::backoff::Jitter;
-use crate::client::cluster::{BrokerId, Cluster};
+use crate::client::cluster::{BrokerId, Cluster, Held};
 use crate::client::config::Config;
+use crate::client::deadline::Deadline;
 use crate::client::error::{Error, Result};
 use crate::records::Compression;
 
@@ -45,6 +45,8 @@ pub(super) struct TopicBuffers {
     pub(super) partitions: Vec<Arc<Accumulator>>,
     /// Where records go for which any partition will do.
     pub(super) sticky: Arc<Sticky>,
+    /// The producer's own interest in the topic: its leaders are looked after whoever else has asked for it, and whoever gives it up.
+    held: Arc<Held>,
 }
 
 impl Producer {
@@ -92,10 +94,9 @@ impl Shared {
     pub(super) async fn load_buffers(
         &self,
         topic: &str,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Result<Arc<TopicBuffers>> {
-        let timeout = deadline.saturating_duration_since(Instant::now());
-        let known = self.cluster.topic(topic, timeout).await?;
+        let known = self.cluster.topic_by(topic, deadline).await?;
         Ok(self.grow_buffers(&known.name, known.partitions.len()))
     }
 
@@ -120,7 +121,15 @@ impl Shared {
             || Arc::new(Sticky::new(self.random() as usize)),
             |known| Arc::clone(&known.sticky),
         );
-        let buffers = Arc::new(TopicBuffers { partitions, sticky });
+        let held = known.map_or_else(
+            || Arc::new(self.cluster.hold_topic(topic)),
+            |known| Arc::clone(&known.held),
+        );
+        let buffers = Arc::new(TopicBuffers {
+            partitions,
+            sticky,
+            held,
+        });
         topics.insert(Arc::clone(topic), Arc::clone(&buffers));
         buffers
     }

@@ -689,3 +689,69 @@ fn a_producer_without_idempotence_sends_on_after_a_purge() {
     assert_eq!(bench.sent().len(), 1);
     assert_eq!(bench.bumps, 0);
 }
+
+#[test]
+fn nothing_is_renumbered_before_all_answers_under_the_old_numbers_are_in() {
+    let mut bench = Bench::new(5).warm();
+    bench.submit("abc");
+    assert_eq!(bench.sent(), ["0>1 0a@0.0", "1>1 0b@0.10", "2>1 0c@0.20"]);
+    bench.refuse(0, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.at = 1000;
+    assert!(bench.sent().is_empty());
+    bench.lose(1);
+    bench.lose(2);
+    bench.at = 2000;
+    assert_eq!(bench.sent(), ["3>1 0a@1.0"]);
+    bench.acknowledge(3);
+    assert_eq!(bench.sent(), ["4>1 0b@1.10"]);
+    bench.acknowledge(4);
+    assert_eq!(bench.sent(), ["5>1 0c@1.20"]);
+}
+
+#[test]
+fn gaps_of_a_partition_that_waits_for_new_numbers_raise_the_epoch_no_further() {
+    let mut bench = Bench::new(5).warm();
+    bench.submit("ab");
+    bench.sent();
+    bench.refuse(0, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(bench.bumps, 1);
+    // Nothing is left before the second when its answer comes.
+    bench.at = 10_001;
+    bench.expire();
+    bench.refuse(1, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(bench.bumps, 1);
+    bench.submit("c");
+    bench.at += 1000;
+    assert_eq!(bench.sent(), ["2>1 0c@1.0"]);
+}
+
+#[test]
+fn the_first_batch_under_a_raised_epoch_goes_alone() {
+    let mut bench = Bench::new(5).warm();
+    bench.submit("a");
+    bench.sent();
+    bench.refuse(0, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.at = 10_001;
+    bench.expire();
+    bench.submit("de");
+    bench.at += 1000;
+    assert_eq!(bench.sent(), ["1>1 0d@1.0"]);
+    bench.acknowledge(1);
+    assert_eq!(bench.sent(), ["2>1 0e@1.10"]);
+}
+
+#[test]
+fn a_batch_is_sent_again_as_often_as_retries_say() {
+    for retries in 0..3 {
+        let mut bench = Bench::new(5);
+        bench.sender.settings.retries = retries;
+        bench.submit("a");
+        for request in 0..=u64::from(retries) {
+            assert_eq!(bench.sent().len(), 1, "{request} of {retries}");
+            assert!(bench.told.is_empty());
+            bench.lose(request);
+            bench.at += 1000;
+        }
+        assert_eq!(bench.told, ["a maybe"]);
+    }
+}

@@ -24,6 +24,9 @@ use super::{
     Fetcher, Start, missing_topic,
 };
 
+/// How often in a row a batch may be cut, and asked for with twice the bytes at once.
+const CUT_BATCHES_FREE: u32 = 4;
+
 impl Fetcher {
     /// Goes through an answer. What was not asked for, or comes twice, is ignored.
     pub(super) fn fetched(
@@ -34,6 +37,7 @@ impl Fetcher {
         now: Instant,
     ) {
         self.answers += 1;
+        self.news = false;
         let bytes = response
             .responses
             .iter()
@@ -70,8 +74,13 @@ impl Fetcher {
                 else {
                     continue;
                 };
+                // What was refused waits by itself.
+                self.news |= !data.error_code.is_ok();
                 self.accept(broker, key, &ask, data, &room, now);
             }
+        }
+        if let Some(link) = self.links.get_mut(&broker) {
+            link.answered(self.news, &self.settings.terms, &self.cluster, now);
         }
     }
 
@@ -108,6 +117,7 @@ impl Fetcher {
                     );
                 let news = !(assigned.told && same);
                 let records = data.records.take().unwrap_or_default().into_bytes();
+                let is_empty = records.is_empty();
                 let aborted = match self.settings.terms.isolation {
                     IsolationLevel::ReadCommitted => data.aborted_transactions.take(),
                     IsolationLevel::ReadUncommitted => None,
@@ -122,7 +132,9 @@ impl Fetcher {
                     room.budget().left(),
                 );
                 room.copied(found.copied_bytes);
-                if self.moved(key, ask, &found, now) || (news && found.bad.is_none()) {
+                let moved = self.moved(key, ask, &found, is_empty, now);
+                if moved || (news && found.bad.is_none()) {
+                    self.news = true;
                     self.make_ready(key, ask, found, room);
                 }
             }
@@ -163,7 +175,7 @@ impl Fetcher {
     }
 
     /// Moves the position behind what was found; `false` if it stays.
-    fn moved(&mut self, key: Key, ask: &Ask, found: &Cut, now: Instant) -> bool {
+    fn moved(&mut self, key: Key, ask: &Ask, found: &Cut, is_empty: bool, now: Instant) -> bool {
         let Some(assigned) = self.partitions.get_mut(&key) else {
             return false;
         };
@@ -182,8 +194,19 @@ impl Fetcher {
                 .push_back(corrupt(topic, key.partition, ask.offset, next, error));
         } else if found.partial_bytes > 0 {
             // A batch larger than the limit, from a broker that cuts even the first one: ask for more.
+            let patience = &self.settings.patience;
+            assigned
+                .state
+                .falter(CUT_BATCHES_FREE, now.into_std(), patience);
             assigned.partition_max_bytes =
                 assigned.partition_max_bytes.saturating_mul(2).max(1 << 16);
+        } else if is_empty {
+            // At the end of the log: nothing is wrong with it.
+            assigned.state.gets_on();
+        } else {
+            // What stands before the position, again.
+            let patience = &self.settings.patience;
+            assigned.state.falter(1, now.into_std(), patience);
         }
         false
     }

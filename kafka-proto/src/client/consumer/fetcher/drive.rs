@@ -236,7 +236,8 @@ impl Fetcher {
             let answer = Box::pin(async move {
                 let list: Vec<(&str, i32, OffsetSpec)> =
                     list.iter().map(|(t, p, s)| (&**t, *p, *s)).collect();
-                cluster.list_offsets(&list, isolation, purpose).await
+                let answers = cluster.list_offsets_once(&list, isolation, purpose);
+                Ok(answers.await)
             });
             self.resets.push(Reset {
                 broker,
@@ -275,14 +276,18 @@ impl Fetcher {
                         // After a seek the answer is late, and says nothing of what was delivered since.
                         if state.reset_answered(to, offset, listed.leader_epoch) {
                             assigned.delivered = Some((offset, -1));
+                        } else if offset < 0 {
+                            state.falter(1, now.into_std(), &self.settings.patience);
                         }
                     }
                     Err(error) => {
                         assigned
                             .state
                             .back_off(now.into_std(), &self.settings.patience);
-                        if !error.is_retriable() {
-                            self.errors.push_back(error);
+                        match error.is_retriable() {
+                            // Whoever leads it now may know.
+                            true => self.cluster.request_refresh(),
+                            false => self.errors.push_back(error),
                         }
                     }
                 }

@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     client::{
-        Cluster, Config, IsolationLevel, OffsetReset, Pending, Purpose,
+        Cluster, Config, IsolationLevel, Jitter, OffsetReset, Pending, Purpose,
         cluster::{Held, ListedOffset, Metadata, OffsetSpec},
         error::{Error, Result},
         metrics::PartitionMetrics,
@@ -111,6 +111,8 @@ pub struct Fetcher {
     faults: Arc<AtomicBool>,
     /// Counts answers, so that a partition counts once in each.
     answers: u64,
+    /// Whether the answer that is gone through says anything new.
+    news: bool,
     /// Counts deliveries, so that a partition comes once in each.
     deliveries: u64,
     changes: BoxFuture<Option<watch::Receiver<Arc<Metadata>>>>,
@@ -198,6 +200,7 @@ impl Fetcher {
             errors: VecDeque::new(),
             faults: Arc::default(),
             answers: 0,
+            news: false,
             deliveries: 0,
             changes: changed(cluster.changes()),
             observe: false,
@@ -299,6 +302,9 @@ impl Fetcher {
     /// The partition is not assigned.
     pub fn seek(&mut self, topic: &str, partition: i32, start: Start) -> Result<()> {
         let key = self.required(topic, partition)?;
+        if let Some(assigned) = self.partitions.get_mut(&key) {
+            assigned.state.begins();
+        }
         self.start(key, start);
         Ok(())
     }
@@ -551,6 +557,8 @@ impl Settings {
             },
             patience: Patience {
                 retry_backoff: Duration::from_millis(config.retry_backoff_ms.max(1)),
+                retry_backoff_max: Duration::from_millis(config.retry_backoff_max_ms.max(1)),
+                spread: Jitter::default().fraction(),
                 unknown_topic: UNKNOWN_TOPIC_PATIENCE.min(default_api_timeout),
                 read_replica: Duration::from_millis(config.metadata_max_age_ms),
             },

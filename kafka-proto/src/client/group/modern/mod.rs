@@ -28,7 +28,7 @@ use super::{
     offsets::Refusal,
     state::{Identity, LostWhy, Told},
     task::{
-        BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, end, publish, purpose,
+        BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, end, is_end, publish, purpose,
         sleep_until,
     },
 };
@@ -236,7 +236,7 @@ impl Task {
                 self.notes.heartbeat(sent.elapsed(), false);
                 self.member.unanswered(now);
             }
-            Reply::Beaten(_, Err(error)) if error.is_fatal() => {
+            Reply::Beaten(_, Err(error)) if is_end(&error) => {
                 end(self.member.abandon(), error, events);
             }
             Reply::Beaten(sent, Err(error)) => {

@@ -6,7 +6,7 @@
 //! Joining (epoch 0) ──answer──▶ Member ──fenced, unknown──▶ Joining       Member ──silent application──▶ Lapsed ──poll──▶ Joining
 //! Joining ──other error──▶ Refused ──error taken up──▶ Joining            any ──leave, fenced by a double──▶ Ended
 //! ```
-//! What one heartbeat is refused is that heartbeat's business: a member stays one, and the application is told once.
+//! What one heartbeat is refused is that heartbeat's business: a member stays one, and the application gets the error once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -107,7 +107,7 @@ pub(crate) struct Member {
     coordinator_lost: bool,
     /// How many answers in a row brought the member no further.
     failures: u32,
-    /// Whether the application was told that heartbeats are refused.
+    /// Whether the application has the error of a refused heartbeat already.
     complained: bool,
     told: VecDeque<Told>,
     /// What the coordinator said when it refused the member.
@@ -284,7 +284,7 @@ impl Member {
         self.publish();
     }
 
-    /// Whether the application is to be told that a heartbeat was refused: once, until one is answered well. Who is no member yet does not
+    /// Whether the application is to get the error of a refused heartbeat: once, until one is answered well. Who is no member yet does not
     /// go on before the application has taken that up.
     pub(crate) fn complains(&mut self) -> bool {
         if self.phase == Phase::Joining {

@@ -445,3 +445,34 @@ fn commits_carry_the_epoch_and_know_what_is_the_members() {
     member.heard(ErrorCode::STALE_MEMBER_EPOCH, 2);
     assert_eq!(member.next(now), Some(now), "a heartbeat learns the epoch");
 }
+
+#[test]
+fn a_member_that_leaves_for_silence_drops_what_nobody_has_taken() {
+    let now = Instant::now();
+    let mut member = stable(now);
+    beat(&mut member, now, answer(2, Some(&[0])));
+    // The revocation still stands in the queue.
+    member.lapse();
+    let lost = Told::Lost {
+        partitions: partitions(&[0, 1, 2]),
+        why: LostWhy::PolledTooSeldom,
+    };
+    assert_eq!((member.tell(), member.tell()), (Some(lost), None));
+}
+
+#[test]
+fn a_commit_from_before_a_loss_does_not_count_although_the_member_keeps_its_id() {
+    let now = Instant::now();
+    let mut member = stable(now);
+    let before = member.identity().clone();
+    let fits = |member: &Member, of: &[i32]| {
+        let identity = member.identity();
+        identity.continues(&before, partitions(of).into_iter())
+    };
+    beat(&mut member, now, answer(2, None));
+    assert!(fits(&member, &[0, 1, 2]), "only the epoch moved");
+    beat(&mut member, now, error(ErrorCode::FENCED_MEMBER_EPOCH));
+    assert!(!fits(&member, &[0]));
+    beat(&mut member, now, answer(3, Some(&[0])));
+    assert!(!fits(&member, &[0]), "lost, and back");
+}
