@@ -94,6 +94,32 @@ fn deleted_timers_do_not_fire_after_a_restore_and_the_others_do() {
 }
 
 #[test]
+fn a_wall_clock_timer_of_a_key_without_state_survives_commits_and_a_restart() {
+    let mut driver = Driver::new(|s| {
+        commands(s)
+            .key_by(|c| c.0)
+            .process(0u64, |cx, key, event, out| match event {
+                Event::Row((.., n)) => {
+                    cx.clear();
+                    cx.wall_timer_at(n);
+                }
+                Event::WallTimer(at) => out.push((key, at.to_string())),
+                Event::Timer(_) => {}
+            })
+            .sink("out");
+    });
+    driver.feed("in", ["a x 100"]);
+    driver.commit();
+    driver.commit();
+    let mut driver = driver.restarted(2);
+    driver.commit();
+    driver.set_clock(99);
+    assert!(out(&mut driver).is_empty());
+    driver.set_clock(100);
+    assert_eq!(out(&mut driver), ["a 100"]);
+}
+
+#[test]
 fn timers_fire_in_the_order_of_their_times() {
     let mut driver = Driver::new(alarm);
     let lines: Vec<String> = (0..500)

@@ -1,6 +1,6 @@
 //! `process`: a function of one's own over rows and timers of each key; and `deduplicate` and `distinct`, which are made of it.
 
-use std::{any::Any, marker::PhantomData};
+use std::{any::Any, collections::BTreeSet, marker::PhantomData};
 
 use crate::{
     batch::{Decode, Encode, row::decode_all},
@@ -8,7 +8,7 @@ use crate::{
         Emit, Error, Flow, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream, send_keyed,
         undecodable,
     },
-    state::{CHUNK, Entries, Entry, State, WALL_TIMER, add, take},
+    state::{CHUNK, Entries, Entry, State, WALL_TIMER},
 };
 
 /// What a process function is called for.
@@ -30,8 +30,8 @@ pub struct Context<'c, S> {
     timestamp: i64,
     watermark: i64,
     now_ms: i64,
-    timers: &'c mut Vec<i64>,
-    wall_timers: &'c mut Vec<i64>,
+    timers: &'c mut BTreeSet<i64>,
+    wall_timers: &'c mut BTreeSet<i64>,
     asked: &'c mut Vec<(bool, i64)>,
     is_new: bool,
     is_cleared: bool,
@@ -68,27 +68,27 @@ impl<S> Context<'_, S> {
     /// Calls the function with [`Event::Timer`] for this key when the watermark has reached `timestamp`; at once if it has. The same time
     /// twice is one timer.
     pub fn timer_at(&mut self, timestamp: i64) {
-        if add(self.timers, timestamp) {
+        if self.timers.insert(timestamp) {
             self.asked.push((false, timestamp));
         }
     }
 
     /// Takes a timer back.
     pub fn delete_timer(&mut self, timestamp: i64) {
-        take(self.timers, timestamp);
+        self.timers.remove(&timestamp);
     }
 
     /// Calls the function with [`Event::WallTimer`] for this key at this time of the wall clock. After a restart those that are overdue
     /// come at once.
     pub fn wall_timer_at(&mut self, at_ms: i64) {
-        if add(self.wall_timers, at_ms) {
+        if self.wall_timers.insert(at_ms) {
             self.asked.push((true, at_ms));
         }
     }
 
     /// Takes a wall-clock timer back.
     pub fn delete_wall_timer(&mut self, at_ms: i64) {
-        take(self.wall_timers, at_ms);
+        self.wall_timers.remove(&at_ms);
     }
 
     /// Forgets the key: its state, when the function returns, and its timers, now. Timers set after it stay.
@@ -349,8 +349,8 @@ where
                     let is_wanted = match &event {
                         Event::Row(_) => true,
                         // A timer that was deleted, or fired already: its hint is all that is left.
-                        Event::Timer(at) => take(&mut entry.timers, *at),
-                        Event::WallTimer(at) => take(&mut entry.wall_timers, *at),
+                        Event::Timer(at) => entry.timers.remove(at),
+                        Event::WallTimer(at) => entry.wall_timers.remove(at),
                     };
                     if !is_wanted {
                         return;

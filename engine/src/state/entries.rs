@@ -1,9 +1,11 @@
 //! State of process functions: a value for each key, with the timers that it has set, and when it expires.
 
+use std::collections::BTreeSet;
+
 use super::{
     Key, KeyGroups, KeyedState, RestoreError, State, StoreError, StorePlace, Table, Timers,
 };
-use crate::batch::{Decode, Encode, Head, Reader, Rows};
+use crate::batch::{Decode, Encode, Head, Reader, Rows, row::decode_all};
 
 /// What a due row is about: its value is this one byte.
 pub(crate) const EVENT_TIMER: u8 = 0;
@@ -16,10 +18,10 @@ pub(crate) struct Entry<S> {
     pub(crate) value: S,
     /// The value was set, and not cleared since.
     pub(crate) is_set: bool,
-    /// Times of event timers, ascending, each once.
-    pub(crate) timers: Vec<i64>,
-    /// Times of wall-clock timers, ascending, each once.
-    pub(crate) wall_timers: Vec<i64>,
+    /// Times of event timers. A set, because one key may have very many.
+    pub(crate) timers: BTreeSet<i64>,
+    /// Times of wall-clock timers.
+    pub(crate) wall_timers: BTreeSet<i64>,
     /// When it was last worked on, by the wall clock.
     pub(crate) touched_ms: i64,
 }
@@ -39,8 +41,8 @@ impl<'b, S: Decode<'b>> Decode<'b> for Entry<S> {
         Some(Self {
             is_set: bool::decode(r)?,
             touched_ms: i64::decode(r)?,
-            timers: Vec::decode(r)?,
-            wall_timers: Vec::decode(r)?,
+            timers: BTreeSet::decode(r)?,
+            wall_timers: BTreeSet::decode(r)?,
             value: S::decode_last(r)?,
         })
     }
@@ -50,24 +52,22 @@ fn is_gone<S>(entry: &Entry<S>) -> bool {
     !entry.is_set && entry.timers.is_empty() && entry.wall_timers.is_empty()
 }
 
-/// Adds a time to a list that is ascending; false when it is there already.
-pub(crate) fn add(times: &mut Vec<i64>, time: i64) -> bool {
-    match times.binary_search(&time) {
-        Ok(_) => false,
-        Err(at) => {
-            times.insert(at, time);
-            true
+/// How many of what hints are for is alive: event timers, wall-clock timers, values that expire.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alive([usize; 3]);
+
+impl Alive {
+    fn of<S>(entry: &Entry<S>) -> Self {
+        let values = usize::from(entry.is_set);
+        Self([entry.timers.len(), entry.wall_timers.len(), values])
+    }
+
+    /// One entry holds now what it holds, and no more what it held.
+    fn change(&mut self, before: Self, now: Self) {
+        for (alive, (before, now)) in self.0.iter_mut().zip(before.0.into_iter().zip(now.0)) {
+            *alive = (*alive + now).saturating_sub(before);
         }
     }
-}
-
-/// Takes a time out of a list that is ascending; false when it is not there.
-pub(crate) fn take(times: &mut Vec<i64>, time: i64) -> bool {
-    let found = times.binary_search(&time);
-    found.is_ok_and(|at| {
-        times.remove(at);
-        true
-    })
 }
 
 /// The entries of one operator in one worker. The queues hold hints; what is true stands in the entries.
@@ -78,6 +78,7 @@ pub(crate) struct Entries<S> {
     timers: Timers,
     wall_timers: Timers,
     expiries: Timers,
+    alive: Alive,
     removed: Rows,
     /// Keys whose expiry is looked at.
     due: Rows,
@@ -89,8 +90,8 @@ impl<S: State> Entries<S> {
         let entry = Entry {
             value: initial.clone(),
             is_set: false,
-            timers: Vec::new(),
-            wall_timers: Vec::new(),
+            timers: BTreeSet::new(),
+            wall_timers: BTreeSet::new(),
             touched_ms: i64::MIN,
         };
         Self {
@@ -100,6 +101,7 @@ impl<S: State> Entries<S> {
             table: Table::placed(keys, entry, place),
             initial,
             ttl_ms,
+            alive: Alive::default(),
             removed: Rows::new(),
             due: Rows::new(),
             key: Vec::new(),
@@ -125,11 +127,11 @@ impl<S: State> Entries<S> {
         asked.clear();
         let (at, len) = head.key_range();
         let (key, packed) = (head.key_of(data), Key::short_at(data, at, len));
-        let (ttl, initial) = (self.ttl_ms, &self.initial);
+        let (ttl, initial, alive) = (self.ttl_ms, &self.initial, &mut self.alive);
         let mut expiry = None;
         self.table
             .update_hashed(key, packed, head.hash, head.timestamp, |entry| {
-                let was_set = entry.is_set;
+                let (was_set, before) = (entry.is_set, Alive::of(entry));
                 if let Some(ttl) = ttl {
                     if was_set && entry.touched_ms.saturating_add(ttl) <= now_ms {
                         // Hidden before it is removed.
@@ -141,6 +143,7 @@ impl<S: State> Entries<S> {
                     entry.touched_ms = now_ms;
                 }
                 work(entry, initial, asked);
+                alive.change(before, Alive::of(entry));
             });
         for (is_wall, time) in asked.drain(..) {
             let timers = if is_wall {
@@ -152,6 +155,44 @@ impl<S: State> Entries<S> {
         }
         if let Some(at) = expiry {
             self.expiries.push(at, head.hash, key);
+        }
+        self.tidy();
+    }
+
+    /// Lets go of hints when most of them are for nothing that is alive.
+    #[inline]
+    fn tidy(&mut self) {
+        let Alive([timers, wall_timers, values]) = self.alive;
+        if self.timers.is_mostly_dead(timers)
+            || self.wall_timers.is_mostly_dead(wall_timers)
+            || self.expiries.is_mostly_dead(values)
+        {
+            self.retain();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retain(&mut self) {
+        let Alive([timers, wall_timers, values]) = self.alive;
+        let table = &mut self.table;
+        if self.timers.is_mostly_dead(timers) {
+            self.timers.retain(false, |time, hash, key| {
+                let entry = table.peek(key, hash);
+                entry.is_some_and(|entry| entry.timers.contains(&time))
+            });
+        }
+        if self.wall_timers.is_mostly_dead(wall_timers) {
+            self.wall_timers.retain(false, |time, hash, key| {
+                let entry = table.peek(key, hash);
+                entry.is_some_and(|entry| entry.wall_timers.contains(&time))
+            });
+        }
+        if self.expiries.is_mostly_dead(values) {
+            // Its time may be too early: then the key is looked at again when it should be.
+            self.expiries.retain(true, |_, hash, key| {
+                table.peek(key, hash).is_some_and(|entry| entry.is_set)
+            });
         }
     }
 
@@ -177,7 +218,9 @@ impl<S: State> Entries<S> {
                     self.expiries.push(at, head.hash, key);
                     continue;
                 }
+                let before = Alive::of(entry);
                 (entry.value, entry.is_set) = (self.initial.clone(), false);
+                self.alive.change(before, Alive::of(entry));
                 let (packed, timestamp) = (Key::short(key), entry.touched_ms);
                 self.table
                     .update_hashed(key, packed, head.hash, timestamp, |_| {});
@@ -251,8 +294,14 @@ impl<S: State> KeyedState for Entries<S> {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), RestoreError> {
-        self.table.restore(group, key, value)?;
         let hash = self.table.hash(key);
+        let of = |entry: Option<std::borrow::Cow<'_, Entry<S>>>| {
+            entry.map_or_else(Alive::default, |entry| Alive::of(&*entry))
+        };
+        let before = of(self.table.peek(key, hash));
+        self.table.restore(group, key, value)?;
+        let now = of(self.table.peek(key, hash));
+        self.alive.change(before, now);
         if let Some(entry) = self.table.find_mut(key, hash) {
             for time in &entry.timers {
                 self.timers.push(*time, hash, key);
@@ -267,6 +316,8 @@ impl<S: State> KeyedState for Entries<S> {
                 self.expiries.push(at, hash, key);
             }
         }
+        // A changelog has an entry of a key more than once.
+        self.tidy();
         Ok(())
     }
 
@@ -277,7 +328,15 @@ impl<S: State> KeyedState for Entries<S> {
     }
 
     fn drop_group(&mut self, group: u32) {
+        let mut gone = Alive::default();
+        self.table.each_encoded(group, &mut |_, value| {
+            if let Some(entry) = decode_all::<Entry<S>>(value) {
+                gone.change(Alive::default(), Alive::of(&entry));
+            }
+        });
         self.table.drop_group(group);
+        self.alive.change(gone, Alive::default());
+        self.tidy();
     }
 
     fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
@@ -289,8 +348,103 @@ impl<S: State> KeyedState for Entries<S> {
 mod tests {
     use super::*;
 
-    fn entries() -> Entries<u64> {
-        Entries::new(KeyGroups::new(7, 1), 0, Some(100), StorePlace::default())
+    fn entries(ttl_ms: Option<i64>) -> Entries<u64> {
+        Entries::new(KeyGroups::new(1, 1), 0, ttl_ms, StorePlace(None))
+    }
+
+    /// Works on a key at a time of the wall clock; whether its value was set before.
+    fn work(
+        entries: &mut Entries<u64>,
+        key: &[u8],
+        now_ms: i64,
+        mut f: impl FnMut(&mut Entry<u64>, &mut Vec<(bool, i64)>),
+    ) -> bool {
+        let (mut rows, mut asked, mut was_set) = (Rows::new(), Vec::new(), false);
+        let hash = entries.table.hash(key);
+        rows.push(hash, 0, &[], key).unwrap();
+        let work = |entry: &mut Entry<u64>, _: &u64, asked: &mut Vec<(bool, i64)>| {
+            was_set = entry.is_set;
+            entry.is_set = true;
+            f(entry, asked);
+        };
+        entries.work(rows.data(), &rows.heads()[0], now_ms, work, &mut asked);
+        was_set
+    }
+
+    #[test]
+    fn an_expired_value_is_hidden_from_the_next_row_also_before_it_is_removed() {
+        let mut entries = entries(Some(10));
+        assert!(!work(&mut entries, b"a", 0, |entry, _| entry.value = 7));
+        assert!(work(&mut entries, b"a", 9, |entry, _| assert_eq!(
+            entry.value,
+            7
+        )));
+        // Nobody has asked what is due.
+        assert!(!work(&mut entries, b"a", 19, |entry, _| assert_eq!(
+            entry.value,
+            0
+        )));
+    }
+
+    #[test]
+    fn hints_are_about_as_many_as_there_are_timers_however_often_these_were_set_and_taken_back() {
+        let mut entries = entries(None);
+        for round in 0..1000 {
+            for key in 0..10u8 {
+                work(&mut entries, &[key], 0, |entry, asked| {
+                    entry.timers.remove(&(round + 99));
+                    entry.timers.insert(round + 100);
+                    entry.wall_timers.clear();
+                    entry.wall_timers.insert(round);
+                    asked.extend([(false, round + 100), (true, round)]);
+                });
+            }
+        }
+        assert_eq!(entries.alive.0, [10, 10, 10]);
+        let bytes = entries.timers.memory_bytes() + entries.wall_timers.memory_bytes();
+        assert!(bytes < 400_000, "20,000 hints are a megabyte: {bytes}");
+        let mut rows = Rows::new();
+        entries.due(i64::MAX, 0, &mut rows, usize::MAX);
+        let live = rows.heads().iter().filter(|head| head.timestamp == 1099);
+        assert_eq!(live.count(), 10, "none that is alive is lost");
+    }
+
+    #[test]
+    fn a_changelog_with_many_entries_of_a_key_makes_hints_for_the_last_one_only() {
+        let (mut entries, mut value) = (entries(Some(1000)), Vec::new());
+        for round in 0..20_000 {
+            let entry = Entry {
+                value: 1u64,
+                is_set: true,
+                timers: BTreeSet::from([round, round + 1]),
+                wall_timers: BTreeSet::new(),
+                touched_ms: round,
+            };
+            value.clear();
+            entry.encode_last(&mut value);
+            entries.restore(0, b"key", Some(&value)).unwrap();
+        }
+        assert_eq!(entries.alive.0, [2, 0, 1]);
+        let bytes = entries.timers.memory_bytes() + entries.expiries.memory_bytes();
+        assert!(bytes < 400_000, "{bytes}");
+        entries.restore(0, b"key", None).unwrap();
+        assert_eq!(entries.alive.0, [0; 3]);
+    }
+
+    #[test]
+    fn values_that_are_cleared_and_set_again_leave_one_expiry_each() {
+        let mut entries = entries(Some(1 << 40));
+        for _ in 0..20_000 {
+            work(&mut entries, b"key", 0, |entry, _| entry.is_set = false);
+            work(&mut entries, b"key", 0, |_, _| {});
+            work(&mut entries, b"key", 0, |entry, _| entry.is_set = false);
+        }
+        work(&mut entries, b"key", 5, |_, _| {});
+        assert!(entries.expiries.memory_bytes() < 200_000);
+        entries.expire((1 << 40) + 4);
+        assert_eq!(entries.alive.0, [0, 0, 1], "its time has not come");
+        entries.expire((1 << 40) + 5);
+        assert_eq!(entries.alive.0, [0; 3]);
     }
 
     /// Sets the value of a key, and a timer of the wall clock if there is one.
@@ -300,7 +454,7 @@ mod tests {
         let work = |entry: &mut Entry<u64>, _: &u64, asked: &mut Vec<(bool, i64)>| {
             (entry.value, entry.is_set) = (value, true);
             if let Some(time) = timer
-                && add(&mut entry.wall_timers, time)
+                && entry.wall_timers.insert(time)
             {
                 asked.push((true, time));
             }
@@ -321,7 +475,7 @@ mod tests {
 
     #[test]
     fn a_value_expires_when_it_was_not_touched_for_its_time_and_somebody_wakes_for_it() {
-        let mut entries = entries();
+        let mut entries = entries(Some(100));
         set(&mut entries, b"k", 0, 1, None);
         assert_eq!(entries.next_due_ms(), Some(100));
         set(&mut entries, b"k", 60, 2, None);
@@ -342,9 +496,9 @@ mod tests {
 
     #[test]
     fn expiries_and_timers_of_the_wall_clock_go_on_after_a_restore() {
-        let mut first = entries();
+        let mut first = entries(Some(100));
         set(&mut first, b"k", 10, 1, Some(50));
-        let mut again = entries();
+        let mut again = entries(Some(100));
         let restore = &mut |key: &[u8], state: &[u8]| again.restore(0, key, Some(state)).unwrap();
         first.each_encoded(0, restore);
         assert_eq!(again.next_due_ms(), Some(50));

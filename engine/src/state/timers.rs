@@ -1,6 +1,8 @@
 //! When keys want to be looked at again: a queue by time, with the keys' bytes in one arena.
 //!
-//! It holds hints only. What is true stands in the key's own state: a hint that does not agree with it any more is passed over.
+//! It holds hints only. What is true stands in the key's own state: a hint that does not agree with
+//! it any more is passed over, and when most of them are such, all of them are let go of at once:
+//! so there are about as many hints as there is to wait for, however often that was taken back.
 //!
 //! ```text
 //! in memory: what comes first │ beside a table on disk, above a bound: what comes later, by time, taken back in pieces
@@ -122,6 +124,8 @@ fn read(entry: Scanned) -> Result<(i64, u64, Vec<u8>), StoreError> {
     Ok((time, hash, whole))
 }
 
+/// Below this many dead hints the queue is left as it is.
+const DEAD_HINTS_MIN: usize = 1024;
 /// Below this many dead bytes the arena is left as it is.
 const DEAD_MIN: usize = 64 << 10;
 
@@ -216,6 +220,59 @@ impl Timers {
         }));
     }
 
+    /// Whether most hints are dead, where so many of them are alive; then [`Timers::retain`] is
+    /// worth its walk over all of them. Of those on disk nothing is known here.
+    #[inline]
+    pub(crate) fn is_mostly_dead(&self, alive: usize) -> bool {
+        self.hints.len() > 2 * alive + DEAD_HINTS_MIN
+    }
+
+    /// Lets go of the hints in memory of which `is_alive` says no, given their times, hashes and
+    /// keys, and of all but one of equal ones (`once_a_key`: of all but the first of each key). How
+    /// many are left.
+    pub(crate) fn retain(
+        &mut self,
+        once_a_key: bool,
+        mut is_alive: impl FnMut(i64, u64, &[u8]) -> bool,
+    ) -> usize {
+        let arena = std::mem::take(&mut self.arena);
+        let key = |hint: &Hint| &arena[hint.at as usize..][..hint.len as usize];
+        let hints = std::mem::take(&mut self.hints).into_iter();
+        let mut hints: Vec<Hint> = hints.map(|Reverse(hint)| hint).collect();
+        hints.sort_unstable_by(|a, b| {
+            let by_key = a.hash.cmp(&b.hash).then_with(|| key(a).cmp(key(b)));
+            by_key.then(a.time.cmp(&b.time))
+        });
+        hints.dedup_by(|later, kept| {
+            later.hash == kept.hash
+                && (once_a_key || later.time == kept.time)
+                && key(later) == key(kept)
+        });
+        hints.retain(|hint| is_alive(hint.time, hint.hash, key(hint)));
+        self.arena = Vec::with_capacity(hints.iter().map(|hint| hint.len as usize).sum());
+        self.dead = 0;
+        let moved = hints.iter().map(|hint| {
+            let at = self.arena.len() as u64;
+            self.arena.extend_from_slice(key(hint));
+            Reverse(Hint { at, ..*hint })
+        });
+        self.hints = moved.collect();
+        self.refill();
+        hints.len()
+    }
+
+    /// Takes hints back from the disk when there are none in memory any more.
+    fn refill(&mut self) {
+        if !self.hints.is_empty() {
+            return;
+        }
+        self.arena.clear();
+        self.dead = 0;
+        if self.far.as_ref().is_some_and(|far| far.count > 0) {
+            self.with_far(|far, timers| far.take(|time, hash, key| timers.keep(time, hash, key)));
+        }
+    }
+
     /// The first time that somebody waits for.
     pub(crate) fn next(&self) -> Option<i64> {
         self.hints.peek().map(|Reverse(hint)| hint.time)
@@ -243,15 +300,7 @@ impl Timers {
         key.clear();
         key.extend_from_slice(&self.arena[at..at + hint.len as usize]);
         self.dead += hint.len as usize;
-        if self.hints.is_empty() {
-            self.arena.clear();
-            self.dead = 0;
-            if self.far.as_ref().is_some_and(|far| far.count > 0) {
-                self.with_far(|far, timers| {
-                    far.take(|time, hash, key| timers.keep(time, hash, key))
-                });
-            }
-        }
+        self.refill();
         Some((hint.time, hint.hash))
     }
 
@@ -334,6 +383,75 @@ mod tests {
         }
         assert_eq!(timers.pop(i64::MAX, &mut key), None);
         assert_eq!(timers.error(), None);
+    }
+
+    #[test]
+    fn of_hints_only_those_are_kept_that_are_alive_and_of_equal_ones_one() {
+        let mut timers = Timers::default();
+        for round in 0..3 {
+            for n in 0..1000u64 {
+                let time = (n % 10) as i64 + if n % 2 == 0 { 0 } else { round };
+                timers.push(time, n % 7, format!("key-{n}").as_bytes());
+            }
+        }
+        assert!(timers.is_mostly_dead(900) && !timers.is_mostly_dead(1000));
+        let number = |key: &[u8]| str::from_utf8(&key[4..]).unwrap().parse::<u64>().unwrap();
+        let kept = timers.retain(false, |_, _, key| number(key) < 100);
+        // Of 50 keys the same time three times, of 50 three times.
+        assert_eq!(kept, 50 + 150);
+        assert_eq!(
+            timers.retain(true, |_, _, _| true),
+            100,
+            "the first of each key"
+        );
+        let (mut key, mut last, mut count) = (Vec::new(), 0, 0);
+        while let Some((time, hash)) = timers.pop(100, &mut key) {
+            let n = number(&key);
+            assert_eq!((time, hash), ((n % 10) as i64, n % 7));
+            assert!(n < 100 && time >= last, "{n}");
+            (last, count) = (time, count + 1);
+        }
+        assert_eq!(count, 100);
+        timers.push(5, 1, b"key-1");
+        assert_eq!(timers.retain(false, |_, _, _| false), 0);
+        assert_eq!(timers.pop(100, &mut key), None);
+    }
+
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn a_hint_before_those_that_came_back_from_the_disk_comes_before_them() {
+        let path = crate::state::temporary_folder("first-hint");
+        let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path, None).unwrap());
+        let mut timers = Timers::placed(&StorePlace(Some((disk, 0))), 0);
+        for n in 0..4000 {
+            timers.push(10 * n, n as u64, b"key");
+        }
+        let (mut key, mut last) = (Vec::new(), -10);
+        for _ in 0..4000 {
+            // One just before the next one, wherever that is.
+            timers.push(last + 11, 0, b"other");
+            let next = timers.pop(i64::MAX, &mut key).unwrap().0;
+            assert_eq!(next, last + 10);
+            last = next;
+            let other = timers.pop(i64::MAX, &mut key).unwrap().0;
+            assert_eq!((other, &key[..]), (last + 1, &b"other"[..]));
+        }
+        assert_eq!(timers.pop(i64::MAX, &mut key), None);
+    }
+
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn when_all_hints_in_memory_are_dead_those_on_disk_come_back() {
+        let path = crate::state::temporary_folder("dead-hints");
+        let disk: Box<dyn Cold> = Box::new(crate::state::Disk::open(&path, None).unwrap());
+        let mut timers = Timers::placed(&StorePlace(Some((disk, 0))), 0);
+        for n in 0..2000 {
+            timers.push(n, n as u64, b"key");
+        }
+        assert!(timers.hints.len() < 2000, "some are on disk");
+        timers.retain(false, |_, _, _| false);
+        let first = timers.next().expect("those on disk come next");
+        assert!(first > 0, "{first}");
     }
 
     fn in_order(mut timers: Timers, count: u64) {

@@ -342,6 +342,18 @@ impl<A: State, S: ListSpec> Lists<A, S> {
         }
     }
 
+    /// Lets go of hints when most of them are not the one that their key waits for.
+    fn tidy(&mut self) {
+        if self.timers.is_mostly_dead(self.table.len()) {
+            let table = &mut self.table;
+            self.timers.retain(false, |time, hash, key| {
+                table
+                    .peek(key, hash)
+                    .is_some_and(|entry| entry.hint == time)
+            });
+        }
+    }
+
     /// Notes what has changed since the last commit.
     fn collect(&mut self) {
         let changes = &mut self.changes;
@@ -440,6 +452,7 @@ impl<A: State, S: ListSpec> WindowState<A> for Lists<A, S> {
                 }
                 if let Some(at) = look {
                     self.timers.push(at, head.hash, key);
+                    self.tidy();
                 }
                 if is_changed_after {
                     self.changes.note(head.hash, ts, key);
@@ -627,6 +640,8 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
                 self.changes.restored(hash, part.first, key);
             }
         }
+        // A changelog has an entry of a key more than once.
+        self.tidy();
         Ok(())
     }
 

@@ -5,9 +5,9 @@
 //! slices   [start | table: key → value] [start | table] …        window = the slices between its start and end, joined key by key
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
-use super::changes::{AtCommit, Changes};
+use super::changes::Changes;
 use super::firing::{Firing, Stage};
 use super::near::{Near, UNKNOWN};
 use super::spec::{Rules, Slicing, Window, WindowState};
@@ -15,11 +15,10 @@ use super::spill::Spill;
 use crate::{
     batch::{Encode, Rows},
     flow::Emit,
-    state::{
-        CHUNK, Key, KeyGroups, KeyedState, Place, RestoreError, State, StoreError, StorePlace,
-        Table, merge_cold,
-    },
+    state::{CHUNK, Key, KeyGroups, Place, State, StorePlace, Table, merge_cold},
 };
+
+mod kept;
 
 pub(super) struct Slice<A> {
     pub(super) table: Table<A>,
@@ -29,8 +28,31 @@ pub(super) struct Slice<A> {
     last_end: i64,
     /// Something of it is in the changelog.
     is_logged: bool,
-    /// When rows last came to it, where that matters: counted in chunks.
-    pub(super) touched: u64,
+    /// Rows came to it since its changes were drained: it is in the list of these.
+    has_rows: bool,
+    size: Size,
+}
+
+/// How much there is, when it was last measured.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    keys: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn of<A: State>(table: &Table<A>) -> Self {
+        Self {
+            keys: table.len(),
+            bytes: table.memory_bytes(),
+        }
+    }
+
+    /// A part of it that was of one size is of another one now.
+    fn change(&mut self, before: Self, now: Self) {
+        self.keys = self.keys + now.keys - before.keys;
+        self.bytes = self.bytes + now.bytes - before.bytes;
+    }
 }
 
 /// See the module's head.
@@ -43,8 +65,13 @@ pub struct Slices<A> {
     /// By number; the numbers stay while slices come and go.
     slices: Vec<Option<Slice<A>>>,
     free: Vec<usize>,
-    /// Start and number, by start.
-    order: VecDeque<(i64, usize)>,
+    /// Numbers by start.
+    order: BTreeMap<i64, usize>,
+    /// Start and number of those that have changed since they were drained, and of some that are
+    /// gone: what a commit looks at, however many are open.
+    changed: Vec<(i64, usize)>,
+    /// Of all slices, as each was last measured.
+    size: Size,
     /// The slice of the last row.
     last: (i64, usize),
     /// Windows with a last millisecond up to this were given out.
@@ -90,7 +117,9 @@ impl<A: State> Slices<A> {
             initial,
             slices: Vec::new(),
             free: Vec::new(),
-            order: VecDeque::new(),
+            order: BTreeMap::new(),
+            changed: Vec::new(),
+            size: Size::default(),
             last: (i64::MAX, 0),
             closed: i64::MIN,
             expired: i64::MIN,
@@ -122,15 +151,31 @@ impl<A: State> Slices<A> {
         if self.last.0 == start {
             return self.last.1;
         }
-        let number = match self.order.binary_search_by_key(&start, |(s, _)| *s) {
-            Ok(at) => self.order[at].1,
-            Err(at) => self.open(start, at),
+        let number = match self.order.get(&start) {
+            Some(number) => *number,
+            None => self.open(start),
         };
         self.last = (start, number);
         number
     }
 
-    /// The number of the slice of a row, or that the row is late.
+    fn note_changed(&mut self, start: i64, number: usize) {
+        if !std::mem::replace(&mut self.slice_mut(number).has_rows, true) {
+            self.changed.push((start, number));
+        }
+    }
+
+    /// Of all that a commit has to look at: the slices whose changes are not drained.
+    fn changed_slices(&self) -> impl Iterator<Item = &Slice<A>> {
+        let slices = self.changed.iter().map(|(start, number)| {
+            let slice = self.slices[*number].as_ref();
+            slice.filter(|slice| slice.start == *start && slice.has_rows)
+        });
+        slices.flatten()
+    }
+
+    /// The number of the slice of a row, or that the row is late. Each batch of rows asks once at
+    /// least for each of its slices, so this is the place where those are noted that have changed.
     #[inline(never)]
     fn find(&mut self, timestamp: i64, watermark: i64, near: &mut Near) -> usize {
         let start = self.slicing.slice(timestamp);
@@ -138,7 +183,9 @@ impl<A: State> Slices<A> {
         let number = if self.rules.is_past(last_end - 1, watermark) {
             LATE
         } else {
-            self.number(start)
+            let number = self.number(start);
+            self.note_changed(start, number);
+            number
         };
         near.note(start, number);
         number
@@ -172,7 +219,7 @@ impl<A: State> Slices<A> {
     }
 
     #[cold]
-    fn open(&mut self, start: i64, at: usize) -> usize {
+    fn open(&mut self, start: i64) -> usize {
         let (keys, initial) = (self.groups.single(), &self.initial);
         let make = || match &self.spill {
             Some(spill) => spill.table(start, keys, initial.clone()),
@@ -186,50 +233,51 @@ impl<A: State> Slices<A> {
             first_end: self.slicing.first_end(start),
             last_end,
             is_logged: false,
-            touched: 0,
+            has_rows: false,
+            size: Size::default(),
         };
         let number = self.free.pop().unwrap_or_else(|| {
             self.slices.push(None);
             self.slices.len() - 1
         });
         self.slices[number] = Some(slice);
-        self.order.insert(at, (start, number));
+        self.order.insert(start, number);
         let next = self.slicing.next_end(start, self.closed);
         self.next_end = self.next_end.min(next.unwrap_or(i64::MAX));
         number
     }
 
+    /// The end of the first window over any slice that is not closed. Later slices have no earlier
+    /// windows, so the first slice that has such a window has this one; those before it are not
+    /// looked at.
     fn find_next_end(&self) -> i64 {
-        let next = |(start, _): &(i64, usize)| self.slicing.next_end(*start, self.closed);
-        self.order.iter().filter_map(next).min().unwrap_or(i64::MAX)
+        let from = self.slicing.first_after(self.closed);
+        let mut slices = self.order.range(from..);
+        let next = slices.find_map(|(start, _)| self.slicing.next_end(*start, self.closed));
+        next.unwrap_or(i64::MAX)
     }
 
     /// The slices of a window, by start.
     fn of_window(&self, window: Window) -> impl Iterator<Item = usize> {
-        let (from, to) = (self.first_of(window.start), self.first_of(window.end));
-        self.order.range(from..to).map(|(_, number)| *number)
-    }
-
-    /// Where the first slice that begins at this time or later stands in the order.
-    fn first_of(&self, time: i64) -> usize {
-        self.order.partition_point(|(start, _)| *start < time)
+        let slices = self.order.range(window.start..window.end);
+        slices.map(|(_, number)| *number)
     }
 
     /// Lets go of slices that no window needs any more.
     fn expire(&mut self, watermark: i64) {
         self.expired = self.expired.max(watermark);
-        while let Some((_, number)) = self.order.front()
-            && let number = *number
-            && self
-                .rules
-                .is_past(self.slice(number).last_end - 1, watermark)
+        while let Some(first) = self.order.first_entry()
+            && let number = *first.get()
+            && let Some(slice) = &self.slices[number]
+            && self.rules.is_past(slice.last_end - 1, watermark)
         {
-            self.order.pop_front();
+            first.remove();
             self.free.push(number);
             self.last = (i64::MAX, 0);
             if let Some(slice) = self.slices[number].take() {
+                self.size.change(slice.size, Size::default());
                 if let Some(spill) = &mut self.spill {
-                    spill.is_gone(slice.start, &slice.table);
+                    spill.is_gone(number, slice.start, &slice.table);
                 }
                 if slice.is_logged {
                     let from = Place::default();
@@ -262,11 +310,14 @@ impl<A: State> Slices<A> {
     /// Notes what has changed since the last commit.
     fn collect(&mut self) {
         let (slices, changes) = (&mut self.slices, &mut self.changes);
-        for (start, number) in &self.order {
-            let slice = slices[*number].as_mut().expect("it is in the order");
-            slice.table.each_changed(|hash, key, _| {
-                changes.note(hash, *start, key);
-            });
+        for (start, number) in &self.changed {
+            if let Some(slice) = &mut slices[*number]
+                && slice.start == *start
+            {
+                slice.table.each_changed(|hash, key, _| {
+                    changes.note(hash, *start, key);
+                });
+            }
         }
         self.changes.compact();
     }
@@ -278,7 +329,10 @@ impl<A: State> Slices<A> {
                 .is_past(self.slice(number).last_end - 1, watermark)
         };
         self.rules.lateness_ms > 0
-            && self.order.front().is_some_and(|(_, n)| is_past(*n))
+            && self
+                .order
+                .first_key_value()
+                .is_some_and(|(_, n)| is_past(*n))
             && self.changes.any()
     }
 
@@ -397,11 +451,20 @@ impl<A: State> Slices<A> {
         let numbers: Vec<usize> = self.of_window(window).collect();
         let mut left = limit / (16 << 10) + 1;
         for number in numbers {
-            while self.slice_mut(number).table.evict_segment() {
-                left -= 1;
-                if left == 0 {
-                    return false;
-                }
+            let table = &mut self.slices[number]
+                .as_mut()
+                .expect("it is in the order")
+                .table;
+            let mut is_more = true;
+            while left > 0 && is_more {
+                is_more = table.evict_segment();
+                left -= usize::from(is_more);
+            }
+            if let Some(spill) = &mut self.spill {
+                spill.measure(number, table);
+            }
+            if is_more {
+                return false;
             }
         }
         true
@@ -415,23 +478,24 @@ impl<A: State> Slices<A> {
         out: &mut Rows,
         limit: usize,
     ) -> bool {
+        // Out of their places and back, so that no other slice is looked at.
+        let numbers: Vec<usize> = self.of_window(window).collect();
+        let take = |number: &usize| self.slices[*number].take();
+        let mut of_window: Vec<Option<Slice<A>>> = numbers.iter().map(take).collect();
         let (hasher, buffer) = (self.groups.hasher, &mut self.buffer);
-        let starts = window.start..window.end;
-        let slices = self.slices.iter_mut().flatten();
-        let mut of_window: Vec<&mut Slice<A>> =
-            slices.filter(|s| starts.contains(&s.start)).collect();
-        of_window.sort_unstable_by_key(|slice| slice.start);
-        let mut tables: Vec<&mut Table<A>> = of_window
-            .into_iter()
-            .map(|slice| &mut slice.table)
-            .collect();
-        merge_cold(&mut tables, after, |key, values| {
+        let slices = of_window.iter_mut().flatten();
+        let mut tables: Vec<&mut Table<A>> = slices.map(|slice| &mut slice.table).collect();
+        let is_done = merge_cold(&mut tables, after, |key, values| {
             if let Some(mut sum) = values.next() {
                 values.for_each(|value| merge(&mut sum, value));
                 emit(out, hasher.bytes(key), key, window, &sum, buffer);
             }
             out.size_bytes() < limit
-        })
+        });
+        for (number, slice) in numbers.into_iter().zip(of_window) {
+            self.slices[number] = slice;
+        }
+        is_done
     }
 
     /// Gives out one key's value in one window.
@@ -444,9 +508,7 @@ impl<A: State> Slices<A> {
         out: &mut Rows,
     ) {
         let mut sum = None;
-        let from = self.first_of(window.start);
-        let to = self.first_of(window.end);
-        for (_, number) in self.order.range(from..to) {
+        for (_, number) in self.order.range(window.start..window.end) {
             let slice = self.slices[*number].as_mut().expect("it is in the order");
             if let Some(value) = slice.table.peek(key, hash) {
                 match &mut sum {
@@ -621,163 +683,4 @@ impl<A: State> WindowState<A> for Slices<A> {
 /// The dummy row that asks the plan's half of the operator for what is due; a commit's has another hash.
 pub(super) fn ask(rows: &mut Rows, watermark: i64, for_commit: bool) {
     let _ = rows.push(u64::from(for_commit), watermark, &[], &[]);
-}
-
-impl<A: State> KeyedState for Slices<A> {
-    fn len(&self) -> usize {
-        let numbers = self.order.iter().map(|(_, n)| *n);
-        numbers.map(|n| self.slice(n).table.len()).sum()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        let numbers = self.order.iter().map(|(_, n)| *n);
-        let live: usize = numbers.map(|n| self.slice(n).table.memory_bytes()).sum();
-        let spare: usize = self.spare.iter().map(Table::memory_bytes).sum();
-        let dead: usize = self.dead.iter().map(|(_, t, _)| t.memory_bytes()).sum();
-        live + spare + dead + self.joined.memory_bytes() + self.changes.size_bytes()
-    }
-
-    fn changed(&self) -> usize {
-        let numbers = self.order.iter().map(|(_, n)| *n);
-        numbers.map(|n| self.slice(n).table.changed()).sum()
-    }
-
-    fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, _: usize) {
-        if self.changes.is_giving_out() {
-            ask(rows, watermark, true);
-        } else if self.is_closing(watermark) {
-            ask(rows, watermark, false);
-        } else if self.must_update_first(watermark) {
-            ask(rows, watermark, true);
-        } else {
-            self.closed = self.closed.max(self.rules.closed(watermark));
-            self.expire(watermark);
-            if self.changes.is_early_due(now_ms) {
-                ask(rows, watermark, true);
-            }
-        }
-    }
-
-    fn next_due_ms(&self) -> Option<i64> {
-        self.changes.next_due_ms()
-    }
-
-    fn updates(&mut self, rows: &mut Rows, _: usize) {
-        match self.changes.at_commit() {
-            AtCommit::Collect => self.collect(),
-            AtCommit::GiveOut => ask(rows, self.closed, true),
-            AtCommit::Nothing => {}
-        }
-    }
-
-    fn drain_changed(&mut self, _: u32, rows: &mut Rows, limit: usize) -> bool {
-        for (start, number) in &self.order {
-            let Some(slice) = &mut self.slices[*number] else {
-                continue;
-            };
-            if slice.table.has_changed() {
-                slice.is_logged = true;
-                let suffix = start.to_be_bytes();
-                if slice.table.drain(0, &suffix, rows, limit, None) {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn drain_removed(&mut self, rows: &mut Rows, limit: usize) -> bool {
-        while let Some((start, table, place)) = self.dead.last_mut() {
-            let (start, suffix) = (*start, start.to_be_bytes());
-            let is_done = table.walk_all(0, place, |hash, key, _| {
-                let _ = rows.push_parts(hash, start, [&[], &[]], [key, &suffix]);
-                rows.size_bytes() < limit
-            });
-            if !is_done {
-                return true;
-            }
-            if let Some((_, table, _)) = self.dead.pop() {
-                self.keep(table);
-            }
-        }
-        self.sweep();
-        false
-    }
-
-    fn take_error(&mut self) -> Option<StoreError> {
-        let spill = self.spill.as_mut()?;
-        let live = self.slices.iter_mut().flatten().map(|s| &mut s.table);
-        let dead = self.dead.iter_mut().map(|(_, table, _)| table);
-        let of_tables = live.chain(dead).find_map(KeyedState::take_error);
-        spill.error().or(of_tables)
-    }
-
-    fn restore_watermark(&mut self, at: i64) {
-        self.closed = self.closed.max(self.rules.closed(at));
-        self.expired = self.expired.max(at);
-        self.next_end = self.find_next_end();
-    }
-
-    fn restore(
-        &mut self,
-        group: u32,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<(), RestoreError> {
-        let Some((key, start)) = key.split_last_chunk::<8>() else {
-            return Err(RestoreError::Value { bytes: key.len() });
-        };
-        let hash = self.groups.check(group, key)?;
-        let start = i64::from_be_bytes(*start);
-        let number = self.number(start);
-        self.changes.restored(hash, start, key);
-        let slice = self.slice_mut(number);
-        slice.is_logged = true;
-        slice.table.restore(0, key, value)?;
-        if let Some(spill) = &mut self.spill {
-            spill.restored(&mut self.slices);
-        }
-        Ok(())
-    }
-
-    fn drop_group(&mut self, group: u32) {
-        let groups = self.groups;
-        for slice in self.slices.iter_mut().flatten() {
-            let mut keys = Rows::new();
-            slice
-                .table
-                .walk_all(0, &mut Place::default(), |hash, key, _| {
-                    if groups.group_of_hash(hash) == group {
-                        let _ = keys.push(hash, 0, &[], key);
-                    }
-                    true
-                });
-            for (_, key, _) in keys.iter() {
-                // Taking a key out of a table of one group cannot fail.
-                let _ = slice.table.restore(0, key, None);
-            }
-        }
-    }
-
-    fn each_encoded(&self, group: u32, f: &mut dyn FnMut(&[u8], &[u8])) {
-        let (mut bytes, mut whole) = (Vec::new(), Vec::new());
-        for (start, number) in &self.order {
-            let table = &self.slice(*number).table;
-            let mut each = |hash, key: &[u8], value: &[u8]| {
-                if self.groups.group_of_hash(hash) == group {
-                    whole.clear();
-                    whole.extend_from_slice(key);
-                    whole.extend_from_slice(&start.to_be_bytes());
-                    f(&whole, value);
-                }
-            };
-            let _ = table.walk(0, 0, |hash, key, value| {
-                bytes.clear();
-                value.encode_last(&mut bytes);
-                each(hash, key, &bytes);
-                true
-            });
-            table.each_cold(0, &mut |key, value| each(table.hash(key), key, value));
-        }
-    }
 }

@@ -332,6 +332,12 @@ impl WindowSpec for Hopping {
 /// Kafka Streams' sliding windows: for each key, every stretch of this length that ends at a row, or begins right behind one and holds
 /// another. A row is in every window that reaches over it, whatever the alignment.
 ///
+/// Cost: each row with a time of its own is kept apart until the length has passed, and with `n` of
+/// them within the length a row costs a walk over `n` times, a window that closes `n` merges, and a
+/// commit writes all `n` values of a key that has changed. So one key with `n` rows within the
+/// length costs the square of `n`: for hot keys take [`Hopping`] windows, which cost a row one
+/// update.
+///
 /// Both ends belong to the window: rows that are exactly the length apart are together. (So `end`, which is exclusive, is the length and
 /// one millisecond behind `start`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -381,6 +387,9 @@ impl WindowSpec for Sliding {
 /// it: a row that comes in time finds every session that it belongs to still open, whatever the order. (Flink's `end` is one millisecond
 /// less, and there it depends on the watermark whether a row exactly the gap later finds the session. Kafka Streams calls the last row
 /// the end.)
+///
+/// Cost: a session of a key is one value, whatever its rows; a row costs a search among the
+/// sessions of its key that are open, and a commit writes all of these.
 ///
 /// Results that were given out for a session before it grew (because of allowed lateness, or at commits) stay: the grown session has
 /// another start or end, and is another result.
@@ -485,6 +494,12 @@ impl Slicing {
         // Ends lie at whole slides before the last one.
         let before = (last - least).div_euclid(self.slide);
         (before >= 0).then(|| last - before * self.slide)
+    }
+
+    /// No slice that begins before this belongs to a window whose last millisecond lies after
+    /// `after`.
+    pub(super) fn first_after(&self, after: i64) -> i64 {
+        after.saturating_add(2).saturating_sub(self.width)
     }
 
     pub(super) fn window(&self, end: i64) -> Window {

@@ -4,6 +4,9 @@
 //! key there: [start of the slice, so that earlier ones come first][key group: 0][key]       a slice that is past goes as a range
 //! ```
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use super::slices::Slice;
 use crate::{
     batch::Head,
@@ -15,12 +18,27 @@ pub(super) struct Spill {
     limit_bytes: usize,
     /// Chunks of rows so far.
     chunks: u64,
+    /// By the numbers of slices.
+    held: Vec<Held>,
+    /// All of them together, in bytes.
+    total: usize,
+    /// The slices with keys in memory, those first to which no row came for the longest: when, and
+    /// number.
+    oldest: BTreeSet<(u64, usize)>,
     /// The last slice that was let go of, of those with something on disk.
     gone: Option<i64>,
     restored: usize,
     error: Option<StoreError>,
-    /// Numbers of the slices of a chunk, each once.
+    /// Numbers of the slices of a chunk, each once: they have grown since they were measured.
     numbers: Vec<usize>,
+}
+
+/// How much of a slice is in memory, when it was last measured.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    bytes: usize,
+    /// When rows last came to it, counted in chunks.
+    touched: u64,
 }
 
 /// What keys of a slice begin with: as bytes, times are in their order.
@@ -35,6 +53,9 @@ impl Spill {
             cold,
             limit_bytes,
             chunks: 0,
+            held: Vec::new(),
+            total: 0,
+            oldest: BTreeSet::new(),
             gone: None,
             restored: 0,
             error: None,
@@ -65,7 +86,6 @@ impl Spill {
             let Some(Some(slice)) = slices.get_mut(*number) else {
                 continue;
             };
-            slice.touched = self.chunks;
             slice.table.warm(|each| {
                 let rows = chunk.iter().zip(numbers).filter(|(_, n)| *n == number);
                 rows.for_each(|(head, _)| each(head.key_of(data), head.hash));
@@ -73,44 +93,74 @@ impl Spill {
         }
     }
 
-    /// Moves keys out until the slices are small enough: first those of slices to which no rows came for the longest.
-    fn trim<A: State>(&mut self, slices: &mut [Option<Slice<A>>]) {
-        let mut live: Vec<(u64, usize, &mut Table<A>)> = slices
-            .iter_mut()
-            .flatten()
-            .map(|slice| (slice.touched, slice.table.held_bytes(), &mut slice.table))
-            .filter(|(_, bytes, _)| *bytes > 0)
-            .collect();
-        let mut total: usize = live.iter().map(|(_, bytes, _)| bytes).sum();
-        if total <= self.limit_bytes {
-            return;
+    /// Notes how much of a slice is in memory now.
+    fn note(&mut self, number: usize, now: Held) {
+        if self.held.len() <= number {
+            self.held.resize(number + 1, Held::default());
         }
-        live.sort_unstable_by_key(|(touched, ..)| *touched);
-        for (_, bytes, table) in live {
-            let mut left = bytes;
-            while total > self.limit_bytes && left > 0 {
-                table.evict_some();
-                let now = table.held_bytes();
-                total = total - left + now;
+        let before = std::mem::replace(&mut self.held[number], now);
+        self.oldest.remove(&(before.touched, number));
+        if now.bytes > 0 {
+            self.oldest.insert((now.touched, number));
+        }
+        self.total = self.total + now.bytes - before.bytes;
+    }
+
+    /// Measures a slice anew that may have changed its size otherwise than by rows.
+    pub(super) fn measure<A: State>(&mut self, number: usize, table: &mut Table<A>) {
+        let touched = self.held.get(number).map_or(0, |held| held.touched);
+        let bytes = table.held_bytes();
+        self.note(number, Held { bytes, touched });
+    }
+
+    /// Moves keys out until the slices are small enough: first those of slices to which no row came
+    /// for the longest. Only the slices of the chunk before are measured, and only those are walked
+    /// that lose keys, however many are open.
+    fn trim<A: State>(&mut self, slices: &mut [Option<Slice<A>>]) {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        for number in numbers.drain(..) {
+            if let Some(Some(slice)) = slices.get_mut(number) {
+                let (bytes, touched) = (slice.table.held_bytes(), self.chunks);
+                self.note(number, Held { bytes, touched });
+            }
+        }
+        self.numbers = numbers;
+        let mut after = Bound::Unbounded;
+        while self.total > self.limit_bytes
+            && let Some(next) = self.oldest.range((after, Bound::Unbounded)).next()
+        {
+            let (touched, number) = *next;
+            after = Bound::Excluded((touched, number));
+            let Some(Some(slice)) = slices.get_mut(number) else {
+                continue;
+            };
+            while self.total > self.limit_bytes && self.held[number].bytes > 0 {
+                let before = self.held[number].bytes;
+                slice.table.evict_some();
+                let bytes = slice.table.held_bytes();
+                self.note(number, Held { bytes, touched });
                 // An error of the disk: nothing moves any more, and the call will end with it.
-                if now >= left {
+                if bytes >= before {
                     break;
                 }
-                left = now;
             }
         }
     }
 
-    /// An entry of the changelog was taken.
-    pub(super) fn restored<A: State>(&mut self, slices: &mut [Option<Slice<A>>]) {
+    /// An entry of the changelog was taken, for this slice.
+    pub(super) fn restored<A: State>(&mut self, slices: &mut [Option<Slice<A>>], number: usize) {
         self.restored += 1;
+        if self.numbers.last() != Some(&number) {
+            self.numbers.push(number);
+        }
         if self.restored.is_multiple_of(CHUNK) {
             self.trim(slices);
         }
     }
 
     /// A slice was let go of.
-    pub(super) fn is_gone<A: State>(&mut self, start: i64, table: &Table<A>) {
+    pub(super) fn is_gone<A: State>(&mut self, number: usize, start: i64, table: &Table<A>) {
+        self.note(number, Held::default());
         if table.has_cold() {
             self.gone = self.gone.max(Some(start));
         }
