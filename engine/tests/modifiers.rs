@@ -424,7 +424,7 @@ const REFUSED: &[(&str, Plan, &[&str])] = &[
                 .map(|l| ((), l))
                 .sink("out")
         },
-        &["`dead_letters`", "expected"],
+        &["dead letters of source", "expected"],
     ),
     (
         "dead letters to a name that is none, for a source",
@@ -435,7 +435,7 @@ const REFUSED: &[(&str, Plan, &[&str])] = &[
                 .map(|l| ((), l))
                 .sink("out")
         },
-        &["`dead_letters`", "expected"],
+        &["dead letters of source", "expected"],
     ),
     (
         "a policy for what follows that covers nothing",

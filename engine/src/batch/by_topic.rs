@@ -188,4 +188,43 @@ mod tests {
             "{error}"
         );
     }
+
+    #[test]
+    fn a_topic_that_was_refused_gives_back_what_waited_and_takes_nothing_more() {
+        let mut by_topic = ByTopic::default();
+        for value in [b"a", b"b"] {
+            let outbox = by_topic.outbox("gone").unwrap();
+            outbox.append(Target::Key, 0, None, Some(value)).unwrap();
+        }
+        by_topic.outbox("there").unwrap();
+        let mut waited = Vec::new();
+        let refused = by_topic.refused("gone", |record| {
+            waited.extend(record.value.map(<[u8]>::to_vec));
+            Ok(())
+        });
+        refused.unwrap();
+        assert_eq!(waited, [b"a", b"b"]);
+        assert_eq!(
+            by_topic.unopened(),
+            Some("there"),
+            "it is not asked for again"
+        );
+        let again = by_topic.outbox("gone").unwrap_err();
+        assert_eq!(again, SinkError::TopicRefused);
+        assert!(by_topic.outbox("there").is_ok());
+    }
+
+    #[test]
+    fn names_beyond_the_bound_and_names_that_are_none_are_refused_and_the_others_stay() {
+        let mut by_topic = ByTopic::default();
+        for n in 0..TOPICS_MAX {
+            assert!(by_topic.outbox(&n.to_string()).is_ok());
+        }
+        let error = by_topic.outbox("one more").unwrap_err();
+        assert_eq!(error, SinkError::TooManyTopics { max: TOPICS_MAX });
+        assert!(error.is_about_the_record());
+        assert!(by_topic.outbox("17").is_ok());
+        let error = ByTopic::default().outbox("a/b").map(drop).unwrap_err();
+        assert!(matches!(error, SinkError::TopicName { .. }));
+    }
 }

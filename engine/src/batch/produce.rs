@@ -387,3 +387,77 @@ fn by_key(key: &[u8], partitions: i32) -> i32 {
     // `partitions` is at least 1 and the masked hash is not negative.
     (murmur2(key) & 0x7fff_ffff) % partitions
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(partitions: i32) -> Outbox {
+        Outbox::new(OutboxConfig {
+            partitions,
+            ..OutboxConfig::default()
+        })
+    }
+
+    /// Writes as many records and takes them: their number by partition.
+    fn flush(outbox: &mut Outbox, key: Option<&[u8]>, records: usize) -> Vec<(i32, u32)> {
+        for _ in 0..records {
+            outbox.append(Target::Key, 0, key, Some(b"v")).unwrap();
+        }
+        let batches = outbox.take_all();
+        batches
+            .map(|(at, batch)| (at, batch.record_count()))
+            .collect()
+    }
+
+    #[test]
+    fn records_without_a_key_stay_together_until_everything_is_taken_and_then_go_to_the_next_partition()
+     {
+        let mut outbox = outbox(3);
+        let taken: Vec<_> = (1..=7).map(|n| flush(&mut outbox, None, n)).collect();
+        let wanted = [(0, 1), (1, 2), (2, 3), (0, 4), (1, 5), (2, 6), (0, 7)];
+        assert_eq!(taken, wanted.map(|one| vec![one]));
+    }
+
+    #[test]
+    fn a_full_batch_ends_the_stay_in_a_partition_too() {
+        let mut outbox = Outbox::new(OutboxConfig {
+            partitions: 3,
+            batch_bytes_max: 200,
+            ..OutboxConfig::default()
+        });
+        for _ in 0..60 {
+            outbox
+                .append(Target::Key, 0, None, Some(b"0123456789"))
+                .unwrap();
+        }
+        let full: Vec<i32> = outbox.take_full().map(|(at, _)| at).collect();
+        assert!(full.len() > 3, "{full:?}");
+        assert!((0..3).all(|at| full.contains(&at)), "{full:?}");
+    }
+
+    #[test]
+    fn only_records_without_a_key_end_a_stay_and_workers_begin_with_different_partitions() {
+        let mut outbox = outbox(4);
+        outbox.begin_with(6);
+        assert_eq!(flush(&mut outbox, None, 1), [(2, 1)]);
+        for _ in 0..5 {
+            let _ = flush(&mut outbox, Some(b"key"), 1);
+            let _ = flush(&mut outbox, None, 0);
+        }
+        assert_eq!(flush(&mut outbox, None, 1), [(3, 1)]);
+        outbox.append(Target::Partition(1), 0, None, None).unwrap();
+        assert_eq!(flush(&mut outbox, None, 0), [(1, 1)], "it has a partition");
+        assert_eq!(flush(&mut outbox, None, 2), [(0, 2)]);
+    }
+
+    #[test]
+    fn a_topic_that_opens_later_begins_with_the_partition_of_the_worker() {
+        let mut outbox = Outbox::unopened(OutboxConfig::default());
+        outbox.begin_with(5);
+        outbox.append(Target::Key, 0, None, Some(b"v")).unwrap();
+        outbox.opened(4, |_, e| Err(e)).unwrap();
+        assert_eq!(flush(&mut outbox, None, 0), [(1, 1)]);
+        assert_eq!(flush(&mut outbox, None, 1), [(2, 1)]);
+    }
+}

@@ -18,8 +18,6 @@ use crate::checkpoint::log::Guard;
 
 /// A dead letter is not cut to less than this: a topic that does not take it then takes none.
 const LETTER_BYTES_MIN: usize = 512;
-/// The `max.message.bytes` of a topic that does not say it: Kafka's default.
-const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 
 /// A topic as guarded batches are written to it.
 #[derive(Clone, Debug)]
@@ -40,7 +38,7 @@ impl Topic {
         let request_max = cluster.config().max_request_size;
         Self {
             name,
-            bytes_max: says.unwrap_or(MESSAGE_BYTES_DEFAULT).min(request_max),
+            bytes_max: says.unwrap_or(request_max).min(request_max),
         }
     }
 }

@@ -95,13 +95,6 @@ impl<'b> Scope<'b> {
                 instead: "use `dead_letters(topic)`".to_owned(),
             });
         }
-        if let Some(expected) = topic.and_then(crate::batch::names::expected) {
-            self.fail(Error::Modifier {
-                modifier: format!("the topic of `{word}`"),
-                place: "is none that Kafka allows".to_owned(),
-                instead: format!("expected {expected}"),
-            });
-        }
     }
 
     /// Refuses a modifier that stands in the plan a second time.

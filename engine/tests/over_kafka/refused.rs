@@ -66,7 +66,8 @@ async fn a_result_that_is_too_large_for_its_topic_becomes_a_dead_letter_and_the_
             feed(&cluster, (n % 4) as i32, [line.as_str()]);
         }
         let plan = |s: Scope<'_>| {
-            let lines = s.source("lines").record().map(|r| r);
+            // Without the policy whole batches would be relayed.
+            let lines = s.source("lines").record();
             lines.then_dead_letters("bad").sink("out");
         };
         let config = config_with(&cluster, &[("num.stream.threads", workers)]);
@@ -247,6 +248,34 @@ async fn of_a_batch_that_brokers_refuse_only_the_records_that_are_refused_alone_
         assert_eq!(snapshot.records_skipped, 1);
         assert_eq!(cluster.committed_offset("app", "lines", 0), Some(8));
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_is_not_overtaken_by_the_next_one_of_its_partition() {
+    let cluster = Cluster::builder()
+        .topic("lines", 1)
+        .topic("out", 1)
+        .start()
+        .await
+        .unwrap();
+    let lines: Vec<String> = (0..100).map(|n| format!("line {n} of a hundred")).collect();
+    let records = lines.iter().map(|l| (Some(&b"k"[..]), Some(l.as_bytes())));
+    cluster.append("lines", 0, records).unwrap();
+    // The first batch is refused once: its halves are taken.
+    let refusals = cluster
+        .faults()
+        .on(ApiKey::PRODUCE)
+        .partition("out", 0)
+        .error(ErrorCode::INVALID_RECORD);
+    let plan = |s: Scope<'_>| {
+        let rows = s.source("lines").utf8().map(|l| ("k", l));
+        rows.then_on_bad(OnBad::Skip).sink("out");
+    };
+    let config = config_with(&cluster, &[("batch.size", "300")]);
+    let snapshot = run(plan, &config).await.unwrap();
+    assert_eq!(refusals.hits(), 1);
+    assert_eq!(values(&all(&cluster, "out")), lines);
+    assert_eq!(snapshot.records_skipped, 0);
 }
 
 #[tokio::test]
