@@ -154,7 +154,7 @@ async fn the_header_of_each_file_is_passed_over_while_it_is_followed_and_by_a_re
     let out = Collected::new();
     let script = async {
         append(&folder, "log", "head\none\n");
-        until(|| out.len() >= 1).await;
+        until(|| !out.is_empty()).await;
         fs::rename(folder.path("log"), folder.path("log.1")).unwrap();
         append(&folder, "log", "head\ntwo\n");
         until(|| out.len() >= 2).await;

@@ -275,7 +275,7 @@ mod tests {
         assert!(matches!(refused.err(), Some(Error::Fenced(_))));
         // Also by its producer itself: it may have been past the check.
         let mut open = left_behind.producer.open_batch("out", 0);
-        std::mem::swap(open.builder(), &mut batch(b"late"));
+        *open.builder() = batch(b"late");
         assert!(left_behind.producer.submit(open).await.is_err());
         log.close().await;
         let values = cluster.records("out", 0).unwrap().into_iter();

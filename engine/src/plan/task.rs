@@ -232,7 +232,7 @@ impl Task {
             slot.units.look(greatest, || self.graph.describe(source));
         }
         // Where nobody needs the times of records, such as have none are not waited for either.
-        let greatest = greatest.or((!is_timed).then_some(frame.batch().max_timestamp()));
+        let greatest = greatest.or_else(|| (!is_timed).then_some(frame.batch().max_timestamp()));
         if let Some(greatest) = greatest {
             Times::saw(&mut self.slots, of, greatest);
         }

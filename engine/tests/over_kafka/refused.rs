@@ -10,7 +10,7 @@ use super::*;
 
 fn header(record: &Record, name: &str) -> Option<String> {
     let mut headers = record.headers.iter();
-    let found = headers.find(|header| header.0.to_string() == name)?;
+    let found = headers.find(|header| header.0 == name)?;
     found
         .1
         .as_ref()
