@@ -240,3 +240,45 @@ fn readers_of_a_shared_stream_see_the_same_rows_whatever_a_closure_before_it_ans
     let (a, b) = (read(&mut driver, "a"), read(&mut driver, "b"));
     assert_eq!((a.len(), &a), (120, &b));
 }
+
+#[test]
+fn time_moves_on_when_a_batch_is_done_and_not_in_the_middle_of_it() {
+    use engine::{
+        batch::{Batch, BatchBuilder, Compression, Frame, InputPartition},
+        flow::{Input, Position},
+        plan::{Task, TaskConfig},
+    };
+    let plan = |s: Scope<'_>| {
+        s.source("in")
+            .utf8()
+            .key_by(|_| "k")
+            .window(engine::windows::Tumbling::of(
+                std::time::Duration::from_millis(10),
+            ))
+            .count()
+            .map(|(_, w, n)| (w.start, n))
+            .sink("out");
+    };
+    let config = TaskConfig {
+        limits: tiny(),
+        ..TaskConfig::single(7)
+    };
+    let mut task = Task::new(&App::new("test", plan).unwrap(), &config).unwrap();
+    // The header says 90, from its first record on.
+    let mut builder = BatchBuilder::new(Compression::NONE, 1024);
+    for timestamp in [10, 20, 30, 40, 50, 90] {
+        builder.append(timestamp, None, Some(b"x"), &[]).unwrap();
+    }
+    let bytes = builder.finish(kafka_proto::records::Stamp::NONE).unwrap();
+    let batch = Batch::new(bytes).unwrap();
+    let frame = Frame::new(InputPartition::single(0), &batch, batch.body(), 0);
+    let mut at = task.call(Input::Frame { source: 0, frame }, Position::START);
+    let mut calls = 1;
+    while let Some(from) = at.unwrap() {
+        assert_eq!(task.watermark(0), i64::MIN, "rows of 20 may be left");
+        at = task.call(Input::Frame { source: 0, frame }, from);
+        calls += 1;
+    }
+    assert!(calls > 1);
+    assert_eq!(task.watermark(0), 89);
+}

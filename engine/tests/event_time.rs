@@ -739,3 +739,50 @@ fn a_worker_whose_keys_fall_silent_after_a_keyed_operator_is_idle_after_a_while(
     assert_eq!(driver.watermark("window-1"), 69, "it is back");
     assert_eq!(driver.counters("window-1").late, 0);
 }
+
+#[test]
+fn windows_that_were_past_before_a_restart_are_not_given_out_early_after_it() {
+    let mut driver = Driver::new(|s| {
+        let rows = times(s, "in", 2).key_by(|_| "k");
+        let windows = rows.window(Hopping::of(ms(20), ms(10)));
+        let windows = windows.emit_early(ms(100));
+        windows.count().map(|(_, w, n)| (w.start, n)).sink("counts");
+    });
+    driver.set_clock(1000);
+    feed(&mut driver, 0, &[5, 15, 25]);
+    driver.commit();
+    let mut all = read(&mut driver, "counts");
+    all.sort_unstable();
+    assert!(all.contains(&(0, 2)), "[0, 20) has closed: {all:?}");
+    let mut driver = driver.restarted(1);
+    let mut again = read(&mut driver, "counts");
+    again.sort_unstable();
+    assert_eq!(
+        again,
+        [(10, 2), (20, 1)],
+        "of [0, 20) only a part of the rows is left"
+    );
+}
+
+#[test]
+fn a_late_row_makes_the_sliding_window_right_after_it() {
+    let mut driver = Driver::new(|s| {
+        times(s, "in", 0)
+            .key_by(|_| "k")
+            .window(engine::windows::Sliding::of(ms(10)))
+            .allowed_lateness(ms(50))
+            .count()
+            .map(|(_, w, n)| (w.start, n))
+            .sink("counts");
+    });
+    feed(&mut driver, 0, &[12]);
+    feed(&mut driver, 0, &[40]);
+    assert_eq!(read(&mut driver, "counts"), [(2, 1)]);
+    driver.commit();
+    feed(&mut driver, 0, &[5]);
+    driver.commit();
+    let mut got = read(&mut driver, "counts");
+    got.sort_unstable();
+    // The last of them holds the row of 12 alone, and is there because the row of 5 has left it.
+    assert_eq!(got, [(-5, 1), (2, 2), (6, 1)]);
+}
