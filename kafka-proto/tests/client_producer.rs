@@ -576,6 +576,30 @@ async fn a_recreated_topic_is_produced_to_under_its_new_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_go_to_the_partitions_of_a_topic_that_was_made_again_with_fewer() {
+    let mock = mock(1, 4).await;
+    let producer = producer(&mock).await;
+    let send_all = async || {
+        for key in 0..24_u8 {
+            let record = ProducerRecord {
+                topic: "t",
+                key: Some(&[key]),
+                value: Some(b"v"),
+                ..ProducerRecord::default()
+            };
+            producer.send(record).await.unwrap();
+        }
+    };
+    send_all().await;
+    mock.delete_topic("t").unwrap();
+    mock.create_topic("t", 1).unwrap();
+    producer.cluster().refresh(&["t"]).await.unwrap();
+    tokio::task::yield_now().await;
+    send_all().await;
+    assert_eq!(values(&mock, 0).len(), 24);
+}
+
+#[tokio::test(start_paused = true)]
 async fn brokers_without_topic_ids_are_produced_to_by_name() {
     let mock = mock::Cluster::builder()
         .topic("t", 1)

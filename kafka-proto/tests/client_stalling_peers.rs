@@ -322,3 +322,41 @@ async fn a_start_that_nobody_names_is_asked_for_ever_more_seldom_and_holds_up_no
         is_paced(&format!("list offsets, {code}"), &seconds);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_consumer_of_assigned_partitions_commits_its_place_again_before_it_is_forgotten() {
+    let bench = bench(1).await;
+    bench.fill(0, 10);
+    let cluster = bench.cluster(&[]).await;
+    let mut consumer = Consumer::new(&cluster);
+    consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();
+    while bench.mock.committed_offset("g", "t", 0) != Some(10) {
+        consumer.poll(SECOND).await.unwrap();
+    }
+    let commits = || bench.mock.received_count(ApiKey::OFFSET_COMMIT);
+    let before = commits();
+    let begin = Instant::now();
+    while begin.elapsed() < 1500 * SECOND {
+        consumer.poll(30 * SECOND).await.unwrap();
+    }
+    assert_eq!(commits() - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_says_nothing_new_is_asked_for_ever_more_seldom() {
+    for code in [
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::FENCED_LEADER_EPOCH,
+        ErrorCode::UNKNOWN_TOPIC_ID,
+    ] {
+        let bench = bench(1).await;
+        (0..4).for_each(|partition| bench.fill(partition, 10));
+        let cluster = bench.cluster(&[]).await;
+        let mut fetcher = Fetcher::new(&cluster);
+        (0..4).for_each(|partition| fetcher.assign("t", partition, Start::Offset(0)));
+        let fault = bench.mock.faults().on(ApiKey::FETCH).topic("t").always();
+        fault.error(code);
+        let seconds = pace(&bench, &mut fetcher, &[ApiKey::METADATA]).await;
+        is_paced(&format!("metadata, {code}"), &seconds);
+    }
+}

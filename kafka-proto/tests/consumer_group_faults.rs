@@ -663,3 +663,121 @@ async fn a_start_that_is_known_after_a_seek_says_nothing_of_what_was_delivered()
     assert!(fetched.into_iter().any(|of| of.partition() == 1));
     assert_eq!(fetcher.position("t", 1), Some(10));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_to_what_is_no_topic_or_may_not_be_read_is_an_error_of_one_poll() {
+    for protocol in PROTOCOLS {
+        for code in [
+            ErrorCode::INVALID_TOPIC_EXCEPTION,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+        ] {
+            let bench = bench(protocol).await;
+            bench.fill(1);
+            let fault = bench.mock.faults().on(ApiKey::METADATA).topic("u");
+            fault.always().error(code);
+            let mut consumer = Consumer::new(&bench.cluster(&[]).await);
+            consumer.subscribe(&["t", "u"]).unwrap();
+            let (mut errors, mut records) = (Vec::new(), 0);
+            for _ in 0..600 {
+                match consumer.poll(SHORT).await {
+                    Ok(polled) => records += polled.len(),
+                    Err(error) => errors.push(error),
+                }
+            }
+            let codes: Vec<_> = errors.iter().map(|error| error.code()).collect();
+            assert_eq!(codes, [Some(code)], "{protocol}");
+            assert!(errors[0].to_string().contains("topic u"), "{}", errors[0]);
+            assert_eq!(records, 4, "{protocol}: the others are read");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_none_is_an_error_that_says_what_names_are() {
+    for protocol in PROTOCOLS {
+        let bench = bench(protocol).await;
+        let mut consumer = Consumer::new(&bench.cluster(&[]).await);
+        consumer.subscribe(&["^t.*"]).unwrap();
+        let error = loop {
+            if let Err(error) = consumer.poll(SHORT).await {
+                break error;
+            }
+        };
+        assert!(error.to_string().contains("subscribe_pattern"), "{error}");
+    }
+}
+
+#[test]
+fn a_member_whose_application_never_waits_takes_part_in_a_rebalance() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    for protocol in PROTOCOLS {
+        for way in [Way::Poll, Way::Recv, Way::Stream] {
+            let brokers = runtime();
+            let mock = mock::Cluster::builder().topic("t", 2);
+            let mock = mock
+                .initial_rebalance_delay(Duration::ZERO)
+                .session_timeouts(Duration::from_millis(1), Duration::from_secs(600));
+            let mock = brokers.block_on(mock.start()).unwrap();
+            for partition in 0..2 {
+                let values = std::iter::repeat_n((None, Some(b"v".as_slice())), 5000);
+                mock.append("t", partition, values).unwrap();
+            }
+            let mut config = Config::new(&mock.bootstrap_servers());
+            for (name, value) in [
+                ("group.id", "g"),
+                ("group.protocol", protocol),
+                ("auto.offset.reset", "earliest"),
+                ("heartbeat.interval.ms", "10"),
+                ("max.poll.records", "1"),
+            ] {
+                config.set(name, value).unwrap();
+            }
+            let mut first = Vec::new();
+            let reading = runtime();
+            let mut consumer = reading.block_on(async {
+                let mut consumer = Consumer::connect(config.clone()).await.unwrap();
+                consumer.subscribe(&["t"]).unwrap();
+                while first.is_empty() {
+                    first = consumer.poll(SHORT).await.unwrap();
+                }
+                consumer
+            });
+            let (joined, waits) = std::sync::mpsc::channel::<()>();
+            let other = std::thread::spawn(move || {
+                runtime().block_on(async {
+                    let cluster = Cluster::connect(config).await.unwrap();
+                    let options = GroupOptions::configured(cluster.config(), &["t"]).unwrap();
+                    let _member = Membership::join(&cluster, options).unwrap();
+                    // Until the test is through.
+                    while waits.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                });
+            });
+            let is_revoked = reading.block_on(async {
+                while mock.group_members("g").len() < 2 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let mut polls = 0;
+                while polls < 4000 {
+                    call(way, &mut consumer).await;
+                    // Work that waits for nothing.
+                    std::thread::sleep(Duration::from_millis(2));
+                    while let Some(rebalance) = consumer.next_rebalance() {
+                        if matches!(rebalance, Rebalance::Revoked(_)) {
+                            return true;
+                        }
+                    }
+                    polls += 1;
+                }
+                false
+            });
+            drop(joined);
+            other.join().unwrap();
+            assert!(is_revoked, "{protocol}, {way:?}");
+        }
+    }
+}

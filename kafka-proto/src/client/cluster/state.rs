@@ -205,10 +205,15 @@ impl Metadata {
             return;
         }
         self.failed.remove(name);
-        let known = self
-            .topics
-            .get(name)
-            .filter(|known| known.id == answer.topic_id);
+        // Brokers before 2.8 know no ids: what another one has said of the topic still holds.
+        let is_same = |known: &&Arc<Topic>| {
+            known.id == answer.topic_id || known.id.is_zero() || answer.topic_id.is_zero()
+        };
+        let known = self.topics.get(name).filter(is_same);
+        let id = match known {
+            Some(known) if answer.topic_id.is_zero() => known.id,
+            _ => answer.topic_id,
+        };
         let mut partitions = vec![
             Partition {
                 leader: None,
@@ -241,7 +246,7 @@ impl Metadata {
         }
         let topic = Topic {
             name: name.into(),
-            id: answer.topic_id,
+            id,
             is_internal: answer.is_internal,
             partitions,
         };
@@ -361,6 +366,18 @@ mod tests {
         assert_eq!(second.leader("t", 0), Some((BrokerId(1), 0)));
         assert!(second.topic_by_id(Uuid([9; 16])).is_some());
         assert!(second.topic_by_id(Uuid([1; 16])).is_none());
+    }
+
+    #[test]
+    fn a_broker_that_knows_no_ids_takes_away_neither_the_id_nor_the_epochs() {
+        let asked = names(&["t"]);
+        let first =
+            Metadata::default().merged(&response(vec![topic("t", 1, &[(2, 5)])]), Some(&asked));
+        let second = first.merged(&response(vec![topic("t", 0, &[(1, 4)])]), Some(&asked));
+        assert_eq!(second.topic("t").unwrap().id, Uuid([1; 16]));
+        assert_eq!(second.leader("t", 0), Some((BrokerId(2), 5)));
+        let third = second.merged(&response(vec![topic("t", 9, &[(1, 0)])]), Some(&asked));
+        assert_eq!(third.leader("t", 0), Some((BrokerId(1), 0)), "made again");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::{collections::VecDeque, future::poll_fn, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     client::{
         Cluster, Config,
@@ -68,6 +70,8 @@ pub struct Consumer {
     pub(super) room: Kept<()>,
     /// Ends when the group is to be told that a long wait is no silence, or a commit by itself is due.
     pub(super) tick: Kept<()>,
+    /// When a poll let others run last.
+    pub(super) yielded_at: Instant,
 }
 
 impl Consumer {
@@ -101,6 +105,7 @@ impl Consumer {
             queue: Queue::new(fetcher.decompressor()),
             room: Kept::none(),
             tick: Kept::none(),
+            yielded_at: Instant::now(),
             fetcher,
             cluster: cluster.clone(),
         }
@@ -285,7 +290,9 @@ impl Consumer {
     /// # Errors
     /// As [`Fetcher::poll_batches`] and [`Membership::next_event`].
     pub async fn poll_batches(&mut self, timeout: Duration) -> Result<FetchedBatches> {
-        self.begin();
+        if self.begin() {
+            tokio::task::yield_now().await;
+        }
         let fetched = poll_fn(|cx| self.poll_drained(cx));
         tokio::time::timeout(timeout, fetched)
             .await
@@ -300,7 +307,9 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::poll_batches`].
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumerRecord>> {
-        self.begin();
+        if self.begin() {
+            tokio::task::yield_now().await;
+        }
         let most = self.cluster.config().max_poll_records;
         let records = poll_fn(|cx| self.poll_records(cx, most));
         tokio::time::timeout(timeout, records)

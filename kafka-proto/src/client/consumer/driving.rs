@@ -70,7 +70,13 @@ pub(super) struct AutoCommit {
     next: Instant,
     running: Kept<Result<()>>,
     committed: BTreeMap<TopicPartition, i64>,
+    /// When positions that have not moved are committed all the same.
+    all_at: Instant,
 }
+
+/// How seldom an unchanged position is committed again. A group without members (partitions assigned by hand) loses offsets that are older than
+/// `offsets.retention.minutes`, and with them its place.
+const UNCHANGED: Duration = Duration::from_secs(600);
 
 impl AutoCommit {
     pub(super) fn new(interval: Duration) -> Self {
@@ -79,27 +85,38 @@ impl AutoCommit {
             next: Instant::now() + interval,
             running: Kept::none(),
             committed: BTreeMap::new(),
+            all_at: Instant::now() + UNCHANGED,
         }
     }
 }
 
 impl Consumer {
     /// What every poll begins with: the application is alive, what was delivered is processed, what was announced is given up.
-    pub(super) fn begin(&mut self) {
+    ///
+    /// Whether to let others run first: with records at hand polls never wait, and on a runtime of one thread the member's task would not run
+    /// until the queue is empty.
+    pub(super) fn begin(&mut self) -> bool {
+        /// A small part of any heartbeat's interval.
+        const BUSY: Duration = Duration::from_millis(10);
+        let now = Instant::now();
         if let Some(membership) = &self.membership {
-            membership.polled();
+            membership.polled_at(now);
         }
         if !self.last_commit.is_running() {
             self.give_up();
         }
-        self.commit_by_itself();
+        self.commit_by_itself(now);
+        let yields = self.membership.is_some() && now - self.yielded_at >= BUSY;
+        if yields {
+            self.yielded_at = now;
+        }
+        yields
     }
 
-    fn commit_by_itself(&mut self) {
+    fn commit_by_itself(&mut self, now: Instant) {
         let (Some(auto), Some(offsets)) = (&self.auto_commit, &self.offsets) else {
             return;
         };
-        let now = Instant::now();
         if auto.next > now || auto.running.is_running() {
             return;
         }
@@ -108,6 +125,10 @@ impl Consumer {
             return;
         };
         auto.next = now + auto.interval;
+        if auto.all_at <= now {
+            auto.all_at = now + UNCHANGED;
+            auto.committed.clear();
+        }
         positions.retain(|of| auto.committed.get(&of.partition) != Some(&of.offset));
         if !positions.is_empty() {
             auto.running = Kept::of(offsets.commit(&positions));
@@ -243,10 +264,11 @@ impl Consumer {
             self.tick = Kept::of(sleep_until(at));
         }
         ready!(self.tick.poll(cx));
+        let now = Instant::now();
         if let Some(membership) = &self.membership {
-            membership.polled();
+            membership.polled_at(now);
         }
-        self.commit_by_itself();
+        self.commit_by_itself(now);
         Poll::Ready(())
     }
 

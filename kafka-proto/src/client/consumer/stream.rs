@@ -64,7 +64,10 @@ impl Consumer {
     fn poll_record(&mut self, cx: &mut Context<'_>) -> Poll<Result<ConsumerRecord>> {
         loop {
             // Each round, also when a revocation interrupted the wait: nothing is in the application's hands.
-            self.begin();
+            if self.begin() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(record) = ready!(self.poll_records(cx, 1))?.pop() {
                 return Poll::Ready(Ok(record));
             }

@@ -9,6 +9,7 @@ mod notes;
 mod offsets;
 pub(super) mod protocol;
 mod state;
+mod subscribed;
 mod task;
 
 use std::{
@@ -271,9 +272,9 @@ struct Polls {
 }
 
 impl Polls {
-    fn note(&self) {
-        self.last
-            .store(self.start.elapsed().as_millis() as u64, Ordering::Release);
+    fn note(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.start);
+        self.last.store(since.as_millis() as u64, Ordering::Release);
     }
 
     fn last(&self) -> Instant {
@@ -468,7 +469,11 @@ impl Membership {
 
     /// Says that the application is alive ([`GroupOptions::poll_interval_max`]); after it had been silent for too long, joins again.
     pub fn polled(&self) {
-        self.polls.note();
+        self.polled_at(Instant::now());
+    }
+
+    pub(super) fn polled_at(&self, now: Instant) {
+        self.polls.note(now);
         if self.polls.lapsed.swap(0, Ordering::AcqRel) == 1 {
             drop(self.commands.send(Command::Polled));
         }

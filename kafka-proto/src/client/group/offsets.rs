@@ -689,30 +689,51 @@ impl Committing {
         let timeout = self.cluster.config().request_timeout();
         let response: OffsetCommitResponse =
             connection.call_at_most(&*request, highest, timeout).await?;
-        let failed = response.topics.iter().find_map(|topic| {
-            let mut partitions = topic.partitions.iter();
-            Some((topic, partitions.find(|p| p.error_code != ErrorCode::NONE)?))
-        });
-        let Some((topic, partition)) = failed else {
-            return Ok(());
-        };
-        let by_id = |asked: &&OffsetCommitRequestTopic| {
-            topic.name.is_empty() && asked.topic_id == topic.topic_id
-        };
-        let asked = request.topics.iter().find(by_id);
-        let hint = match partition.error_code {
-            ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID => Some(
-                "the group has rebalanced and given the partitions to others; the records since the last commit will be read again. If this \
-                 happens often, poll more often or raise `max.poll.interval.ms`",
-            ),
-            _ => None,
-        };
-        let what = format!(
-            "committing offset of {}-{} for group {}",
-            asked.map_or(&topic.name, |asked| &asked.name),
-            partition.partition_index,
-            self.group
-        );
-        Err(Error::broker(what, partition.error_code, hint))
+        committed_all(&self.group, request, &response)
     }
 }
+
+/// Whether everything that was to be committed is.
+fn committed_all(
+    group: &str,
+    request: &OffsetCommitRequest,
+    response: &OffsetCommitResponse,
+) -> Result<()> {
+    let failed = response.topics.iter().find_map(|topic| {
+        let mut partitions = topic.partitions.iter();
+        Some((topic, partitions.find(|p| p.error_code != ErrorCode::NONE)?))
+    });
+    let Some((topic, partition)) = failed else {
+        let answered: usize = response.topics.iter().map(|of| of.partitions.len()).sum();
+        let asked: usize = request.topics.iter().map(|of| of.partitions.len()).sum();
+        if answered < asked {
+            let what = format!("committing offsets for group {}", group);
+            let code = ErrorCode::UNKNOWN_SERVER_ERROR;
+            let hint = Some("a partition is missing in the answer");
+            return Err(Error::broker(what, code, hint));
+        }
+        return Ok(());
+    };
+    let by_id = |asked: &&OffsetCommitRequestTopic| {
+        topic.name.is_empty() && asked.topic_id == topic.topic_id
+    };
+    let asked = request.topics.iter().find(by_id);
+    let hint = match partition.error_code {
+        ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID => Some(
+            "the group has rebalanced and given the partitions to others; the records since the last commit will be read again. If this \
+             happens often, poll more often or raise `max.poll.interval.ms`",
+        ),
+        _ => None,
+    };
+    let what = format!(
+        "committing offset of {}-{} for group {}",
+        asked.map_or(&topic.name, |asked| &asked.name),
+        partition.partition_index,
+        group
+    );
+    Err(Error::broker(what, partition.error_code, hint))
+}
+
+#[cfg(test)]
+#[path = "offsets_tests.rs"]
+mod tests;

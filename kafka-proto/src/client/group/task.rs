@@ -35,6 +35,7 @@ use super::{
     offsets::Refusal,
     protocol,
     state::{Identity, Joined, LostWhy, Member, Phase, Step, Told},
+    subscribed::Subscribed,
 };
 
 pub(super) type Events = mpsc::UnboundedSender<Happened>;
@@ -72,7 +73,7 @@ pub(super) struct Task {
     purpose: Purpose,
     member: Member,
     topics: Vec<Text>,
-    held: Vec<Held>,
+    subscribed: Subscribed,
     assignors: Vec<Arc<dyn Assignor>>,
     identity: watch::Sender<Option<Identity>>,
     polls: Arc<Polls>,
@@ -97,12 +98,12 @@ impl Task {
     ) -> Self {
         Self {
             notes: Notes::new(&cluster, &group),
+            subscribed: Subscribed::new(&cluster, &group),
             cluster,
             group,
             purpose: purpose(),
             member,
             topics: options.topics.iter().map(Text::from).collect(),
-            held: Vec::new(),
             assignors: options.assignors,
             identity,
             polls,
@@ -125,6 +126,9 @@ impl Task {
         loop {
             publish(&self.identity, self.member.identity());
             self.tell(events);
+            for error in self.subscribed.refused() {
+                drop(events.send(Happened::of(Err(error))));
+            }
             if self.member.phase() == Phase::Ended {
                 return self.disconnect();
             }
@@ -164,8 +168,8 @@ impl Task {
                     let now = Instant::now().into_std();
                     self.member.commit_refused(code, generation, now);
                 }
-                changed = changes.changed(), if self.layout.is_some() => {
-                    if changed.is_ok() && self.layout_changed() {
+                Ok(()) = changes.changed() => {
+                    if self.layout_changed() {
                         tracing::info!(group = %self.group, "the topics have other partitions now; the group rebalances");
                         self.layout = None;
                         self.member.rebalance(&[]);
@@ -177,8 +181,7 @@ impl Task {
     }
 
     fn want_topics(&mut self) {
-        let topics = self.topics.iter();
-        self.held = topics.map(|topic| self.cluster.hold_topic(topic)).collect();
+        self.subscribed.change(self.topics.iter());
     }
 
     /// Begins what the state machine wants; otherwise when to ask it again.

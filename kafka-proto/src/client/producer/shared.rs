@@ -15,11 +15,12 @@ use super::partitioner::{Configured, Partitioner, Sticky};
 use super::task::{self, Submission};
 use super::{Producer, ProducerRecord, build_error, state};
 use crate::client::backoff::Jitter;
-use crate::client::cluster::{BrokerId, Cluster, Held};
+use crate::client::cluster::{BrokerId, Cluster, Held, Topic};
 use crate::client::config::Config;
 use crate::client::deadline::Deadline;
 use crate::client::error::{Error, Result};
 use crate::records::Compression;
+use crate::wire::Uuid;
 
 /// What handles and the task share.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(super) struct Shared {
 /// The open batches of a topic, by partition.
 #[derive(Debug)]
 pub(super) struct TopicBuffers {
+    id: Uuid,
     pub(super) partitions: Vec<Arc<Accumulator>>,
     /// Where records go for which any partition will do.
     pub(super) sticky: Arc<Sticky>,
@@ -97,19 +99,24 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<Arc<TopicBuffers>> {
         let known = self.cluster.topic_by(topic, deadline).await?;
-        Ok(self.grow_buffers(&known.name, known.partitions.len()))
+        Ok(self.fit_buffers(&known))
     }
 
-    /// The buffers of a topic with at least `count` partitions: those that are there already stay.
-    pub(super) fn grow_buffers(&self, topic: &Arc<str>, count: usize) -> Arc<TopicBuffers> {
+    /// The buffers of a topic as it is now: those of its partitions that are there already stay. A topic only grows, unless it was deleted and
+    /// made again: then it may have fewer partitions.
+    pub(super) fn fit_buffers(&self, now: &Topic) -> Arc<TopicBuffers> {
+        let (topic, count) = (&now.name, now.partitions.len());
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         let known = topics.get(topic);
-        if let Some(known) = known.filter(|known| known.partitions.len() >= count) {
+        let is_same = |known: &&Arc<TopicBuffers>| known.id == now.id || now.id.is_zero();
+        let large_enough = known.filter(|known| known.partitions.len() >= count);
+        if let Some(known) = large_enough.filter(is_same) {
             return Arc::clone(known);
         }
         let mut partitions = known
             .map(|known| known.partitions.clone())
             .unwrap_or_default();
+        partitions.truncate(count);
         for partition in partitions.len()..count {
             partitions.push(Arc::new(Accumulator::new(
                 Arc::clone(topic),
@@ -126,6 +133,7 @@ impl Shared {
             |known| Arc::clone(&known.held),
         );
         let buffers = Arc::new(TopicBuffers {
+            id: now.id,
             partitions,
             sticky,
             held,

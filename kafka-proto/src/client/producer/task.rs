@@ -412,8 +412,7 @@ impl Task {
         self.metadata = Arc::clone(&self.changes.borrow_and_update());
         for topic in self.metadata.topics() {
             if self.shared.buffers(&topic.name).is_some() {
-                self.shared
-                    .grow_buffers(&topic.name, topic.partitions.len());
+                self.shared.fit_buffers(topic);
             }
         }
     }

@@ -146,8 +146,10 @@ impl Fetcher {
             let (name, id) = self.topics[number as usize].clone();
             let topic = metadata.topic(&name);
             let mut recreated = false;
+            // An answer of an older broker has no ids: that says nothing.
             if let Some(topic) = topic
                 && topic.id != id
+                && !topic.id.is_zero()
             {
                 recreated = !id.is_zero();
                 self.by_id.remove(&id);

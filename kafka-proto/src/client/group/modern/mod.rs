@@ -15,7 +15,6 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Purpose,
-        cluster::Held,
         error::{Error, Result},
     },
     messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode},
@@ -27,6 +26,7 @@ use super::{
     notes::Notes,
     offsets::Refusal,
     state::{Identity, LostWhy, Told},
+    subscribed::Subscribed,
     task::{
         BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, end, is_end, publish, purpose,
         sleep_until,
@@ -65,8 +65,7 @@ pub(super) struct Task {
     revoking: Option<oneshot::Receiver<()>>,
     /// Asks for the metadata of topics that have no name yet.
     naming: Option<BoxFuture<()>>,
-    /// The topics of the subscription.
-    held: Vec<Held>,
+    subscribed: Subscribed,
     joined_before: bool,
     notes: Notes,
 }
@@ -92,7 +91,7 @@ impl Task {
             pending: None,
             revoking: None,
             naming: None,
-            held: Vec::new(),
+            subscribed: Subscribed::new(cluster, group),
             joined_before: false,
             notes: Notes::new(cluster, group),
         }
@@ -111,6 +110,9 @@ impl Task {
         loop {
             publish(&self.identity, self.member.identity());
             self.tell(events);
+            for error in self.subscribed.refused() {
+                drop(events.send(Happened::of(Err(error))));
+            }
             if self.member.phase() == Phase::Ended {
                 self.disconnect();
                 return Ended::Over;
@@ -152,7 +154,7 @@ impl Task {
                     }
                 },
                 Some((code, epoch)) = refused.recv() => self.member.heard(code, epoch),
-                Ok(()) = changes.changed(), if self.member.has_nameless() => {
+                Ok(()) = changes.changed() => {
                     let cluster = self.cluster.clone();
                     self.member.reconcile(|id| name(&cluster, id));
                 }
@@ -163,8 +165,8 @@ impl Task {
     }
 
     fn want_topics(&mut self) {
-        let topics = self.member.subscription().topics.iter();
-        self.held = topics.map(|topic| self.cluster.hold_topic(topic)).collect();
+        self.subscribed
+            .change(self.member.subscription().topics.iter());
     }
 
     /// Sends the heartbeat that is due; otherwise when the next one is.
