@@ -75,7 +75,8 @@ async fn records_leave_after_linger_while_more_keep_coming() {
         ("application.id", "app"),
         // Nothing but linger sends what fills no batch.
         ("commit.interval.ms", "3600000"),
-        ("linger.ms", "100"),
+        ("batch.size", "1000000"),
+        ("linger.ms", "1000"),
     ];
     let config = Config::from_properties(properties).unwrap();
     let plan = |s: Scope<'_>| s.source(Ticks).record().sink("copies");
