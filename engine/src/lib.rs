@@ -42,7 +42,7 @@ pub mod time;
 pub mod windows;
 
 pub use connectors::Reset;
-pub use runtime::{Config, Error};
+pub use runtime::{Config, Error, stop_requested};
 
 impl Reset {
     /// Looks at what the application `application.id` of `config` has in the cluster (`bootstrap.servers`) and in the state directory of
@@ -90,28 +90,57 @@ impl plan::App {
     /// neither reads nor writes topics needs no broker; then its state lives as long as the run, unless `bootstrap.servers` says where
     /// changelogs can be.
     ///
+    /// At SIGTERM and Ctrl-C ([`stop_requested`]) it ends in order: what was read is processed and committed. The handlers are
+    /// there before anything is connected. [`Self::run_until`] installs none.
+    ///
     /// Outputs and changelogs are acknowledged before positions are committed (at least once). With keyed operators one process of the
-    /// group has all of the work; others that call this stand by and take over. Await it in place (it is not `Send`); dropped, it
+    /// group has all of the work; others that call this stand by and take over. It is `Send`: it may be spawned beside others. Dropped, it
     /// abandons what is not committed, and the next run processes that again.
     ///
     /// # Errors
     /// [`Error`], with what to do about it. Nothing that was committed is lost by it.
     pub async fn run(&self, config: &Config) -> Result<(), Error> {
-        self.run_until(config, std::future::pending(), &inspect::Inspector::new())
+        let stop = stop_requested();
+        self.run_until(config, stop, &inspect::Inspector::new())
             .await
     }
 
-    /// As [`Self::run`], until `stop` completes: then everything read is processed and committed, within 30 seconds. `inspector` sees how
-    /// it goes.
+    /// As [`Self::run`], until `stop` completes, and without handlers of signals: then everything read is processed and committed. `stop`
+    /// is heard from the first moment on, and at any time; it may complete while the run connects, restores its state, or has begun to
+    /// end by itself. `inspector` sees how it goes.
+    ///
+    /// It returns within 30 seconds after that, whatever hangs: a broker, a sink, a user's function.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// As [`Self::run`], and when what was read could not be committed within 24 seconds after a stop: the next run processes it again.
     pub async fn run_until(
         &self,
         config: &Config,
         stop: impl Future<Output = ()>,
         inspector: &inspect::Inspector,
     ) -> Result<(), Error> {
+        let (app, config, inspector) = (self.clone(), config.clone(), inspector.clone());
+        runtime::own_thread::run(stop, move |stop| async move {
+            let stop = async {
+                if stop.await.is_err() {
+                    // Nobody is left who could ask.
+                    std::future::pending().await
+                }
+            };
+            app.run_here(&config, stop, &inspector).await
+        })
+        .await
+    }
+
+    /// As [`Self::run_until`], in the runtime of whoever awaits it: what it is made of belongs to that thread.
+    async fn run_here(
+        &self,
+        config: &Config,
+        stop: impl Future<Output = ()>,
+        inspector: &inspect::Inspector,
+    ) -> Result<(), Error> {
+        let stop = std::pin::pin!(stop);
+        let mut stop = runtime::Stop::new(stop);
         let started = std::time::Instant::now();
         let application_id = config
             .application_id
@@ -129,7 +158,10 @@ impl plan::App {
                 internal_configs: config.internal_topic_configs.clone(),
                 until_end: config.until_end,
             };
-            Some(connectors::kafka::Kafka::connect(settings).await?)
+            match stop.or(connectors::kafka::Kafka::connect(settings)).await? {
+                None => return Ok(()),
+                kafka => kafka,
+            }
         } else {
             None
         };

@@ -57,6 +57,25 @@ fn pure_code_has_no_sockets_threads_clocks_or_chance() {
     );
 }
 
+/// Where the engine may ask what time of day it is: what is a duration must not depend on a clock that is set.
+const WALL_CLOCKS: &[&str] = &[
+    "engine/src/runtime/now.rs",
+    "engine/src/connectors/memory.rs",
+    "engine/src/inspect/mod.rs",
+];
+
+#[test]
+fn only_few_places_of_the_engine_ask_the_wall_clock() {
+    let violations: Vec<String> = workspace_files(root())
+        .iter()
+        .filter(|file| file.path.starts_with("engine/src/"))
+        .filter(|file| !WALL_CLOCKS.contains(&file.path.as_str()))
+        .filter(|file| file.text.contains("SystemTime::now"))
+        .map(|file| format!("{}: SystemTime::now", file.path))
+        .collect();
+    must_be_empty("durations go by the monotonic clock", &violations);
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let violations: Vec<String> = workspace_files(root())

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::Error;
 use crate::batch::{Batch, BatchBuilder, Compression, OutboxConfig, Placement, Stamp};
+use crate::checkpoint::changelog::ENTRY;
 use crate::checkpoint::log::{
     Ack, Arrival, Change, Committed, Log, Need, Place, Position, Share, Sink, Source, Worker,
 };
@@ -67,6 +68,14 @@ struct State {
     commits: u64,
     /// Batches appended and not acknowledged yet.
     unacknowledged: usize,
+    /// Nothing but the first records of this topic is given to anybody who reads.
+    withheld: Option<String>,
+    /// How often somebody has asked for it.
+    asked: u64,
+    /// An input and a changelog that are compared at each commit.
+    audited: Option<(String, String)>,
+    /// At each commit: the records of the input that are committed, and the sum of the changelog's counts.
+    audits: Vec<(u64, u64)>,
 }
 
 impl Memory {
@@ -226,6 +235,33 @@ impl Memory {
         }
     }
 
+    /// From here on nobody gets records of this topic, but for the first of each partition.
+    pub(crate) fn withhold(&self, topic: &str) {
+        self.state().withheld = Some(topic.to_owned());
+    }
+
+    /// How often somebody has asked for what is withheld.
+    pub(crate) fn asked(&self) -> u64 {
+        self.state().asked
+    }
+
+    /// Adds a partition to a topic.
+    pub(crate) fn grow(&self, topic: &str) {
+        let mut state = self.state();
+        let partitions = state.topics.get_mut(topic);
+        partitions.expect("there is the topic").push(Vec::new());
+    }
+
+    /// From here on each commit compares how much of an input it commits with what the counts of a changelog are.
+    pub(crate) fn audit(&self, input: &str, changelog: &str) {
+        self.state().audited = Some((input.to_owned(), changelog.to_owned()));
+    }
+
+    /// What came of [`Self::audit`].
+    pub(crate) fn audits(&self) -> Vec<(u64, u64)> {
+        self.state().audits.clone()
+    }
+
     pub(crate) fn unacknowledged(&self) -> usize {
         self.state().unacknowledged
     }
@@ -239,6 +275,23 @@ impl Memory {
     fn name(&self, place: Place) -> &str {
         &self.names[place.topic]
     }
+}
+
+/// The sum of the last count of each key in a changelog of counts.
+fn counted(changelog: &[Vec<Batch>]) -> u64 {
+    let mut last: HashMap<Vec<u8>, u64> = HashMap::new();
+    for batch in changelog.iter().flatten() {
+        for record in batch.records(batch.body()) {
+            let record = record.unwrap();
+            let (Some(key), Some(value)) = (record.key, record.value) else {
+                continue;
+            };
+            if key[0] == ENTRY {
+                last.insert(key.to_vec(), u64::from_be_bytes(value.try_into().unwrap()));
+            }
+        }
+    }
+    last.values().sum()
 }
 
 impl Log for Memory {
@@ -411,6 +464,16 @@ impl Memory {
             );
         }
         state.commits += 1;
+        if let Some((input, changelog)) = state.audited.clone() {
+            let group = &self.group;
+            let of_input = |((g, topic, _), _): &(&(String, String, i32), &Committed)| {
+                g == group && *topic == input
+            };
+            let all = state.committed.iter().filter(of_input);
+            let committed = all.map(|(_, at)| u64::try_from(at.offset).unwrap()).sum();
+            let counted = counted(&state.topics[&changelog]);
+            state.audits.push((committed, counted));
+        }
     }
 }
 
@@ -557,9 +620,14 @@ impl Source for MemorySource {
     }
 
     fn try_next(&mut self) -> Option<MemoryArrival> {
-        let state = self.cluster.state();
+        let mut state = self.cluster.state();
         for i in 0..self.positions.len() {
             let position = self.positions[i];
+            let is_withheld = state.withheld.as_deref() == Some(self.cluster.name(position.place));
+            if is_withheld && position.offset > 0 {
+                state.asked += 1;
+                continue;
+            }
             let log =
                 &state.topics[self.cluster.name(position.place)][position.place.number() as usize];
             let at = log.partition_point(|batch| batch.next_offset() <= position.offset);

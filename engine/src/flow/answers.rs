@@ -26,7 +26,7 @@ pub(crate) const ANSWERED: u8 = 0;
 /// First byte of a row that is given out: why there is no answer follows; the key is the row that asked.
 pub(crate) const REFUSED: u8 = 1;
 
-/// How answers are waited for. All times are of the wall clock.
+/// How answers are waited for. All times are of a clock that nobody sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     pub(crate) is_ordered: bool,
@@ -49,8 +49,8 @@ pub(crate) trait Answers: Send {
     fn under_way(&self) -> usize;
     /// Looks after the futures that were woken and the times that have come; true when there is something to give out, or when
     /// [`Answers::next_due_ms`] may say another time than before.
-    fn poll(&mut self, cx: &mut Context<'_>, now_ms: i64) -> bool;
-    /// When the wall clock next makes something due.
+    fn poll(&mut self, cx: &mut Context<'_>, elapsed_ms: i64) -> bool;
+    /// When that clock next makes something due.
     fn next_due_ms(&self) -> Option<i64>;
     /// All rows before this mark have asked.
     fn note(&mut self, mark: Mark);
@@ -154,7 +154,7 @@ impl<T: State, O: State> Waited<T, O> {
     }
 
     /// Asks for a row. There must be room.
-    pub(crate) fn ask(&mut self, timestamp: i64, item: T, now_ms: i64) {
+    pub(crate) fn ask(&mut self, timestamp: i64, item: T, elapsed_ms: i64) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             self.woken.push(Arc::new(Woken {
@@ -170,7 +170,7 @@ impl<T: State, O: State> Waited<T, O> {
             item,
             timestamp,
             segment: self.first_segment + self.segments.len() as u64 - 1,
-            deadline_ms: now_ms.saturating_add(self.waiting.timeout_ms),
+            deadline_ms: elapsed_ms.saturating_add(self.waiting.timeout_ms),
             attempts: 1,
             stage: Stage::Asking(attempt),
         });
@@ -180,7 +180,7 @@ impl<T: State, O: State> Waited<T, O> {
         self.order.push_back(slot);
     }
 
-    fn advance(&mut self, slot: usize, now_ms: i64) {
+    fn advance(&mut self, slot: usize, elapsed_ms: i64) {
         let Some(entry) = &mut self.entries[slot] else {
             return;
         };
@@ -189,8 +189,8 @@ impl<T: State, O: State> Waited<T, O> {
         }
         let waiting = self.waiting;
         if let Stage::Resting { until_ms, .. } = &entry.stage
-            && *until_ms <= now_ms
-            && now_ms < entry.deadline_ms
+            && *until_ms <= elapsed_ms
+            && elapsed_ms < entry.deadline_ms
         {
             entry.attempts += 1;
             self.woken[slot].is_woken.store(true, Ordering::Release);
@@ -208,7 +208,8 @@ impl<T: State, O: State> Waited<T, O> {
                             .saturating_mul(1 << (entry.attempts - 1).min(32));
                         self.has_paused = true;
                         Stage::Resting {
-                            until_ms: now_ms.saturating_add(doubled.min(waiting.backoff_max_ms)),
+                            until_ms: elapsed_ms
+                                .saturating_add(doubled.min(waiting.backoff_max_ms)),
                             last: error,
                         }
                     }
@@ -222,7 +223,7 @@ impl<T: State, O: State> Waited<T, O> {
         }
         let overdue = match &entry.stage {
             Stage::Done(_) => None,
-            _ if now_ms < entry.deadline_ms => None,
+            _ if elapsed_ms < entry.deadline_ms => None,
             Stage::Asking(_) => Some(format!("no answer within {} ms", waiting.timeout_ms)),
             Stage::Resting { last, .. } => Some(format!(
                 "no answer within {} ms; the last of {} attempts failed: {last}",
@@ -260,14 +261,14 @@ impl<T: State, O: State> Answers for Waited<T, O> {
         self.order.len()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, now_ms: i64) -> bool {
+    fn poll(&mut self, cx: &mut Context<'_>, elapsed_ms: i64) -> bool {
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         if !worker.will_wake(cx.waker()) {
             worker.clone_from(cx.waker());
         }
         drop(worker);
         for slot in 0..self.entries.len() {
-            self.advance(slot, now_ms);
+            self.advance(slot, elapsed_ms);
         }
         std::mem::take(&mut self.has_paused) || self.done > 0 && self.next(0).is_some()
     }

@@ -134,6 +134,8 @@ pub(crate) struct Call<'b> {
     pub(crate) limits: Limits,
     /// The wall clock, in milliseconds since 1970.
     pub(crate) now_ms: i64,
+    /// A clock that nobody sets, in milliseconds: what is awaited goes by it.
+    pub(crate) elapsed_ms: i64,
     /// Times that a topic takes.
     pub(crate) writable: TimeRange,
     /// Rows that `share` may keep.

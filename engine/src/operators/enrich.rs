@@ -59,7 +59,7 @@ impl AsyncWait {
         })
     }
 
-    /// How long a row waits for its answer, all attempts and the pauses between them included: 10 seconds without it. A commit waits for
+    /// How long a row waits for its answer, all attempts and the pauses between them included: 10 seconds without it, by a clock that nobody sets. A commit waits for
     /// the rows before it, so this is also for how long a commit may be held up.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -201,7 +201,7 @@ fn take_in<'b, T: State, O: State>(
             return;
         };
         counters.records += 1;
-        answers.ask(head.timestamp, item, scope.call.now_ms);
+        answers.ask(head.timestamp, item, scope.call.elapsed_ms);
     }
 }
 

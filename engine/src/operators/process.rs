@@ -8,7 +8,7 @@ use crate::{
         Emit, Error, Flow, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream, send_keyed,
         undecodable,
     },
-    state::{CHUNK, Entries, Entry, State, WALL_TIMER},
+    state::{CHUNK, Entries, Entry, SetBy, State, WALL_TIMER},
 };
 
 /// What a process function is called for.
@@ -65,8 +65,12 @@ impl<S> Context<'_, S> {
         self.is_new
     }
 
-    /// Calls the function with [`Event::Timer`] for this key when the watermark has reached `timestamp`; at once if it has. The same time
+    /// Calls the function with [`Event::Timer`] for this key when the watermark has reached `timestamp`; soon if it has. The same time
     /// twice is one timer.
+    ///
+    /// A timer that a timer sets is called in the next round, after other rows and a commit had their turn. At the end of
+    /// a bounded input all timers are called that were set before it, and none that they set then: those stay in the state, and a
+    /// run that goes on from there calls them when their time comes. (In Flink a timer that sets the next one keeps the job from its end.)
     pub fn timer_at(&mut self, timestamp: i64) {
         if self.timers.insert(timestamp) {
             self.asked.push((false, timestamp));
@@ -79,7 +83,7 @@ impl<S> Context<'_, S> {
     }
 
     /// Calls the function with [`Event::WallTimer`] for this key at this time of the wall clock. After a restart those that are overdue
-    /// come at once.
+    /// come at once. One that a timer sets for now, or for a time that is past, comes in the next round.
     pub fn wall_timer_at(&mut self, at_ms: i64) {
         if self.wall_timers.insert(at_ms) {
             self.asked.push((true, at_ms));
@@ -314,6 +318,12 @@ where
             timestamp: 0,
         };
         let mut asked = Vec::new();
+        let set_by = match (is_due, watermark) {
+            (false, _) => SetBy::Row,
+            (true, i64::MAX) => SetBy::TimerAtTheEnd,
+            (true, _) => SetBy::Timer,
+        };
+        let mut fired = 0;
         for (index, head) in heads.iter().enumerate().skip(first) {
             if scope.is_enough((index - first) as u32) {
                 return scope.stopped_before(index as u32);
@@ -337,6 +347,11 @@ where
             // In order: timers for an earlier time first, also those that timers set.
             let first_timers = self.is_in_order && !matches!(event, Some(Event::WallTimer(_)));
             while event.is_some() {
+                if fired > 0 && scope.is_enough(fired + (index - first) as u32) {
+                    // What has fired is out of the key's state: the rest goes on with the same row.
+                    counters.records -= u64::from(!is_due);
+                    return scope.stopped_before(index as u32);
+                }
                 let Some(key) = decode_all::<K>(head.key_of(data)) else {
                     return undecodable(scope, operator);
                 };
@@ -346,6 +361,7 @@ where
                     let earlier = earlier.filter(|at| first_timers && *at < head.timestamp);
                     let event = earlier.map(Event::Timer).or_else(|| event.take());
                     let Some(event) = event else { return };
+                    fired += u32::from(earlier.is_some());
                     let is_wanted = match &event {
                         Event::Row(_) => true,
                         // A timer that was deleted, or fired already: its hint is all that is left.
@@ -379,7 +395,7 @@ where
                     }
                     entry.is_set = !is_cleared;
                 };
-                entries.work(data, head, now_ms, work, &mut asked);
+                entries.work(data, head, now_ms, set_by, work, &mut asked);
                 let record = index as u32;
                 for (timestamp, row) in out.rows.drain(..) {
                     next(Meta { timestamp, record }, row)?;

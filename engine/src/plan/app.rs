@@ -122,6 +122,7 @@ fn learn(plan: &Plan) -> Result<Graph, Error> {
         from: Position::START,
         limits: Limits::default(),
         now_ms: 0,
+        elapsed_ms: 0,
         writable: TimeRange::ALL,
         share_rows: 0,
         cursor: std::cell::Cell::default(),

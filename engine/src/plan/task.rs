@@ -14,7 +14,7 @@ use crate::{
         Progress, Scope, Slot, TimeRange,
     },
     state::{KeyGroups, KeyedState, RestoreError, Store},
-    time::{Mark, PartOf, Quiet},
+    time::{Mark, Now, PartOf, Quiet},
 };
 
 /// Rows that `share` keeps at most in one call; fewer where they fan out.
@@ -73,7 +73,9 @@ pub struct Task {
     limits: Limits,
     share_rows: usize,
     times: Times,
-    now_ms: i64,
+    now: Now,
+    /// As [`Now::elapsed_ms`], for what is awaited: it goes on where `now` stands still.
+    elapsed_ms: i64,
     writable: TimeRange,
     /// Some state is not in memory alone.
     has_stores: bool,
@@ -122,7 +124,8 @@ impl Task {
             plan: Arc::clone(app.plan()),
             slots: slots.collect(),
             times: Times::new(&graph, workers),
-            now_ms: 0,
+            now: Now::default(),
+            elapsed_ms: 0,
             writable: TimeRange::ALL,
             has_stores: graph.nodes().iter().any(|n| n.store != Store::Memory),
             graph,
@@ -188,7 +191,8 @@ impl Task {
             input,
             from,
             limits: self.limits,
-            now_ms: self.now_ms,
+            now_ms: self.now.wall_ms,
+            elapsed_ms: self.elapsed_ms,
             writable: self.writable,
             share_rows: self.share_rows,
             cursor: std::cell::Cell::default(),
@@ -258,7 +262,38 @@ impl Task {
 
     /// Says what time it is, in milliseconds since 1970: the wall clock that plans see.
     pub fn set_now(&mut self, now_ms: i64) {
-        self.now_ms = now_ms;
+        let (wall_ms, elapsed_ms) = (now_ms, now_ms);
+        self.set_clocks(Now {
+            wall_ms,
+            elapsed_ms,
+        });
+        self.set_elapsed(elapsed_ms);
+    }
+
+    /// Says what the clocks say to all but what is awaited.
+    pub(crate) fn set_clocks(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Says how much time has passed to what is awaited.
+    pub(crate) fn set_elapsed(&mut self, elapsed_ms: i64) {
+        self.elapsed_ms = elapsed_ms;
+    }
+
+    /// Whether a timer that a timer has set is due, in the next round.
+    pub(crate) fn holds_time(&mut self, operator: usize) -> bool {
+        let slot = self.slots[operator].get_mut();
+        let watermark = slot.watermark.unwrap_or(i64::MIN);
+        slot.state.as_ref().is_some_and(|s| s.holds_time(watermark))
+    }
+
+    /// Another round begins: timers that timers have set may be due. True when there are any.
+    pub(crate) fn begin_round(&mut self) -> bool {
+        let states = self
+            .slots
+            .iter_mut()
+            .filter_map(|s| s.get_mut().state.as_mut());
+        states.fold(false, |is_any, state| state.begin_round() | is_any)
     }
 
     /// Says how many records (or rows) of its input the next calls take.
@@ -374,7 +409,7 @@ impl Task {
     /// then ask again. `None`: there is nothing more, and time behind the operator has moved on.
     pub(crate) fn due(&mut self, operator: usize, rows: &mut Rows, limit: usize) -> Option<Port> {
         let before = self.times.before(operator);
-        let now_ms = self.now_ms;
+        let now = self.now;
         let slot = self.slots[operator].get_mut();
         if let Some(port) = slot.take_results(rows) {
             return Some(port);
@@ -384,9 +419,16 @@ impl Task {
         }
         slot.watermark = slot.watermark.max(Some(before.at));
         if let (Some(state), Some(watermark)) = (&mut slot.state, slot.watermark) {
+            let now_ms = match state.measures_durations() {
+                true => now.elapsed_ms,
+                false => now.wall_ms,
+            };
             state.due(watermark, now_ms, rows, limit);
             if !rows.is_empty() {
                 return Some(Port::Due);
+            }
+            if state.holds_time(watermark) {
+                return None;
             }
         }
         self.times
@@ -410,11 +452,11 @@ impl Task {
 
     /// Looks after what is awaited: true when there are answers to give out.
     pub(crate) fn poll_answers(&mut self, cx: &mut std::task::Context<'_>) -> bool {
-        let now_ms = self.now_ms;
+        let elapsed_ms = self.elapsed_ms;
         let mut is_any = false;
         for slot in &mut self.slots {
             if let Some(answers) = &mut slot.get_mut().answers {
-                is_any |= answers.poll(cx, now_ms);
+                is_any |= answers.poll(cx, elapsed_ms);
             }
         }
         is_any
@@ -432,14 +474,29 @@ impl Task {
         slot.answers.as_ref().is_none_or(|a| a.has_room())
     }
 
-    /// When the wall clock next asks for something, in milliseconds since 1970.
-    pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        let of = |slot: &RefCell<Slot>| {
+    /// When the clocks of [`Self::set_clocks`] next make something due: the wall clock, and the one that nobody sets.
+    pub(crate) fn next_due(&self) -> (Option<i64>, Option<i64>) {
+        let (mut wall, mut elapsed) = (None, None);
+        for slot in &self.slots {
             let slot = slot.borrow();
-            let state = slot.state.as_ref().and_then(|s| s.next_due_ms());
-            let answers = slot.answers.as_ref().and_then(|a| a.next_due_ms());
-            state.into_iter().chain(answers).min()
-        };
+            let Some(state) = slot.state.as_ref() else {
+                continue;
+            };
+            let Some(at) = state.next_due_ms() else {
+                continue;
+            };
+            let next: &mut Option<i64> = match state.measures_durations() {
+                true => &mut elapsed,
+                false => &mut wall,
+            };
+            *next = Some(next.map_or(at, |next| next.min(at)));
+        }
+        (wall, elapsed)
+    }
+
+    /// When something that is awaited is next to be looked at, by the clock of [`Self::set_elapsed`].
+    pub(crate) fn next_answer_due_ms(&self) -> Option<i64> {
+        let of = |slot: &RefCell<Slot>| slot.borrow().answers.as_ref()?.next_due_ms();
         self.slots.iter().filter_map(of).min()
     }
 
@@ -467,7 +524,7 @@ impl Task {
 
     /// A commit has given out all that the operator had.
     pub(crate) fn committed(&mut self, operator: usize) {
-        if self.times.is_needed() {
+        if self.times.is_needed() && !self.holds_time(operator) {
             self.times
                 .passed(&self.graph, &mut self.slots, operator, true);
         }

@@ -43,6 +43,8 @@ pub struct Config {
     pub drain: bool,
     /// Everything else, for the client: Kafka's property names.
     pub client: BTreeMap<String, String>,
+    /// How long a stop takes at most.
+    pub(crate) stop_timeout: Duration,
 }
 
 impl Default for Config {
@@ -65,6 +67,7 @@ impl Default for Config {
             internal_topic_configs: BTreeMap::new(),
             until_end: false,
             drain: true,
+            stop_timeout: Duration::from_secs(30),
             client: client
                 .into_iter()
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))

@@ -38,6 +38,8 @@ async fn run_or_die<P: Fn(Scope<'_>) + Send + Sync + 'static>(
     let job = Arc::new(Job::new("app".to_owned(), None, app).unwrap());
     let inspector = Inspector::new();
     let started = Instant::now();
+    let stop = std::pin::pin!(stop);
+    let stop = super::Stop::new(stop);
     let run = process::run(job, config, memory.clone(), stop, &inspector, started);
     let guard = tokio::time::timeout(Duration::from_secs(60), async {
         tokio::select! {

@@ -75,7 +75,8 @@ impl Setting {
         let app = App::new("app", counts_on_disk)?;
         let job = Arc::new(Job::new("app".to_owned(), None, app)?);
         let inspector = Inspector::new();
-        let (memory, stop) = (self.memory.clone(), std::future::pending());
+        let stop = std::pin::pin!(std::future::pending());
+        let (memory, stop) = (self.memory.clone(), super::Stop::new(stop));
         let run = process::run(job, &config, memory, stop, &inspector, Instant::now());
         let guard = tokio::time::timeout(Duration::from_secs(60), run);
         guard.await.expect("the run hangs")?;

@@ -11,10 +11,15 @@ mod job;
 #[cfg(feature = "fjall")]
 #[cfg(test)]
 mod kept_tests;
+mod now;
+pub(crate) mod own_thread;
 mod pace;
 mod process;
 mod quiet;
 mod settle;
+mod stop;
+#[cfg(test)]
+mod stop_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -28,6 +33,8 @@ pub use config::Config;
 pub use error::Error;
 pub(crate) use job::Job;
 pub(crate) use process::run;
+pub(crate) use stop::Stop;
+pub use stop::stop_requested;
 
 /// One decompressed batch may be this large: a compressed one that inflates to more is an attack or a mistake.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;

@@ -8,7 +8,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -17,6 +16,7 @@ use super::alignment::Alignment;
 use super::errand::{Command, Errand, Report};
 use super::job::{Found, Job, Seat};
 use super::settle::{Settled, Tie};
+use super::stop::Stop;
 use super::worker::Worker;
 use super::{Config, exchange};
 use crate::Error;
@@ -28,10 +28,14 @@ use crate::inspect::Inspector;
 
 /// Bytes that wait in one worker's inbox at one level before the senders stop reading.
 const INBOX_BYTES: usize = 4 << 20;
-/// A stop that takes longer than this is given up: what is not committed then is processed again by the next run.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Workers that were told to abandon have this long to come back from a plan call.
-const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
+/// Parts of the time that a stop may take: for the last epoch, for workers to come back from a plan call, and for leaving the group. What is
+/// not committed then is processed again by the next run.
+const STOP_PARTS: (u32, u32, u32) = (8, 1, 1);
+
+/// One of [`STOP_PARTS`] of a time.
+fn part(of: Duration, part: u32) -> Duration {
+    of * part / (STOP_PARTS.0 + STOP_PARTS.1 + STOP_PARTS.2)
+}
 
 /// How the workers of one assignment ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +57,21 @@ pub(crate) async fn run<L: Log>(
     inspector: &Inspector,
     started: Instant,
 ) -> Result<(), Error> {
-    let outcome = run_open(&job, config, &mut log, stop, inspector, started).await;
-    log.close().await;
+    let mut stop = std::pin::pin!(stop);
+    let mut stop = Stop::new(stop.as_mut());
+    let outcome = run_open(&job, config, &mut log, &mut stop, inspector, started).await;
+    let mut close = std::pin::pin!(log.close());
+    // A stop may come while it closes, too.
+    if !stop.is_asked() {
+        tokio::select! {
+            () = close.as_mut() => return outcome,
+            () = &mut stop => {}
+        }
+    }
+    let timeout = part(config.stop_timeout, STOP_PARTS.2);
+    if tokio::time::timeout(timeout, close).await.is_err() {
+        tracing::warn!("the group could not be left in time; it finds out when the session ends");
+    }
     outcome
 }
 
@@ -62,12 +79,14 @@ async fn run_open<L: Log>(
     job: &Arc<Job>,
     config: &Config,
     log: &mut L,
-    stop: impl Future<Output = ()>,
+    stop: &mut Stop<'_, impl Future<Output = ()>>,
     inspector: &Inspector,
     started: Instant,
 ) -> Result<(), Error> {
-    let mut stop = std::pin::pin!(again(stop));
-    let partitions: Arc<[i32]> = log.open(&job.topics).await?.into();
+    let Some(partitions) = stop.or(log.open(&job.topics)).await? else {
+        return Ok(());
+    };
+    let partitions: Arc<[i32]> = partitions.into();
     job.check_widths(&partitions)?;
     for warning in log.warnings() {
         inspector.counters.warn(warning);
@@ -81,16 +100,22 @@ async fn run_open<L: Log>(
     let log = &*log;
     let all_input = log.inputs();
     // Joining goes on while the ends are asked for. A member that stands by ends at the ends that it saw itself.
-    log.join(&job.inputs, job.is_keyed()).await?;
+    let joined = async {
+        log.join(&job.inputs, job.is_keyed()).await?;
+        log.ends(&all_input, config.until_end).await
+    };
+    let Some(ends) = stop.or(joined).await? else {
+        return Ok(());
+    };
     let ends = Ends {
         until_end: config.until_end,
-        ends: log.ends(&all_input, config.until_end).await?,
+        ends,
         places: all_input,
     };
     loop {
         let change = tokio::select! {
             biased;
-            () = stop.as_mut() => return Ok(()),
+            () = &mut *stop => return Ok(()),
             change = log.change() => change?,
             () = others_finished(log, &ends) => return Ok(()),
         };
@@ -108,7 +133,7 @@ async fn run_open<L: Log>(
             Change::Lost(_) => continue,
         };
         inspector.counters.standby.store(false, Ordering::Relaxed);
-        let started = Crew::start(
+        let starting = Crew::start(
             job,
             config,
             log,
@@ -118,10 +143,11 @@ async fn run_open<L: Log>(
             &ends,
             inspector,
             started,
-        )
-        .await;
-        let mut crew = match started {
-            Ok(crew) => crew,
+        );
+        // Its threads begin at its end: until then it may be dropped.
+        let mut crew = match stop.or(starting).await {
+            Ok(Some(crew)) => crew,
+            Ok(None) => return Ok(()),
             // The first commit found that another process has the work.
             Err(Error::Fenced(why)) => {
                 tracing::warn!(application = %job.application_id, why, "the work was lost to another process; standing by");
@@ -130,7 +156,7 @@ async fn run_open<L: Log>(
             }
             Err(error) => return Err(error),
         };
-        let ending = crew.drive(config, log, stop.as_mut(), inspector).await;
+        let ending = crew.drive(config, log, stop, inspector).await;
         match &ending {
             // Everything was acknowledged.
             Ok(Ending::Finished) => {}
@@ -145,7 +171,7 @@ async fn run_open<L: Log>(
                 drop(log.revoke());
             }
         }
-        crew.dismiss().await;
+        crew.dismiss(part(config.stop_timeout, STOP_PARTS.1)).await;
         match ending? {
             Ending::Finished => return Ok(()),
             Ending::Revoked => log.release(),
@@ -205,8 +231,18 @@ async fn others_finished<L: Log>(log: &L, ends: &Ends) {
 /// How often a process that stands by looks whether the work is done.
 const STANDBY_LOOK: Duration = Duration::from_millis(500);
 
-/// A commit on its way.
-type Committing<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+/// A place for a future of the type that `f` gives.
+fn nothing_of<F>(_: impl Fn() -> F) -> Option<Pin<Box<F>>> {
+    None
+}
+
+async fn commit_to<L: Log>(
+    log: &L,
+    positions: Vec<Position>,
+    metadata: String,
+) -> Result<(), Error> {
+    log.commit(&positions, &metadata).await
+}
 
 /// The workers of one assignment.
 struct Crew {
@@ -397,17 +433,18 @@ impl Crew {
         &mut self,
         config: &Config,
         log: &L,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        stop: &mut Stop<'_, impl Future<Output = ()>>,
         inspector: &Inspector,
     ) -> Result<Ending, Error> {
         let start = Instant::now();
         let mut epochs = Epochs::new(self.workers, config.commit_interval, Duration::ZERO);
         let (mut running, mut at_ends) = (0, 0);
         let mut ending = None;
+        // A stop is heard also when the end has begun for another reason.
         let mut give_up = None;
         // As of the last commit; the workers report in any order.
         let mut committed: Vec<Position> = Vec::new();
-        let mut commit: Option<Committing<'_>> = None;
+        let mut commit = nothing_of(|| commit_to(log, Vec::new(), String::new()));
         loop {
             if let Some(reason) = &ending
                 && running < self.workers
@@ -418,9 +455,11 @@ impl Crew {
             let due = (running == self.workers).then(|| epochs.due()).flatten();
             let action = tokio::select! {
                 biased;
-                () = stop.as_mut(), if ending.is_none() => {
-                    (ending, give_up) = (Some(Ending::Finished), Some(Instant::now() + STOP_TIMEOUT));
-                    epochs.stop();
+                () = &mut *stop, if give_up.is_none() => {
+                    give_up = Some(Instant::now() + part(config.stop_timeout, STOP_PARTS.0));
+                    if ending.replace(Ending::Finished).is_none() {
+                        epochs.stop();
+                    }
                     None
                 }
                 Some(report) = self.reports.recv() => match report {
@@ -476,7 +515,7 @@ impl Crew {
                 () = until(give_up) => {
                     return Err(Error::Cluster {
                         doing: "stopping".into(),
-                        source: format!("the last outputs were not acknowledged and committed within {} s; the next run processes them again", STOP_TIMEOUT.as_secs()).into(),
+                        source: format!("the last outputs were not acknowledged and committed within {} s; the next run processes them again", part(config.stop_timeout, STOP_PARTS.0).as_secs()).into(),
                         retriable: true,
                     });
                 }
@@ -503,9 +542,7 @@ impl Crew {
                 Some(Action::Commit { positions, .. }) => {
                     committed.clone_from(&positions);
                     let (positions, metadata) = self.tie.begin_commit(positions);
-                    commit = Some(Box::pin(
-                        async move { log.commit(&positions, &metadata).await },
-                    ));
+                    commit = Some(Box::pin(commit_to(log, positions, metadata)));
                 }
                 Some(Action::Finished) => return Ok(ending.unwrap_or(Ending::Finished)),
             }
@@ -525,7 +562,7 @@ impl Crew {
     }
 
     /// Ends what still runs, and waits for the threads within bounds: one that does not come back from a user's function is left behind.
-    async fn dismiss(mut self) {
+    async fn dismiss(mut self, timeout: Duration) {
         self.abandon();
         let all_ended = async {
             while self.ended < self.workers {
@@ -536,26 +573,10 @@ impl Crew {
                 }
             }
         };
-        if tokio::time::timeout(ABANDON_TIMEOUT, all_ended)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(timeout, all_ended).await.is_err() {
             tracing::warn!("a worker does not come back from its plan call; it is left behind");
         }
     }
-}
-
-/// A future that may be asked again when it has completed: a stop may come while the work is being lost.
-fn again(stop: impl Future<Output = ()>) -> impl Future<Output = ()> {
-    let (mut stop, mut is_done) = (Box::pin(stop), false);
-    std::future::poll_fn(move |cx| {
-        is_done = is_done || stop.as_mut().poll(cx).is_ready();
-        if is_done {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
 }
 
 async fn until(at: Option<Instant>) {

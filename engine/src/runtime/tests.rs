@@ -58,11 +58,12 @@ pub(super) async fn run_plan(
 ) -> Result<Inspector, Error> {
     let job = Arc::new(Job::new("app".to_owned(), None, App::new("app", plan)?)?);
     let inspector = Inspector::new();
+    let stop = std::pin::pin!(stop);
     let run = process::run(
         job,
         config,
         memory.clone(),
-        stop,
+        super::Stop::new(stop),
         &inspector,
         Instant::now(),
     );
@@ -449,7 +450,7 @@ async fn nothing_is_written_behind_the_last_commit() {
 }
 
 /// Counts of numbers by their last digit in windows of 10 ms, the number being the time.
-fn windows(s: Scope<'_>) {
+pub(super) fn windows(s: Scope<'_>) {
     s.source("lines")
         .utf8()
         .try_map(str::parse::<i64>)
@@ -461,7 +462,7 @@ fn windows(s: Scope<'_>) {
         .sink("counts");
 }
 
-fn fill_times(memory: &Memory, from: i64, to: i64, truth: &mut BTreeMap<String, u64>) {
+pub(super) fn fill_times(memory: &Memory, from: i64, to: i64, truth: &mut BTreeMap<String, u64>) {
     let times: Vec<i64> = (from..to).collect();
     for (nth, batch) in times.chunks(7).enumerate() {
         let lines: Vec<String> = batch.iter().rev().map(ToString::to_string).collect();

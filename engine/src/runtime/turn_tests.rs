@@ -10,6 +10,7 @@ use crate::connectors::memory_cluster::Memory;
 use crate::connectors::{Collected, generated};
 use crate::flow::Scope;
 use crate::inspect::Inspector;
+use crate::operators::Event;
 
 /// What a record costs in these tests.
 const RECORD: Duration = Duration::from_micros(20);
@@ -224,4 +225,145 @@ async fn what_is_acknowledged_is_let_go_of_without_a_barrier() {
     let never = endless(1, Duration::from_secs(3600));
     run_plan(&memory, plan, &never, all_let_go).await.unwrap();
     assert_eq!(memory.commits(), 1, "the last one");
+}
+
+/// Each timer sets the next one: at the end of time that must come to an end.
+#[tokio::test]
+async fn a_periodic_timer_does_not_keep_a_bounded_run_from_its_end() {
+    for threads in [1, 2] {
+        let memory = Memory::new("app");
+        memory.create("lines", 2);
+        memory.create("ticks", 1);
+        for partition in 0..2 {
+            memory.produce(
+                "lines",
+                partition,
+                ["1000", "1050"].map(|l| Some(l.as_bytes())),
+            );
+        }
+        let plan = |s: Scope<'_>| {
+            s.source("lines")
+                .utf8()
+                .try_map(str::parse::<i64>)
+                .with_timestamps(|t| *t, Duration::ZERO)
+                .key_by(|_| 1u64)
+                .process(false, |cx, _, event, out| match event {
+                    Event::Row(at) if !*cx.state => {
+                        *cx.state = true;
+                        cx.timer_at(at + 10);
+                    }
+                    Event::Timer(at) => {
+                        out.push(at);
+                        cx.timer_at(at + 10);
+                    }
+                    _ => {}
+                })
+                .map(|at| ((), at as u64))
+                .sink("ticks");
+        };
+        run_plan(&memory, plan, &config(threads), std::future::pending())
+            .await
+            .unwrap();
+        let ticks: Vec<u64> = memory
+            .records("ticks")
+            .into_iter()
+            .map(|(_, at)| u64::from_be_bytes(at.unwrap().try_into().unwrap()))
+            .collect();
+        let steady = (1010..).step_by(10).take(ticks.len()).collect::<Vec<u64>>();
+        assert_eq!(ticks, steady);
+        assert!((1..=6).contains(&ticks.len()), "{ticks:?}");
+    }
+}
+
+/// A timer that sets itself for now is due again at once: rows, commits and the stop have their turn all the same.
+#[tokio::test]
+async fn a_wall_timer_set_for_now_does_not_stop_its_worker() {
+    for threads in [1, 2] {
+        let memory = Memory::new("app");
+        memory.create("lines", 1);
+        memory.create("rows", 1);
+        memory.produce("lines", 0, [Some(&b"first"[..])]);
+        let fired = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&fired);
+        let plan = move |s: Scope<'_>| {
+            let counter = Arc::clone(&counter);
+            s.source("lines")
+                .utf8()
+                .key_by(|_| 1u64)
+                .process(0u64, move |cx, _, event, out| match event {
+                    Event::Row(_) => {
+                        *cx.state += 1;
+                        out.push(*cx.state);
+                        let now = cx.now_ms();
+                        cx.wall_timer_at(now);
+                    }
+                    Event::WallTimer(_) => {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        let now = cx.now_ms();
+                        cx.wall_timer_at(now);
+                    }
+                    Event::Timer(_) => {}
+                })
+                .map(|n| ((), n))
+                .sink("rows");
+        };
+        let script = async {
+            until(|| fired.load(Ordering::Relaxed) > 10).await;
+            memory.produce("lines", 0, [Some(&b"second"[..])]);
+            until(|| memory.committed_at("lines", 0) == Some(2)).await;
+            let before = fired.load(Ordering::Relaxed);
+            until(|| fired.load(Ordering::Relaxed) > before).await;
+        };
+        run_plan(
+            &memory,
+            plan,
+            &endless(threads, Duration::from_millis(5)),
+            script,
+        )
+        .await
+        .unwrap();
+        assert_eq!(memory.records("rows").len(), 2);
+    }
+}
+
+/// At each commit the changelog counts what the positions say, not a record more or less.
+#[tokio::test]
+async fn the_state_of_an_epoch_is_that_of_its_positions() {
+    for threads in [1, 2, 4] {
+        let memory = Memory::new("app");
+        memory.create("lines", 4);
+        memory.create("counts", 1);
+        memory.create("app-count-1-changelog", 16);
+        memory.audit("lines", "app-count-1-changelog");
+        // Many keys: a commit fires in many pieces, while other workers read on.
+        let mut n = 0u64;
+        for _ in 0..40 {
+            for partition in 0..4 {
+                let lines: Vec<String> = (0..300)
+                    .map(|_| {
+                        n += 1;
+                        format!("a key of some length {}", n * 7919 % 20_011)
+                    })
+                    .collect();
+                memory.produce("lines", partition, lines.iter().map(|l| Some(l.as_bytes())));
+            }
+        }
+        let plan = |s: Scope<'_>| {
+            s.source("lines")
+                .utf8()
+                .key_by(|l| l)
+                .count()
+                .sink("counts")
+        };
+        let mut config = config(threads);
+        config.commit_interval = Duration::from_millis(1);
+        run_plan(&memory, plan, &config, std::future::pending())
+            .await
+            .unwrap();
+        let audits = memory.audits();
+        assert_eq!(audits.last(), Some(&(n, n)));
+        for (committed, counted) in audits {
+            assert_eq!(committed, counted, "{threads} threads");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod changelogs;
 mod outputs;
+mod time;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -556,71 +557,6 @@ impl Work {
         }
     }
 
-    /// Calls `f` with each source that reads a topic.
-    fn each_source(&mut self, topic: usize, mut f: impl FnMut(&mut Task, usize)) {
-        for &(source, of) in &self.job.sources {
-            if of == topic {
-                f(&mut self.task, source);
-            }
-        }
-    }
-
-    /// This worker reads a partition of an input topic from now on.
-    pub(crate) fn assign(&mut self, place: Place) {
-        self.each_source(place.topic, |task, source| {
-            task.assign(source, place.partition);
-        });
-    }
-
-    /// There is nothing to read in a partition at present.
-    pub(crate) fn idle(&mut self, place: Place) {
-        self.each_source(place.topic, |task, source| {
-            task.idle(source, place.partition);
-        });
-    }
-
-    /// A partition is at its end.
-    pub(crate) fn end(&mut self, place: Place) {
-        self.each_source(place.topic, |task, source| {
-            task.end(source, place.partition)
-        });
-    }
-
-    /// Everything that this worker reads is at its end.
-    pub(crate) fn end_all(&mut self) {
-        self.task.end_all();
-    }
-
-    /// Whether anything in the plan waits for time.
-    pub(crate) fn tracks_time(&self) -> bool {
-        self.task.tracks_time()
-    }
-
-    /// Number of groups of partitions that wait for each other.
-    pub(crate) fn alignments(&self) -> usize {
-        self.job.alignments.len()
-    }
-
-    /// What is known of a place's time in each group that it belongs to: group, mark, and how far ahead it may be.
-    pub(crate) fn followed(&self, place: Place) -> impl Iterator<Item = (usize, Mark, i64)> {
-        let of = self
-            .job
-            .aligned
-            .iter()
-            .filter(move |f| f.topic == place.topic);
-        of.map(move |f| {
-            let mark = self
-                .task
-                .partition_mark(f.operator, f.source, place.partition);
-            (f.group, mark, f.drift_max_ms)
-        })
-    }
-
-    /// Whether anything in the plan waits for answers.
-    pub(crate) fn waits_for_answers(&self) -> bool {
-        self.job.cuts.iter().any(|cut| cut.waits_for_answers)
-    }
-
     /// Looks after what is awaited: true when there are answers to give out.
     pub(crate) fn poll_answers(&mut self, cx: &mut std::task::Context<'_>) -> bool {
         self.task.poll_answers(cx)
@@ -630,17 +566,6 @@ impl Work {
     pub(crate) fn has_room(&self, level: usize) -> bool {
         let mut cuts = self.job.cuts.iter().filter(|cut| cut.level == level);
         cuts.all(|cut| !cut.waits_for_answers || self.task.has_room(cut.operator))
-    }
-
-    /// Says what time it is.
-    pub(crate) fn set_now(&mut self, now_ms: i64) {
-        self.task.set_now(now_ms);
-    }
-
-    /// Times that topics take now.
-    pub(crate) fn set_writable(&mut self, writable: TimeRange) {
-        self.writable = writable;
-        self.task.set_writable(writable);
     }
 
     /// Looks whether rows still come of the keyed operators before a `with_timestamps`. Time counts while work `goes_on` alone, and never
@@ -673,11 +598,6 @@ impl Work {
     /// Calls `f` with what a person should know, each once: about which operator, and the text.
     pub(crate) fn take_warnings(&mut self, f: impl FnMut(usize, String)) {
         self.task.take_warnings(f);
-    }
-
-    /// When the wall clock next makes something due.
-    pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        self.task.next_due_ms()
     }
 
     /// Where the batches of an input topic go untouched, if that is all that the plan does with them.

@@ -27,6 +27,7 @@ use barrier::{Barrier, Flushing, Stage};
 use super::alignment::Alignment;
 use super::errand::{Command, Errand, Parcel, Report};
 use super::exchange::{Exchange, Received};
+use super::now::Clocks;
 use super::pace::Outflow;
 use super::quiet::Quiet;
 use super::work::{At, Progress, Work};
@@ -85,6 +86,9 @@ pub(crate) struct Worker<S: Source, K> {
     tracks_time: bool,
     waits_for_answers: bool,
     quiet: Quiet,
+    clocks: Clocks,
+    /// Timers that timers have set may be due.
+    has_begun_round: bool,
     /// When the source was last asked and had nothing more.
     asked_at: Instant,
     /// When to look again whether rows of keyed operators still come.
@@ -149,6 +153,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             tracks_time,
             waits_for_answers,
             quiet: Quiet::default(),
+            clocks: Clocks::begin(),
+            has_begun_round: false,
             asked_at: Instant::now(),
             look_again: None,
         }
@@ -175,13 +181,17 @@ impl<S: Source, K: Sink> Worker<S, K> {
             if self.look_around().await? {
                 return Ok(());
             }
-            let now_ms = wall_clock_ms();
-            self.work.set_writable(TimeRange::at(now_ms));
+            let now = self.clocks.now();
+            self.work.set_writable(TimeRange::at(now.wall_ms));
+            let goes_on = self.barrier.is_none();
+            if goes_on {
+                // In an epoch that ends the clocks stand: what became due meanwhile belongs to the next one.
+                self.work.set_clocks(now);
+            }
             if self.tracks_time || self.waits_for_answers {
-                self.work.set_now(now_ms);
-                let goes_on = self.barrier.is_none();
                 self.look_again = self.work.look_for_quiet(self.errand.idle_after, goes_on);
             }
+            self.work.set_elapsed(now.elapsed_ms);
             if self.waits_for_answers {
                 let work = &mut self.work;
                 std::future::poll_fn(|cx| {
@@ -274,6 +284,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             }
             return self.fire(level).await;
         }
+        // Everything that was due is out, and so are its rows here: now timers that timers have set have their turn.
+        self.has_begun_round = self.tracks_time && self.work.begin_round();
         // Behind the last barrier nothing may be read: its outputs would be written and its positions never committed.
         if self.is_ending || !self.exchange.room_above(0) {
             return Ok(false);
@@ -340,13 +352,27 @@ impl<S: Source, K: Sink> Worker<S, K> {
         } else {
             None
         };
-        let due = self.work.next_due_ms().map(|at| {
-            let ms = u64::try_from(at.saturating_sub(wall_clock_ms())).unwrap_or(0);
+        let now = self.clocks.now();
+        let (wall, elapsed) = match self.barrier {
+            None => self.work.next_due(),
+            // These clocks stand.
+            Some(_) => (None, None),
+        };
+        let in_ms = |ms: i64| {
+            let ms = u64::try_from(ms).unwrap_or(0);
             // A distant time is looked at again: what the wall clock says may change.
             Instant::now() + Duration::from_millis(ms.clamp(1, 60_000))
-        });
+        };
+        let wall = wall.map(|at| in_ms(at.saturating_sub(now.wall_ms)));
+        let elapsed = [elapsed, self.work.next_answer_due_ms()];
+        let elapsed = elapsed.into_iter().flatten().min();
+        let elapsed = elapsed.map(|at| in_ms(at.saturating_sub(now.elapsed_ms)));
+        let at_once = std::mem::take(&mut self.has_begun_round).then(Instant::now);
         let again = self.look_again.map(|after| Instant::now() + after);
-        [look, due, again].into_iter().flatten().min()
+        [look, wall, elapsed, at_once, again]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     async fn handle_rows(
@@ -455,14 +481,6 @@ impl<S: Source, K> Drop for Worker<S, K> {
 fn is_past_end(ends: &[Option<i64>], positions: &[Position], place: Place) -> bool {
     let at = positions.iter().zip(ends).find(|(p, _)| p.place == place);
     at.is_some_and(|(position, end)| end.is_some_and(|end| position.offset >= end))
-}
-
-/// The wall clock, in milliseconds since 1970.
-fn wall_clock_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }
 
 fn unreadable(topic: &str, place: Place, offset: i64, error: &dyn std::fmt::Display) -> Error {

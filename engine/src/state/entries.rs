@@ -12,6 +12,15 @@ pub(crate) const EVENT_TIMER: u8 = 0;
 /// See [`EVENT_TIMER`].
 pub(crate) const WALL_TIMER: u8 = 1;
 
+/// Who sets a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SetBy {
+    Row,
+    Timer,
+    /// A timer that fires because time has ended.
+    TimerAtTheEnd,
+}
+
 /// What is kept for one key.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<S> {
@@ -77,6 +86,8 @@ pub(crate) struct Entries<S> {
     ttl_ms: Option<i64>,
     timers: Timers,
     wall_timers: Timers,
+    /// Hints of timers that timers have set in this round, each with its kind.
+    fresh: Rows,
     expiries: Timers,
     alive: Alive,
     removed: Rows,
@@ -98,6 +109,7 @@ impl<S: State> Entries<S> {
             timers: Timers::placed(&place, 0),
             wall_timers: Timers::placed(&place, 1),
             expiries: Timers::placed(&place, 2),
+            fresh: Rows::new(),
             table: Table::placed(keys, entry, place),
             initial,
             ttl_ms,
@@ -115,12 +127,15 @@ impl<S: State> Entries<S> {
         self.table.touch(heads.iter().map(|h| h.hash));
     }
 
-    /// Works on the entry of a row's key. What `work` asks for is a new timer: `(is_wall, time)`.
+    /// Works on the entry of a row's key. What `work` asks for is a new timer: `(is_wall, time)`. Those that a timer asks for are not due
+    /// before the next round, and those of event time that it asks for at the end of time not in this run: else one that sets itself again
+    /// would never let anything else have its turn.
     pub(crate) fn work(
         &mut self,
         data: &[u8],
         head: &Head,
         now_ms: i64,
+        set_by: SetBy,
         work: impl FnOnce(&mut Entry<S>, &S, &mut Vec<(bool, i64)>),
         asked: &mut Vec<(bool, i64)>,
     ) {
@@ -146,6 +161,16 @@ impl<S: State> Entries<S> {
                 alive.change(before, Alive::of(entry));
             });
         for (is_wall, time) in asked.drain(..) {
+            match set_by {
+                SetBy::Row => {}
+                SetBy::TimerAtTheEnd if !is_wall => continue,
+                SetBy::Timer | SetBy::TimerAtTheEnd => {
+                    let kind = if is_wall { WALL_TIMER } else { EVENT_TIMER };
+                    // Keys are far below 4 GiB.
+                    let _ = self.fresh.push(head.hash, time, &[kind], key);
+                    continue;
+                }
+            }
             let timers = if is_wall {
                 &mut self.wall_timers
             } else {
@@ -247,6 +272,7 @@ impl<S: State> KeyedState for Entries<S> {
         self.table.memory_bytes()
             + self.timers.memory_bytes()
             + self.wall_timers.memory_bytes()
+            + self.fresh.size_bytes()
             + self.expiries.memory_bytes()
     }
 
@@ -254,7 +280,32 @@ impl<S: State> KeyedState for Entries<S> {
         self.table.changed()
     }
 
+    fn begin_round(&mut self) -> bool {
+        for (head, key, kind) in self.fresh.iter() {
+            let timers = if kind == [WALL_TIMER] {
+                &mut self.wall_timers
+            } else {
+                &mut self.timers
+            };
+            timers.push(head.timestamp, head.hash, key);
+        }
+        let is_any = !self.fresh.is_empty();
+        self.fresh.clear();
+        is_any
+    }
+
+    fn holds_time(&self, watermark: i64) -> bool {
+        let is_due = |(head, _, kind): (&Head, &[u8], &[u8])| {
+            kind == [EVENT_TIMER] && head.timestamp <= watermark
+        };
+        self.fresh.iter().any(is_due)
+    }
+
     fn due(&mut self, watermark: i64, now_ms: i64, rows: &mut Rows, limit: usize) {
+        if watermark == i64::MAX {
+            // What was set before the end is due at the end.
+            self.begin_round();
+        }
         let Self {
             timers,
             wall_timers,
@@ -367,7 +418,14 @@ mod tests {
             entry.is_set = true;
             f(entry, asked);
         };
-        entries.work(rows.data(), &rows.heads()[0], now_ms, work, &mut asked);
+        entries.work(
+            rows.data(),
+            &rows.heads()[0],
+            now_ms,
+            SetBy::Row,
+            work,
+            &mut asked,
+        );
         was_set
     }
 
@@ -459,7 +517,14 @@ mod tests {
                 asked.push((true, time));
             }
         };
-        entries.work(rows.data(), &rows.heads()[0], now_ms, work, &mut Vec::new());
+        entries.work(
+            rows.data(),
+            &rows.heads()[0],
+            now_ms,
+            SetBy::Row,
+            work,
+            &mut Vec::new(),
+        );
     }
 
     fn due(entries: &mut Entries<u64>, now_ms: i64) -> Vec<i64> {

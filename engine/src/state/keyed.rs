@@ -20,9 +20,21 @@ pub(crate) trait KeyedState: Any + Send {
     /// Moves what is due at this watermark, and at this time of the wall clock, to `rows`, until those hold about `limit` bytes. Nothing
     /// moved: nothing more is due.
     fn due(&mut self, _watermark: i64, _now_ms: i64, _rows: &mut Rows, _limit: usize) {}
-    /// When the wall clock next makes something due.
+    /// When the clock that `due` is given next makes something due.
     fn next_due_ms(&self) -> Option<i64> {
         None
+    }
+    /// Whether `due` is given the time of a clock that nobody sets instead of the wall clock's: it measures durations.
+    fn measures_durations(&self) -> bool {
+        false
+    }
+    /// Another round begins: timers that timers have set may be due from now on. True when there are any.
+    fn begin_round(&mut self) -> bool {
+        false
+    }
+    /// Whether a timer that waits for the next round is due at this watermark: time does not pass it.
+    fn holds_time(&self, _watermark: i64) -> bool {
+        false
     }
     /// Moves what a commit makes due, beside what time has, to `rows`. Nothing moved: nothing more is due.
     fn updates(&mut self, _rows: &mut Rows, _limit: usize) {}

@@ -17,7 +17,7 @@ mod timers;
 
 #[cfg(feature = "fjall")]
 pub(crate) use disk::{Disk, temporary_folder};
-pub(crate) use entries::{Entries, Entry, WALL_TIMER};
+pub(crate) use entries::{Entries, Entry, SetBy, WALL_TIMER};
 pub use hash::{Hasher, KeyGroups};
 pub(crate) use held::{HeldRows, Tie};
 pub(crate) use key::Key;

@@ -401,10 +401,18 @@ impl Driver {
     fn fire_due(&mut self, worker: usize, operator: usize) -> Result<bool, Error> {
         let mut is_any = false;
         let mut rows = self.spare.pop().unwrap_or_default();
-        while let Some(port) = self.tasks[worker].due(operator, &mut rows, self.fire_bytes) {
-            is_any = true;
-            self.fire(worker, operator, port, &mut rows)?;
+        loop {
+            while let Some(port) = self.tasks[worker].due(operator, &mut rows, self.fire_bytes) {
+                is_any = true;
+                self.fire(worker, operator, port, &mut rows)?;
+            }
+            // Timers that timers have set, as far as time has come.
+            if !self.tasks[worker].holds_time(operator) {
+                break;
+            }
+            self.tasks[worker].begin_round();
         }
+        self.tasks[worker].begin_round();
         self.spare.push(rows);
         Ok(is_any)
     }

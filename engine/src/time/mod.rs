@@ -13,6 +13,15 @@ pub(crate) use watermark::{Inputs, Mark};
 
 use std::time::Duration;
 
+/// What the two clocks of a run say. Two numbers that are not to be taken for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// The wall clock, in milliseconds since 1970: for what users mean as a time of day.
+    pub(crate) wall_ms: i64,
+    /// Milliseconds of a clock that nobody sets, from an arbitrary beginning: for durations.
+    pub(crate) elapsed_ms: i64,
+}
+
 /// Whole milliseconds of a duration, at most what a timestamp can hold.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)

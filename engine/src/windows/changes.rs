@@ -123,7 +123,7 @@ impl Changes {
         }
     }
 
-    /// Whether the wall clock lets early results out now; the next ones come later.
+    /// Whether it is time for early results; the next ones come later.
     pub(super) fn is_early_due(&mut self, now_ms: i64) -> bool {
         let is_due = self.next_due_ms().is_some_and(|at| at <= now_ms);
         if is_due {

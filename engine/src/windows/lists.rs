@@ -591,6 +591,10 @@ impl<A: State, S: ListSpec> KeyedState for Lists<A, S> {
         self.changes.next_due_ms()
     }
 
+    fn measures_durations(&self) -> bool {
+        true
+    }
+
     fn updates(&mut self, rows: &mut Rows, _: usize) {
         match self.changes.at_commit() {
             AtCommit::Collect => self.collect(),

@@ -66,7 +66,7 @@ pub(super) const TIME_MAX: i64 = 1 << 60;
 pub struct Rules {
     pub(super) lateness_ms: i64,
     pub(super) emit: Emit,
-    /// Of [`Emit::Early`]: results of one window come this far apart at least, by the wall clock.
+    /// Of [`Emit::Early`]: results of one window come this far apart at least.
     pub(super) early_ms: i64,
 }
 

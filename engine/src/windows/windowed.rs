@@ -64,7 +64,7 @@ impl<'b, T, P, F, K, W: WindowSpec> Windowed<'b, T, P, F, K, W> {
         self
     }
 
-    /// Gives out the results of windows that have changed before they close too, each at most once in `every`, by the wall clock. (Changes are
+    /// Gives out the results of windows that have changed before they close too, each at most once in `every`, by a clock that nobody sets. (Changes are
     /// gathered at commits, so a shorter time than the commit interval gives no more.) After a restart all windows that are open give out once.
     ///
     /// ```

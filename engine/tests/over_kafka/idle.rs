@@ -95,3 +95,34 @@ async fn one_idle_partition_does_not_stop_those_that_are_aligned_with_it() {
         assert_eq!(snapshot.rows_late, 0, "{workers} workers");
     }
 }
+
+/// One fetch brings many batches of a partition: when it is held after the first of them, the others are not read on.
+#[tokio::test]
+async fn what_a_fetch_has_brought_of_a_partition_that_is_held_waits_too() {
+    let cluster = Cluster::builder().topic("lines", 2).start().await.unwrap();
+    for n in 1..=300 {
+        second(&cluster, 0, n * 100);
+    }
+    second(&cluster, 1, 1);
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::<i64>::new()));
+    let log = std::sync::Arc::clone(&seen);
+    let plan = move |s: Scope<'_>| {
+        let watermarks =
+            Watermarks::bounded(Duration::ZERO).aligned("all", Duration::from_secs(20));
+        s.source("lines")
+            .utf8()
+            .try_map(str::parse::<i64>)
+            .with_timestamps(|second| second * 1000, watermarks)
+            .inspect(|second| log.lock().unwrap().push(*second))
+            .key_by(|_| "all")
+            .count()
+            .map(|(_, n)| ((), n))
+            .sink("counts");
+    };
+    let config = by_default(&cluster, 1).until_end(true);
+    run(plan, &config).await.unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 301, "each once");
+    let slow = seen.iter().position(|second| *second == 1).unwrap();
+    assert!(slow <= 1, "{slow} batches of the fast one come before");
+}

@@ -61,6 +61,10 @@ impl<A: State> KeyedState for Slices<A> {
         self.changes.next_due_ms()
     }
 
+    fn measures_durations(&self) -> bool {
+        true
+    }
+
     fn updates(&mut self, rows: &mut Rows, _: usize) {
         match self.changes.at_commit() {
             AtCommit::Collect => self.collect(),
