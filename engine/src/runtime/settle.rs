@@ -532,3 +532,45 @@ async fn first_identity<L: Log>(log: &L, topic: &str, from: Position) -> Result<
         Entry::Put { .. } | Entry::Delete { .. } => Err(no_identity()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(watermark: i64) -> Reached {
+        Reached {
+            watermark: Some(watermark),
+            is_at_end: false,
+        }
+    }
+
+    #[test]
+    fn a_worker_goes_on_at_the_greatest_watermark_of_its_key_groups_and_only_news_is_new() {
+        let operator = OperatorTime {
+            id: 1,
+            watermarks: vec![Some(9), Some(5), None, Some(7)],
+            is_at_end: false,
+        };
+        let mut tie = Tie {
+            metadata: OffsetMetadata {
+                operators: vec![operator],
+                ..OffsetMetadata::default()
+            },
+            ..Tie::default()
+        };
+        assert_eq!(tie.reached(|group| group < 2), [at(9)]);
+        assert_eq!(tie.reached(|group| group >= 2), [at(7)]);
+        assert_eq!(tie.reached(|group| group == 2)[0].watermark, None);
+        let next = [vec![at(10)], vec![at(8)]];
+        assert!(tie.move_to(&next, &[0, 0, 1, 1]));
+        let moved = [Some(10), Some(10), Some(8), Some(8)];
+        assert_eq!(tie.metadata.operators[0].watermarks, moved);
+        assert!(!tie.move_to(&next, &[0, 0, 1, 1]));
+        let ended = Reached {
+            is_at_end: true,
+            ..at(8)
+        };
+        assert!(tie.move_to(&[vec![at(10)], vec![ended]], &[0, 0, 1, 1]));
+        assert!(tie.reached(|_| true)[0].is_at_end);
+    }
+}

@@ -747,6 +747,24 @@ mod tests {
     }
 
     #[test]
+    fn what_came_out_before_a_restart_does_not_again_and_leaves_the_changelog() {
+        let mut held = held();
+        take(&mut held, &[(2, 0, 0, "a"), (9, 0, 1, "b")], 0);
+        let group = held.keys.group(b"k");
+        let (mut logged, mut removed) = (Rows::new(), Rows::new());
+        held.drain_changed(group, &mut logged, 1 << 20);
+        let mut again = self::held();
+        again.restore_watermark(5);
+        for (_, key, value) in logged.iter() {
+            again.restore(group, key, Some(value)).unwrap();
+        }
+        assert_eq!(out(&mut again, 5), "");
+        again.drain_removed(&mut removed, 1 << 20);
+        assert_eq!((removed.len(), removed.key(0)), (1, logged.key(0)));
+        assert_eq!(out(&mut again, 9), "b");
+    }
+
+    #[test]
     fn memory_does_not_grow_with_rows_that_came_and_went() {
         let mut held = held();
         let (mut peak, mut texts) = (0, Vec::new());
