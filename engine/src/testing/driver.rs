@@ -1,9 +1,10 @@
 //! The driver: feeds a plan with records, runs it on any number of simulated workers, and keeps what its sinks write.
 
+mod time;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    task::{Context, Waker},
 };
 
 use kafka_proto::records::{
@@ -374,29 +375,6 @@ impl Driver {
         self.send_partials()
     }
 
-    /// Gives out answers, and lets the rows ask that found no room before, until nothing changes any more.
-    fn give_answers(&mut self) -> Result<(), Error> {
-        let graph = std::sync::Arc::clone(self.app.graph());
-        let waiting: Vec<usize> = graph
-            .cuts()
-            .filter(|(_, node)| !node.kind.is_keyed())
-            .map(|(operator, _)| operator)
-            .collect();
-        let mut is_any = !waiting.is_empty();
-        while is_any {
-            is_any = false;
-            for operator in &waiting {
-                for worker in 0..self.tasks.len() {
-                    let mut cx = Context::from_waker(Waker::noop());
-                    self.tasks[worker].poll_answers(&mut cx);
-                    is_any |= self.fire_due(worker, *operator)?;
-                }
-            }
-            is_any |= self.settle(0)?;
-        }
-        Ok(())
-    }
-
     /// Gives out what is due at an operator of a worker; true when that was something.
     fn fire_due(&mut self, worker: usize, operator: usize) -> Result<bool, Error> {
         let mut is_any = false;
@@ -433,40 +411,6 @@ impl Driver {
             // Rows come from behind a source, which is the first operator of all.
             self.settle(0)?;
         }
-    }
-
-    /// Tells every worker what every worker says of time, and gives out what that makes due.
-    fn pass_time(&mut self) -> Result<(), Error> {
-        let graph = std::sync::Arc::clone(self.app.graph());
-        if !graph.needs_time() {
-            return Ok(());
-        }
-        for (operator, _) in graph.cuts() {
-            self.pass_time_at(operator)?;
-        }
-        Ok(())
-    }
-
-    fn pass_time_at(&mut self, operator: usize) -> Result<(), Error> {
-        let tasks = self.tasks.iter_mut();
-        let marks: Vec<_> = tasks.map(|t| t.mark_to(operator)).collect();
-        // Partial values go before the marks that would make them late.
-        (0..marks.len()).for_each(|worker| self.take_rows(worker));
-        self.settle(0)?;
-        for worker in 0..self.tasks.len() {
-            // Time does not pass rows that have found no room yet.
-            let is_here = |(o, w, ..): &(usize, u16, Rows, Position)| {
-                *o == operator && usize::from(*w) == worker
-            };
-            if self.rows.iter().any(is_here) {
-                continue;
-            }
-            for (from, mark) in marks.iter().enumerate() {
-                self.tasks[worker].mark_from(operator, from, *mark);
-            }
-            self.fire_due(worker, operator)?;
-        }
-        Ok(())
     }
 
     /// Calls a worker's task until the input is done. In between, what came out is brought on its way, so that it does not pile up.
