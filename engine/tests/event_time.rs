@@ -786,3 +786,25 @@ fn a_late_row_makes_the_sliding_window_right_after_it() {
     // The last of them holds the row of 12 alone, and is there because the row of 5 has left it.
     assert_eq!(got, [(-5, 1), (2, 2), (6, 1)]);
 }
+
+#[test]
+fn a_row_is_not_late_while_a_sliding_window_that_holds_it_is_open() {
+    let mut driver = Driver::new(|s| {
+        times(s, "in", 0)
+            .key_by(|_| "k")
+            .window(engine::windows::Sliding::of(ms(10)))
+            .count()
+            .map(|(_, w, n)| (w.start, n))
+            .sink("counts");
+    });
+    feed(&mut driver, 0, &[12]);
+    // The watermark is 11: of its windows [-2, 8] is closed, and [2, 12] is not.
+    feed(&mut driver, 0, &[8]);
+    assert_eq!(driver.counters("window-1").late, 0);
+    // The last window that could hold it ended at 11.
+    feed(&mut driver, 0, &[1]);
+    assert_eq!(driver.counters("window-1").late, 1);
+    driver.finish();
+    let got = read(&mut driver, "counts");
+    assert!(got.contains(&(2, 2)), "{got:?}");
+}

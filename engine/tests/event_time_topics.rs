@@ -337,3 +337,34 @@ fn two_sources_that_read_the_same_topics_have_clocks_of_their_own() {
         assert_eq!(counts(&mut driver).len(), 11, "{shape:?}");
     }
 }
+
+#[test]
+fn rows_of_one_time_come_by_topic_whichever_is_read_first() {
+    for first in ["a", "b"] {
+        let mut driver = Driver::new(|s| {
+            s.source(Topics::list(["b", "a"]))
+                .record()
+                .map(|r| r.topic.to_owned())
+                .with_timestamps(|_| 5, ms(0))
+                .key_by(|_| "all")
+                .in_order()
+                .process((), |_, _, event, out| {
+                    if let engine::operators::Event::Row(row) = event {
+                        out.push(((), row));
+                    }
+                })
+                .sink("out");
+        });
+        let second = if first == "a" { "b" } else { "a" };
+        for topic in [first, second] {
+            driver.assign(topic, 0);
+        }
+        for topic in [first, second] {
+            driver.feed(topic, ["x"]);
+        }
+        driver.finish();
+        let out = driver.read("out");
+        let topics: Vec<_> = out.iter().map(|r| r.value_str().unwrap()).collect();
+        assert_eq!(topics, ["a", "b"], "{first} first");
+    }
+}
