@@ -1,4 +1,5 @@
 //! The command line of the engine: what is done to an application from outside. `reset` removes its state.
+#![forbid(unsafe_code)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
