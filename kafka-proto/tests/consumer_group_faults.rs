@@ -523,7 +523,6 @@ async fn committed_offsets_wait_for_a_transaction_that_is_not_decided_whatever_t
                     committed_offset: 7,
                     ..Default::default()
                 }],
-                ..Default::default()
             }],
             ..Default::default()
         };
@@ -540,7 +539,6 @@ async fn committed_offsets_wait_for_a_transaction_that_is_not_decided_whatever_t
             producer_id: producer.producer_id,
             producer_epoch: producer.producer_epoch,
             committed: true,
-            ..Default::default()
         };
         let ended = connection.call(&end, LIMIT).await.unwrap();
         assert_eq!(ended.error_code, ErrorCode::NONE);
@@ -698,11 +696,14 @@ async fn a_name_that_is_none_is_an_error_that_says_what_names_are() {
         let bench = bench(protocol).await;
         let mut consumer = Consumer::new(&bench.cluster(&[]).await);
         consumer.subscribe(&["^t.*"]).unwrap();
-        let error = loop {
-            if let Err(error) = consumer.poll(SHORT).await {
-                break error;
+        let polling = async {
+            loop {
+                if let Err(error) = consumer.poll(SHORT).await {
+                    return error;
+                }
             }
         };
+        let error = tokio::time::timeout(LIMIT, polling).await.unwrap();
         assert!(error.to_string().contains("subscribe_pattern"), "{error}");
     }
 }

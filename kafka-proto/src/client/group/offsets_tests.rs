@@ -11,7 +11,6 @@ fn answer(topics: &[(&str, &[(i32, ErrorCode)])]) -> OffsetCommitResponse {
             .map(|(index, code)| OffsetCommitResponsePartition {
                 partition_index: *index,
                 error_code: *code,
-                ..OffsetCommitResponsePartition::default()
             });
         OffsetCommitResponseTopic {
             name: Text::from(*name),
