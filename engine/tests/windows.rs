@@ -496,21 +496,32 @@ proptest! {
 }
 
 /// A plan that only counts, of which nothing but keys crosses; short keys, or those that do not fit into a slot.
-fn counting(width: u64, slide: u64, lateness: u64, is_long: bool) -> App {
+/// Counts by text, by `count` or by an aggregate that does the same: both have the same keys, so that these have the same owners, and
+/// a row that comes late is late at the same moment.
+fn counting(width: u64, slide: u64, lateness: u64, is_long: bool, by_aggregate: bool) -> App {
     let plan = move |s: Scope<'_>| {
-        rows(s, ms(10))
+        let windows = rows(s, ms(10))
             .key_by(move |r| match is_long {
                 true => format!("a key of more than 15 bytes {}", r.0),
                 false => r.0.to_string(),
             })
             .window(Hopping::of(ms(width), ms(slide)))
-            .allowed_lateness(ms(lateness))
-            .count()
-            .map(|(key, w, n)| {
-                let number = key.rsplit(' ').next().unwrap_or("");
-                (format!("{number} {} {}", w.start, w.end), format!("0 {n}"))
-            })
-            .sink("results");
+            .allowed_lateness(ms(lateness));
+        let named = |key: &str, w: Window, n: u64| {
+            let number = key.rsplit(' ').next().unwrap_or("");
+            (format!("{number} {} {}", w.start, w.end), format!("0 {n}"))
+        };
+        if by_aggregate {
+            windows
+                .aggregate_merging(0u64, |n, _| *n += 1, |n, m| *n += m)
+                .map(move |(key, w, n)| named(key, w, n))
+                .sink("results");
+        } else {
+            windows
+                .count()
+                .map(move |(key, w, n)| named(key, w, n))
+                .sink("results");
+        }
     };
     App::new("test", plan).unwrap()
 }
@@ -530,12 +541,8 @@ proptest! {
         limits in limits(),
     ) {
         let rows: Vec<Row> = (0i64..).zip(rows).map(|(at, (key, back))| (key, time(5 * at - back), 0)).collect();
-        let spec = Hopping::of(ms(slide + more), ms(slide));
-        let apps = [
-            counting(slide + more, slide, lateness, is_long),
-            plan_of(spec, Mode::Lateness(lateness), ms(10), false, Store::Memory),
-        ];
-        let [counted, aggregated] = apps.map(|app| {
+        let [counted, aggregated] = [false, true].map(|by_aggregate| {
+            let app = counting(slide + more, slide, lateness, is_long, by_aggregate);
             let driver = Driver::of(app, workers, limits).unwrap();
             let (driver, got, _, late) = run(driver, &rows, &cuts, workers, (false, 2));
             (got, late, driver.counters("window-1").records)
