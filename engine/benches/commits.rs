@@ -72,8 +72,8 @@ async fn fetch(seconds: u64) {
     let servers = cluster.bootstrap_servers();
     let properties = [
         ("bootstrap.servers", servers.as_str()),
-        ("max.partition.fetch.bytes", "50000000"),
-        ("fetch.max.bytes", "500000000"),
+        ("max.partition.fetch.bytes", "5000000"),
+        ("fetch.max.bytes", "90000000"),
         ("fetch.buffer.bytes", "500000000"),
     ];
     let plan = |s: Scope<'_>| {
