@@ -514,12 +514,12 @@ fn counting(width: u64, slide: u64, lateness: u64, is_long: bool, by_aggregate: 
         if by_aggregate {
             windows
                 .aggregate_merging(0u64, |n, _| *n += 1, |n, m| *n += m)
-                .map(move |(key, w, n)| named(key, w, n))
+                .map(move |(key, w, n)| named(&key, w, n))
                 .sink("results");
         } else {
             windows
                 .count()
-                .map(move |(key, w, n)| named(key, w, n))
+                .map(move |(key, w, n)| named(&key, w, n))
                 .sink("results");
         }
     };

@@ -7,6 +7,15 @@ use super::InputPartition;
 /// A record as it lies in the batch, without its partition.
 pub(crate) type RawRecord<'b> = kafka_proto::records::Record<'b>;
 
+/// What Kafka writes for a record without a timestamp.
+const NO_TIMESTAMP: i64 = -1;
+
+/// Whether a timestamp is a time: Kafka's -1 and `i64::MIN` mean that there is none, `i64::MAX` is the end of time.
+#[inline]
+pub(crate) const fn is_time(timestamp: i64) -> bool {
+    timestamp != NO_TIMESTAMP && timestamp != i64::MIN && timestamp != i64::MAX
+}
+
 /// One fetched batch of one partition, its records uncompressed.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'b> {
@@ -65,11 +74,11 @@ impl<'b> Frame<'b> {
     /// The greatest timestamp of its records that is a time.
     pub(crate) fn greatest_time(&self) -> Option<i64> {
         let greatest = self.batch.max_timestamp();
-        if crate::time::is_time(greatest) {
+        if is_time(greatest) {
             return Some(greatest);
         }
         let times = self.walk().filter_map(|r| r.ok().map(|r| r.timestamp));
-        times.filter(|at| crate::time::is_time(*at)).max()
+        times.filter(|at| is_time(*at)).max()
     }
 
     /// First offset that is wanted.

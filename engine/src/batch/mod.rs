@@ -29,4 +29,5 @@ pub(crate) use topics::Topics;
 #[cfg(test)]
 pub(crate) use kafka_proto::records::Placement;
 pub(crate) use kafka_proto::records::Stamp;
+pub(crate) use kafka_proto::records::WalkPlace;
 pub use kafka_proto::records::{Batch, BatchBuilder, Compression, Decompressor, RecordError};

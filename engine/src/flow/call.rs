@@ -3,10 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 use bumpalo::Bump;
-use kafka_proto::records::WalkPlace;
 
 use super::{Error, Graph, Onces, Placement, Slot};
-use crate::batch::{Cursor, Frame, Rows};
+use crate::batch::{Cursor, Frame, Rows, WalkPlace};
 use crate::time::PartOf;
 
 /// What a call of the plan works on.

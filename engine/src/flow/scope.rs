@@ -4,11 +4,10 @@ use std::any::Any;
 use std::cell::RefMut;
 
 use bumpalo::Bump;
-use kafka_proto::records::WalkPlace;
 
 use super::stream::Kept;
 use super::{Call, Emit, Error, Flow, Graph, Input, Kind, Mode, Node, OnBad, Port, Position, Slot};
-use crate::batch::{Frame, Rows, frame::RawRecord, letter::Letter};
+use crate::batch::{Frame, Rows, WalkPlace, frame::RawRecord, letter::Letter};
 use crate::state::{KeyGroups, KeyedState, Store, StoreError, StorePlace};
 
 /// What a plan is given: its sources, its arena, and what it makes once.

@@ -6,9 +6,10 @@ mod clock;
 mod sentinel;
 mod watermark;
 
+pub(crate) use crate::batch::frame::is_time;
 pub use clock::{Aligned, Bounded, Generator, Watermarks};
 pub(crate) use clock::{Clock, PartOf, Quiet};
-pub(crate) use sentinel::{UnitCheck, is_time, meaning, misread};
+pub(crate) use sentinel::{UnitCheck, meaning, misread};
 pub(crate) use watermark::{Inputs, Mark};
 
 use std::time::Duration;

@@ -1,14 +1,5 @@
 //! Numbers that are no times: what stands for "none", and what was given in another unit than milliseconds.
 
-/// What Kafka writes for a record without a timestamp.
-const NONE: i64 = -1;
-
-/// Whether a timestamp is a time: Kafka's -1 and `i64::MIN` mean that there is none, `i64::MAX` is the end of time.
-#[inline]
-pub(crate) const fn is_time(timestamp: i64) -> bool {
-    timestamp != NONE && timestamp != i64::MIN && timestamp != i64::MAX
-}
-
 /// What a number that is no time means.
 pub(crate) const fn meaning(timestamp: i64) -> &'static str {
     match timestamp {
