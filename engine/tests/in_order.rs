@@ -255,11 +255,13 @@ fn truth(input: &[Vec<In>]) -> Outputs {
     for key in ["a", "b", "c"] {
         let mine: Vec<_> = all.iter().filter(|(_, k, _)| k == key).collect();
         let (mut timers, mut seen) = (BTreeSet::new(), 0u64);
+        // At the end of time what a timer sets fires before those that were set already, and not after them.
         let fire = |timers: &mut BTreeSet<i64>, before: i64, seen: u64| {
             let mut text = String::new();
+            let last = timers.last().copied().unwrap_or(before);
             while let Some(at) = timers.first().copied().filter(|at| *at < before) {
                 timers.remove(&at);
-                if at % 3 == 0 {
+                if at % 3 == 0 && (before != i64::MAX || at + 1 < last) {
                     timers.insert(at + 1);
                 }
                 text += &format!("T{at}@{at}#{seen} ");

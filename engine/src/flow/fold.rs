@@ -12,6 +12,9 @@ pub trait Fold<T> {
     /// What is given out.
     type Out;
 
+    /// Whether [`Fold::checked`] may refuse a value, so that the operator takes a policy for it.
+    const REFUSES: bool = false;
+
     /// The value before the first row.
     fn initial(&self) -> Self::State;
     /// Takes a row in.
@@ -77,6 +80,8 @@ impl<N> Summing<N> {
 impl<N: Number> Fold<N> for Summing<N> {
     type State = N::Sum;
     type Out = N;
+
+    const REFUSES: bool = true;
 
     fn initial(&self) -> N::Sum {
         N::Sum::default()

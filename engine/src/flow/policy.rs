@@ -251,8 +251,8 @@ impl<'b, T, P> Stream<'b, T, P> {
             scope.misplaced(
                 &modifier,
                 node,
-                |of| format!("has no meaning behind {of}, which refuses no row"),
-                "it belongs behind a decoder, `try_map`, `with_timestamps` or `enrich`; for a whole source say it once, before the decoder \
+                |of| format!("has no meaning after {of}, which refuses no row"),
+                "it belongs after a decoder, `try_map`, `with_timestamps`, `sum` or `enrich`; for a whole source say it once, before the decoder \
                  (`s.source(topic).dead_letters(topic).utf8()`), for sinks before the sink (`.then_dead_letters(topic).sink(topic)`)",
             );
         } else if let Some(before) = before {

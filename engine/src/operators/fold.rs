@@ -5,8 +5,8 @@ use std::{any::Any, cell::RefMut, marker::PhantomData};
 use crate::{
     batch::{Decode, Encode, Rows, row::decode_all},
     flow::{
-        Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, OutOfRange, Pipe, Port,
-        Position, Scope, Slot, Stream, receive, send, send_keyed, undecodable,
+        Emit, Error, Flow, Fold, Folded, Graph, Keyed, Kind, Merge, Meta, OnBad, OutOfRange, Pipe,
+        Port, Position, Scope, Slot, Stream, receive, send, send_keyed, undecodable,
     },
     state::{CHUNK, Key, State, Table},
 };
@@ -154,6 +154,9 @@ pub(crate) fn totals<'b, K, T, F: Fold<T>>(
     operator: usize,
     fold: F,
 ) -> Results<'b, K, T, F> {
+    if F::REFUSES {
+        scope.refuses(operator, OnBad::Skip);
+    }
     let pipe = Totals {
         scope,
         operator,

@@ -69,7 +69,8 @@ impl<S> Context<'_, S> {
     /// twice is one timer.
     ///
     /// A timer that a timer sets is called in the next round, after other rows and a commit had their turn. At the end of
-    /// a bounded input all timers are called that were set before it, and none that they set then: those stay in the state, and a
+    /// a bounded input all timers are called that were set before it, and none that they set then (after `in_order` those that come
+    /// before one that was set already): those stay in the state, and a
     /// run that goes on from there calls them when their time comes. (In Flink a timer that sets the next one keeps the job from its end.)
     pub fn timer_at(&mut self, timestamp: i64) {
         if self.timers.insert(timestamp) {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, Pipe, Port, Scope, Slot, Stream,
+        Error, Flow, Fold, Graph, Keyed, Kind, Merge, Meta, OnBad, Pipe, Port, Scope, Slot, Stream,
         each_row, send, undecodable,
     },
     state::Store,
@@ -107,6 +107,9 @@ where
         n.note = Some(note(&spec, rules));
         n.state_of = Some(spec.to_string());
     });
+    if G::REFUSES {
+        scope.refuses(operator, OnBad::Skip);
+    }
     if let Some(problem) = spec.problem() {
         scope.fail(Error::Window { problem });
     }
