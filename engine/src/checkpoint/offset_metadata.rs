@@ -14,6 +14,9 @@
 //!   watermark   varint zigzag of the difference to the watermark before it
 //! ```
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::Error;
 use crate::state::Hasher;
 
@@ -129,7 +132,7 @@ impl OffsetMetadata {
             }
         }
         let mut text = PREFIX.to_owned();
-        encode_base64(&out, &mut text);
+        URL_SAFE_NO_PAD.encode_string(&out, &mut text);
         text
     }
 
@@ -147,7 +150,7 @@ impl OffsetMetadata {
                 _ => Ok(None),
             };
         };
-        let bytes = decode_base64(encoded);
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).ok();
         match bytes.as_deref().and_then(Self::parse) {
             Some(metadata) => Ok(Some(metadata)),
             None => Err(Error::State(
@@ -243,38 +246,6 @@ fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = from.split_first_chunk::<N>()?;
     *from = rest;
     Some(*first)
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-fn encode_base64(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.chunks(3) {
-        let mut word = [0; 4];
-        word[1..=chunk.len()].copy_from_slice(chunk);
-        let word = u32::from_be_bytes(word);
-        for nth in 0..=chunk.len() {
-            let six = (word >> (18 - 6 * nth)) & 0x3f;
-            out.push(char::from(ALPHABET[six as usize]));
-        }
-    }
-}
-
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    for chunk in text.as_bytes().chunks(4) {
-        let mut word = 0u32;
-        for (nth, letter) in chunk.iter().enumerate() {
-            let six = ALPHABET.iter().position(|of| of == letter)?;
-            word |= (six as u32) << (18 - 6 * nth);
-        }
-        let bytes = word.to_be_bytes();
-        // One letter alone is no byte.
-        out.extend_from_slice(&bytes[1..chunk.len().max(2)]);
-        if chunk.len() == 1 {
-            return None;
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]
