@@ -101,6 +101,18 @@ impl Job {
         Config::from_properties(properties).unwrap().until_end(true)
     }
 
+    /// Everything as users have it, but the names, the folder and the number of workers.
+    pub(crate) fn defaults(&self, workers: usize) -> Config {
+        let state = self.kafka.directory().join(self.name);
+        let properties = [
+            ("bootstrap.servers", &*self.kafka.bootstrap_servers()),
+            ("application.id", self.name),
+            ("state.dir", state.to_str().unwrap()),
+            ("num.stream.threads", &*workers.to_string()),
+        ];
+        Config::from_properties(properties).unwrap()
+    }
+
     /// The same, until the test has seen enough.
     pub(crate) fn running(&self) -> Config {
         self.config().until_end(false)
@@ -142,16 +154,22 @@ impl Job {
         self.read_all(&self.topic(what)).await
     }
 
-    async fn read_all(&self, topic: &str) -> Vec<Read> {
-        let partitions = self.admin.describe_topic(topic).await.unwrap().partitions;
-        let count = i32::try_from(partitions.len()).unwrap();
-        let ends = self.kafka.end_offsets(topic, count);
+    /// A consumer of all partitions of a topic, by its full name, from their beginning.
+    pub(crate) async fn consumer(&self, topic: &str, partitions: i32) -> Consumer {
         let mut config = ClientConfig::new(&self.kafka.bootstrap_servers());
         config.set("auto.offset.reset", "earliest").unwrap();
         config.set("isolation.level", "read_committed").unwrap();
         let mut consumer = Consumer::connect(config).await.unwrap();
-        let places = (0..count).map(|p| TopicPartition::new(topic, p));
+        let places = (0..partitions).map(|p| TopicPartition::new(topic, p));
         consumer.assign(&places.collect::<Vec<_>>()).unwrap();
+        consumer
+    }
+
+    async fn read_all(&self, topic: &str) -> Vec<Read> {
+        let partitions = self.admin.describe_topic(topic).await.unwrap().partitions;
+        let count = i32::try_from(partitions.len()).unwrap();
+        let ends = self.kafka.end_offsets(topic, count);
+        let mut consumer = self.consumer(topic, count).await;
         let mut all = BTreeMap::new();
         let is_behind = |consumer: &Consumer, partition: i32| {
             let position = consumer.position(topic, partition).unwrap_or(0);

@@ -10,6 +10,7 @@ mod sinks;
 mod sources;
 mod state;
 mod time;
+mod two_topics;
 mod windows;
 
 use std::collections::BTreeMap;
