@@ -10,6 +10,10 @@ use super::{Record, source::BoxError};
 /// After a crash some records are written again, so a sink that must have each result once needs an idempotent write (an upsert by
 /// key), or keeps what it has seen.
 ///
+/// When the work goes to another process while a function of the plan does not come back, the
+/// worker's next write is refused. One that is under way then goes on beside the next owner's:
+/// only the written system can refuse that one, by a number that grows (a fencing token).
+///
 /// ```
 /// use std::sync::mpsc;
 /// use engine::{batch::Record, connectors::{BoxError, Sink, Writer, elements}};

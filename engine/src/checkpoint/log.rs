@@ -134,10 +134,21 @@ pub struct Guard {
     pub operator: String,
     /// Topic of the dead letters, by its index among the run's topics, and its number of partitions.
     pub letters: Option<(usize, i32)>,
-    /// The records are dead letters themselves: one that is too large is cut.
-    pub holds_letters: bool,
+    /// What the batches hold.
+    pub holds: Guarded,
     /// What was refused.
     pub refused: Arc<Refused>,
+}
+
+/// What guarded batches hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarded {
+    /// Results for a topic that the plan names.
+    Results,
+    /// Results for topics that rows name: what such a topic alone refuses is about the rows.
+    ResultsByTopic,
+    /// Dead letters: one that is too large is cut.
+    Letters,
 }
 
 /// Counts of one worker: what topics have not taken since they were last asked for.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::kafka_places::{Input, Places, read_twice};
 use super::kafka_sink::KafkaSink;
 use super::kafka_source::{KafkaSource, KafkaWorker};
 use super::kafka_topics::{self, Created};
+use super::lease::Lease;
 use crate::Error;
 use crate::batch::{Compression, OutboxConfig, Topics};
 use crate::checkpoint::changelog;
@@ -86,14 +86,14 @@ pub(crate) struct Kafka {
 /// How the workers of one assignment write: what one of them has left behind must not be sent among the next ones' records.
 struct Crew {
     producer: Producer,
-    is_revoked: Arc<AtomicBool>,
+    lease: Lease,
 }
 
 impl Crew {
     fn new(cluster: &Cluster) -> client::Result<Self> {
         Ok(Self {
             producer: Producer::new(cluster)?,
-            is_revoked: Arc::default(),
+            lease: Lease::default(),
         })
     }
 }
@@ -617,14 +617,14 @@ impl Log for Kafka {
     }
 
     fn worker(&self) -> KafkaWorker {
-        let (producer, is_revoked) = {
+        let (producer, lease) = {
             let crew = lock(&self.crew);
-            (crew.producer.clone(), Arc::clone(&crew.is_revoked))
+            (crew.producer.clone(), crew.lease.clone())
         };
         KafkaWorker {
             cluster: self.cluster.clone(),
             producer,
-            is_revoked,
+            lease,
             created: Created {
                 replication_factor: self.replication_factor,
                 auto_create: self.auto_create,
@@ -647,7 +647,7 @@ impl Log for Kafka {
 
     fn revoke(&self) -> impl Future<Output = ()> {
         let mut crew = lock(&self.crew);
-        crew.is_revoked.store(true, Ordering::SeqCst);
+        crew.lease.revoke();
         let old = crew.producer.clone();
         let purged = old.purge();
         // The settings made one before.

@@ -2,19 +2,20 @@
 //! policy. Nothing else of the batch is lost, and the order of its partition stays.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use kafka_proto::client::admin::Admin;
 use kafka_proto::client::{self, Cluster, Producer};
 use kafka_proto::messages::ErrorCode;
 use kafka_proto::partition::murmur2;
 
-use super::kafka_sink::{check_work, not_written};
+use super::kafka_sink::not_written;
+use super::lease::Lease;
 use crate::Error;
 use crate::batch::frame::RawRecord;
 use crate::batch::letter::Letter;
 use crate::batch::{Batch, BatchBuilder, Compression, Stamp};
-use crate::checkpoint::log::Guard;
+use crate::checkpoint::log::{self, Guard};
 
 /// A dead letter is not cut to less than this: a topic that does not take it then takes none.
 const LETTER_BYTES_MIN: usize = 512;
@@ -59,15 +60,31 @@ pub(super) struct Guarded {
     pub(super) compression: Compression,
     pub(super) guard: Arc<Guard>,
     pub(super) letters: Option<Letters>,
-    /// The worker's work was given to another one.
-    pub(super) is_revoked: Arc<AtomicBool>,
+    pub(super) lease: Lease,
 }
 
 /// What became of a batch.
 enum Written {
     Yes,
     /// Nothing of it was written, and something in it is the reason.
-    Refused(String),
+    Refused(Refusal),
+}
+
+/// Why a batch was refused.
+struct Refusal {
+    reason: String,
+    /// Each of its records would be refused alone, too.
+    is_of_all: bool,
+}
+
+impl Refusal {
+    /// Of some of the records.
+    fn of_records(reason: String) -> Self {
+        Self {
+            reason,
+            is_of_all: false,
+        }
+    }
 }
 
 impl Guarded {
@@ -76,9 +93,9 @@ impl Guarded {
     /// # Errors
     /// Whatever is not about its records.
     pub(super) async fn deliver(self, batch: Batch) -> Result<(), Error> {
-        let reason = match self.write(&self.topic, self.partition, &batch).await? {
+        let refusal = match self.write(&self.topic, self.partition, &batch).await? {
             Written::Yes => return Ok(()),
-            Written::Refused(reason) => reason,
+            Written::Refused(refusal) => refusal,
         };
         // The producer has no codec of its own here: what is built is compressed once, and read back for this alone.
         let mut decompressor = crate::batch::Decompressor::new(1 << 31);
@@ -90,25 +107,25 @@ impl Guarded {
             .collect::<Result<_, _>>()
             .map_err(|e| unreadable(&e))?;
         // Halves in their order: the last of the list is next.
-        let mut parts = vec![(&records[..], Some(reason))];
-        while let Some((part, reason)) = parts.pop() {
-            let reason = match reason {
-                Some(reason) => Some(reason),
+        let mut parts = vec![(&records[..], Some(refusal))];
+        while let Some((part, refusal)) = parts.pop() {
+            let refusal = match refusal {
+                Some(refusal) => refusal,
                 None => {
                     let batch = self.batch_of(part)?;
                     match self.write(&self.topic, self.partition, &batch).await? {
-                        Written::Yes => None,
-                        Written::Refused(reason) => Some(reason),
+                        Written::Yes => continue,
+                        Written::Refused(refusal) => refusal,
                     }
                 }
             };
-            match (reason, part) {
-                (None, _) | (Some(_), []) => {}
-                (Some(reason), [record]) => self.refused(record, &reason).await?,
-                (Some(_), part) => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([(second, None), (first, None)]);
+            if refusal.is_of_all || part.len() <= 1 {
+                for record in part {
+                    self.refused(record, &refusal.reason).await?;
                 }
+            } else {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([(second, None), (first, None)]);
             }
         }
         Ok(())
@@ -116,15 +133,15 @@ impl Guarded {
 
     /// Sends one batch and waits for its acknowledgement.
     async fn write(&self, to: &Topic, partition: i32, batch: &Batch) -> Result<Written, Error> {
-        check_work(&self.is_revoked)?;
+        self.lease.check()?;
         // Before it is sent: a batch that the producer divides by itself may be written in part when it fails.
         if batch.size_bytes() > to.bytes_max {
-            return Ok(Written::Refused(format!(
+            return Ok(Written::Refused(Refusal::of_records(format!(
                 "{} bytes are more than the {} that topic {} takes (max.request.size, and its max.message.bytes)",
                 batch.size_bytes(),
                 to.bytes_max,
                 to.name
-            )));
+            ))));
         }
         let name = Arc::clone(&to.name);
         let sent = self.producer.submit_relay(name, partition, batch, 0).await;
@@ -134,9 +151,23 @@ impl Guarded {
         };
         match outcome {
             Ok(()) => Ok(Written::Yes),
-            Err(error) if is_about_records(&error) => Ok(Written::Refused(error.to_string())),
+            Err(error) if is_about_records(&error) => {
+                Ok(Written::Refused(Refusal::of_records(error.to_string())))
+            }
+            // Another row may name a topic that takes it.
+            Err(error) if is_forbidden(&error) && self.is_named_by_rows(to) => {
+                Ok(Written::Refused(Refusal {
+                    reason: error.to_string(),
+                    is_of_all: true,
+                }))
+            }
             Err(error) => Err(not_written(error)),
         }
+    }
+
+    /// Whether rows chose the topic, and may choose another one.
+    fn is_named_by_rows(&self, topic: &Topic) -> bool {
+        self.guard.holds == log::Guarded::ResultsByTopic && topic.name == self.topic.name
     }
 
     fn batch_of(&self, records: &[RawRecord<'_>]) -> Result<Batch, Error> {
@@ -155,7 +186,7 @@ impl Guarded {
         let Guard {
             operator, refused, ..
         } = &*self.guard;
-        if self.guard.holds_letters {
+        if self.guard.holds == log::Guarded::Letters {
             return self
                 .letter(&self.topic, self.partition, Letter::of_record(record))
                 .await;
@@ -235,4 +266,9 @@ fn is_about_records(error: &client::Error) -> bool {
             )
         }),
     }
+}
+
+/// Whether this application has no right to write to the topic.
+fn is_forbidden(error: &client::Error) -> bool {
+    error.code() == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use kafka_proto::client::{self, Cluster, Producer};
 use kafka_proto::messages::ErrorCode;
@@ -12,6 +11,7 @@ use super::kafka_guard::{Guarded, Letters, Topic};
 use super::kafka_places::Places;
 use super::kafka_source::KafkaWorker;
 use super::kafka_topics::{self, Created};
+use super::lease::Lease;
 use crate::Error;
 use crate::batch::sink::Destination;
 use crate::batch::{Batch, BatchBuilder, Compression, Stamp};
@@ -24,7 +24,7 @@ const SPARE_MAX: usize = 32;
 pub(crate) struct KafkaSink {
     cluster: Cluster,
     producer: Producer,
-    is_revoked: Arc<AtomicBool>,
+    lease: Lease,
     topics: Arc<Places>,
     /// Topics that records have asked for: they stand behind the run's own.
     opened: Vec<Arc<str>>,
@@ -52,7 +52,7 @@ impl KafkaSink {
         Self {
             cluster: worker.cluster.clone(),
             producer: worker.producer.clone(),
-            is_revoked: Arc::clone(&worker.is_revoked),
+            lease: worker.lease.clone(),
             topics: Arc::clone(&worker.topics),
             opened: Vec::new(),
             created: worker.created,
@@ -81,10 +81,6 @@ impl KafkaSink {
         }
     }
 
-    fn check(&self) -> Result<(), Error> {
-        check_work(&self.is_revoked)
-    }
-
     fn name(&self, place: Place) -> Result<Arc<str>, Error> {
         let opened = place.topic.checked_sub(self.topics.len());
         let name = match opened {
@@ -102,7 +98,7 @@ impl KafkaSink {
 
 impl Sink for KafkaSink {
     async fn open(&mut self, topic: &str) -> Result<(usize, i32), Error> {
-        self.check()?;
+        self.lease.check()?;
         let need = [(topic.to_owned(), Need::Output(Destination::TOPIC))];
         let internal = BTreeMap::new();
         let opened = kafka_topics::open(&self.cluster, &need, self.created, &internal).await?;
@@ -116,7 +112,7 @@ impl Sink for KafkaSink {
     }
 
     async fn append(&mut self, place: Place, mut batch: BatchBuilder) -> Result<Ack, Error> {
-        self.check()?;
+        self.lease.check()?;
         let mut open = self.producer.open_batch(self.name(place)?, place.number());
         // The filled builder goes, the producer's empty one, with a buffer of its pool, stays.
         std::mem::swap(open.builder(), &mut batch);
@@ -133,7 +129,7 @@ impl Sink for KafkaSink {
         mut batch: BatchBuilder,
         guard: &Arc<Guard>,
     ) -> Result<Ack, Error> {
-        self.check()?;
+        self.lease.check()?;
         let letters = match guard.letters {
             Some((topic, partitions)) => Some(Letters {
                 topic: self.guarded(topic).await?,
@@ -148,7 +144,7 @@ impl Sink for KafkaSink {
             compression: self.compression,
             guard: Arc::clone(guard),
             letters,
-            is_revoked: Arc::clone(&self.is_revoked),
+            lease: self.lease.clone(),
         };
         let bytes = batch.finish(Stamp::NONE);
         batch.clear();
@@ -181,7 +177,7 @@ impl Sink for KafkaSink {
         batch: &Batch,
         position: i64,
     ) -> Result<Option<Ack>, Error> {
-        self.check()?;
+        self.lease.check()?;
         if Producer::can_relay(batch, position).is_err() {
             return Ok(None);
         }
@@ -198,16 +194,6 @@ impl Sink for KafkaSink {
     fn spare(&mut self) -> Option<BatchBuilder> {
         self.spare.pop()
     }
-}
-
-/// A worker that was left behind, for example in a function of the plan that did not come back in time, writes nothing any more.
-pub(super) fn check_work(is_revoked: &AtomicBool) -> Result<(), Error> {
-    if is_revoked.load(Ordering::SeqCst) {
-        return Err(Error::Fenced(
-            "this worker's work was given to another one: it writes nothing more".into(),
-        ));
-    }
-    Ok(())
 }
 
 /// What a producer says, and what helps where that is not plain from it.

@@ -1,7 +1,6 @@
 //! Reads Kafka for one worker: fetched batches as they lie in the frame, with a fetch always under way.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kafka_proto::client::OffsetReset;
@@ -186,8 +185,7 @@ impl Arrival for KafkaArrival {
 pub(crate) struct KafkaWorker {
     pub(super) cluster: kafka_proto::client::Cluster,
     pub(super) producer: kafka_proto::client::Producer,
-    /// Set when its work is another's.
-    pub(super) is_revoked: Arc<AtomicBool>,
+    pub(super) lease: super::lease::Lease,
     pub(super) created: super::kafka_topics::Created,
     pub(super) budget: FetchBudget,
     pub(super) topics: Arc<Places>,

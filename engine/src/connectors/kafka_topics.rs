@@ -151,10 +151,14 @@ async fn existing(cluster: &Cluster, names: &[&str]) -> Result<HashMap<String, i
             }
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {}
             code => {
-                return Err(Error::Cluster {
-                    doing: format!("looking up topic {name}"),
-                    source: format!("{code}: {}", code.message()).into(),
-                    retriable: code.is_retriable(),
+                let doing = format!("looking up topic {name}");
+                return Err(match is_about_topic(code) {
+                    true => Error::Settings(format!("{doing}: {code}: {}", code.message())),
+                    false => Error::Cluster {
+                        doing,
+                        source: format!("{code}: {}", code.message()).into(),
+                        retriable: code.is_retriable(),
+                    },
                 });
             }
         }
@@ -218,8 +222,21 @@ async fn create(
         Ok(()) => Ok(()),
         // Another process may have been faster.
         Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => Ok(()),
+        Err(error) if error.code().is_some_and(is_about_topic) => {
+            Err(Error::Settings(format!("creating topic {name}: {error}")))
+        }
         Err(error) => Err(failed(format!("creating topic {name}"), error)),
     }
+}
+
+/// Whether brokers refuse this topic for its name, its rights or their rules, and may take another one.
+fn is_about_topic(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::INVALID_TOPIC_EXCEPTION
+            | ErrorCode::TOPIC_AUTHORIZATION_FAILED
+            | ErrorCode::POLICY_VIOLATION
+    )
 }
 
 /// One setting of a broker; `None` where it is not told. Only the broker itself knows it.

@@ -6,9 +6,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::lease::Lease;
 use super::own_sinks::OwnSink;
 use super::own_sources::{OwnArrival, OwnSources, Segments};
 use super::positions::{Kept, Positions};
@@ -42,6 +43,8 @@ pub(crate) struct Mixed<L> {
     is_given: AtomicBool,
     positions: Mutex<Option<Positions>>,
     segments: Segments,
+    /// How the workers of one assignment write to users' sinks.
+    lease: Mutex<Lease>,
 }
 
 fn own_source(needs: &[(String, Need)], topic: usize) -> Option<&Arc<dyn AnySource>> {
@@ -63,6 +66,7 @@ impl<L: Log> Mixed<L> {
             is_given: AtomicBool::new(false),
             positions: Mutex::new(None),
             segments: Segments::default(),
+            lease: Mutex::default(),
         }
     }
 
@@ -78,6 +82,11 @@ impl<L: Log> Mixed<L> {
         self.needs
             .get(place.topic)
             .map_or("", |(name, _)| name.as_str())
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        // Each holder leaves a whole value behind.
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The positions of users' sources, where they are kept.
@@ -402,10 +411,12 @@ impl<L: Log> Log for Mixed<L> {
             needs: Arc::clone(&self.needs),
             segments: self.segments.clone(),
             until_end: self.setting.until_end,
+            lease: self.lease().clone(),
         }
     }
 
     fn revoke(&self) -> impl Future<Output = ()> {
+        std::mem::take(&mut *self.lease()).revoke();
         let kafka = self.kafka.as_ref().map(Log::revoke);
         async move {
             if let Some(kafka) = kafka {
@@ -427,6 +438,7 @@ pub(crate) struct MixedWorker<W> {
     needs: Arc<[(String, Need)]>,
     segments: Segments,
     until_end: bool,
+    lease: Lease,
 }
 
 impl<W: Worker> Worker for MixedWorker<W> {
@@ -448,7 +460,7 @@ impl<W: Worker> Worker for MixedWorker<W> {
     fn sink(&self) -> Self::Sink {
         let own = self.needs.iter().enumerate();
         let own = own.filter_map(|(topic, (_, need))| match need {
-            Need::Output(to) => Some(OwnSink::new(topic, to.own()?)),
+            Need::Output(to) => Some(OwnSink::new(topic, to.own()?, &self.lease)),
             _ => None,
         });
         MixedSink {

@@ -31,3 +31,4 @@ pub(crate) mod kafka_reset;
 mod kafka_sink;
 mod kafka_source;
 mod kafka_topics;
+mod lease;

@@ -13,7 +13,7 @@ use super::job::{Cut, Found, Job, Seat};
 use super::pace::Pace;
 use crate::Error;
 use crate::batch::{Compression, Frame, Outbox, OutboxConfig, Rows};
-use crate::checkpoint::log::{Guard, Need, Place, Refused};
+use crate::checkpoint::log::{Guard, Guarded, Need, Place, Refused};
 use crate::checkpoint::offset_metadata::Reached;
 use crate::flow::{Counters, Input, Limits, Port, Position, TimeRange};
 use crate::plan::{OnBad, StateSize, Task, TaskConfig};
@@ -184,14 +184,15 @@ impl Work {
         };
         let refused = Arc::new(Refused::default());
         let graph = Arc::clone(job.app.graph());
-        let guard = |operator: usize, holds_letters: bool| {
+        let guard = |operator: usize, holds: Guarded| {
             let letters = job.letters.iter().find(|(of, _)| *of == operator);
-            let is_needed = holds_letters || graph.nodes()[operator].on_bad != OnBad::Fail;
+            let is_needed =
+                holds == Guarded::Letters || graph.nodes()[operator].on_bad != OnBad::Fail;
             is_needed.then(|| {
                 Arc::new(Guard {
                     operator: graph.id(operator),
                     letters: letters.map(|(_, topic)| (*topic, partitions[*topic])),
-                    holds_letters,
+                    holds,
                     refused: Arc::clone(&refused),
                 })
             })
@@ -200,17 +201,19 @@ impl Work {
         for &(operator, topic) in &job.sinks {
             task.configure_sink(operator, of(topic));
             task.outbox(operator).begin_with(seat.me);
-            guards.push(guard(operator, false));
+            guards.push(guard(operator, Guarded::Results));
         }
         for &(operator, topic) in &job.letters {
             if let Some(letters) = task.letters(operator) {
                 *letters = Outbox::new(of(topic));
                 letters.begin_with(seat.me);
             }
-            guards.push(guard(operator, true));
+            guards.push(guard(operator, Guarded::Letters));
         }
         let by_topic = graph.sinks_by_topic();
-        let by_topic: Vec<_> = by_topic.map(|sink| (sink, guard(sink, false))).collect();
+        let by_topic: Vec<_> = by_topic
+            .map(|sink| (sink, guard(sink, Guarded::ResultsByTopic)))
+            .collect();
         for (sink, _) in &by_topic {
             if let Some(sink) = task.by_topic(*sink) {
                 sink.configure(outbox, seat.me);

@@ -381,3 +381,48 @@ async fn rows_without_a_key_are_spread_over_partitions_although_no_batch_is_ever
         }
     }
 }
+
+#[tokio::test]
+async fn rows_for_topics_that_brokers_do_not_let_be_made_or_written_are_for_the_policy() {
+    let refusals = [
+        (ApiKey::CREATE_TOPICS, ErrorCode::INVALID_TOPIC_EXCEPTION),
+        (ApiKey::CREATE_TOPICS, ErrorCode::POLICY_VIOLATION),
+        (ApiKey::CREATE_TOPICS, ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        (ApiKey::METADATA, ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        (ApiKey::PRODUCE, ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+    ];
+    for (api, code) in refusals {
+        let cluster = Cluster::builder()
+            .topic("lines", 1)
+            .topic("bad", 1)
+            .start()
+            .await
+            .unwrap();
+        let lines = ["fine", "not.ours", "not.ours", "fine", "not.ours", "fine"];
+        feed(&cluster, 0, lines);
+        let faults = cluster.faults();
+        let refusal = faults.on(api).topic("not.ours").always().error(code);
+        let plan = |s: Scope<'_>| {
+            let rows = s.source("lines").utf8().map(|l| (l, l));
+            rows.then_dead_letters("bad").sink_by(|(name, _)| *name);
+        };
+        let snapshot = run(plan, &config(&cluster)).await.unwrap();
+        assert!(refusal.hits() > 0, "{api:?} {code}");
+        assert_eq!(all(&cluster, "fine").len(), 3, "{api:?} {code}");
+        assert_eq!(
+            values(&all(&cluster, "bad")),
+            ["not.ours"; 3],
+            "{api:?} {code}"
+        );
+        assert_eq!(snapshot.records_skipped, 3, "{api:?} {code}");
+        assert_eq!(committed(&cluster), [Some(6)], "{api:?} {code}");
+        // By default the run ends, and says why.
+        let plan = |s: Scope<'_>| {
+            let rows = s.source("lines").utf8().map(|l| (l, l));
+            rows.sink_by(|(name, _)| *name);
+        };
+        let other = config_with(&cluster, &[("application.id", "other")]);
+        let error = run(plan, &other).await.unwrap_err().to_string();
+        assert!(error.contains("not.ours"), "{error}");
+    }
+}
