@@ -1,8 +1,7 @@
 //! What `produce` and `consume` share: one record a line, in kcat's words.
 
 use clap::{ArgAction, Args};
-use kafka_proto::client::consumer::ConsumerRecord;
-use kafka_proto::client::{Config, ConfigError};
+use kafka_proto::client::{Config, ConfigError, ConsumerRecord};
 
 use crate::cli::property;
 

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgAction, Parser};
-use kafka_proto::client::group::OffsetToCommit;
-use kafka_proto::client::{Config, ConfigError, Error, TopicPartition};
+use kafka_proto::client::{Config, ConfigError, Error, OffsetToCommit, TopicPartition};
 use serde::Serialize;
 
 use crate::cli::property;

@@ -11,10 +11,7 @@
 use std::{cell::RefCell, hint::black_box, time::Duration};
 
 use kafka_proto::{
-    client::{
-        Cluster, Config, Consumer, TopicPartition,
-        consumer::{Fetcher, Start},
-    },
+    client::{Cluster, Config, Consumer, Fetcher, Start, TopicPartition},
     mock,
     records::{BatchBuilder, Compression, Stamp},
 };

@@ -6,9 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use kafka_proto::client::{
-    Cluster, Config, Consumer, Purpose, TopicPartition, cluster::OffsetSpec,
-};
+use kafka_proto::client::{Cluster, Config, Consumer, OffsetSpec, Purpose, TopicPartition};
 
 const POLL: Duration = Duration::from_secs(1);
 

@@ -6,8 +6,7 @@
 
 use std::time::Instant;
 
-use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Config, Producer};
+use kafka_proto::client::{Config, Producer, ProducerRecord};
 use kafka_proto::partition::partition_for_key;
 
 #[tokio::main(flavor = "current_thread")]

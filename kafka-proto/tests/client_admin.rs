@@ -7,12 +7,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use kafka_proto::client::admin::{Admin, ConfigResource, NewTopic};
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::group::OffsetToCommit;
-use kafka_proto::client::producer::ProducerRecord;
 use kafka_proto::client::{
-    BrokerId, Cluster, Config, Consumer, Error, IsolationLevel, Producer, TopicPartition,
+    Admin, BrokerId, Cluster, Config, ConfigResource, Consumer, Error, IsolationLevel, NewTopic,
+    OffsetSpec, OffsetToCommit, Producer, ProducerRecord, TopicPartition,
 };
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;

@@ -14,8 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use kafka_proto::client::consumer::{Fetcher, Start};
-use kafka_proto::client::{BrokerId, Cluster, Config, Error, Purpose};
+use kafka_proto::client::{BrokerId, Cluster, Config, Error, Fetcher, Purpose, Start};
 use kafka_proto::messages::metadata::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };

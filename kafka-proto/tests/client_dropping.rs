@@ -8,10 +8,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::producer::ProducerRecord;
 use kafka_proto::client::{
-    BrokerId, Cluster, Config, Connection, IsolationLevel, Producer, Purpose,
+    BrokerId, Cluster, Config, Connection, IsolationLevel, OffsetSpec, Producer, ProducerRecord,
+    Purpose,
 };
 use kafka_proto::messages::{ApiKey, MetadataRequest};
 use kafka_proto::mock;

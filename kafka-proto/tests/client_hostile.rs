@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kafka_proto::client::producer::{Delivery, ProducerRecord};
-use kafka_proto::client::{Cluster, Config, Error, Producer};
+use kafka_proto::client::{Cluster, Config, Delivery, Error, Producer, ProducerRecord};
 use kafka_proto::messages::metadata::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };

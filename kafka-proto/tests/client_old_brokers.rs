@@ -4,12 +4,9 @@
 
 use std::time::Duration;
 
-use kafka_proto::client::admin::{Admin, NewTopic};
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::group::OffsetToCommit;
-use kafka_proto::client::producer::ProducerRecord;
 use kafka_proto::client::{
-    Cluster, CompressionType, Config, Consumer, Error, IsolationLevel, Producer,
+    Admin, Cluster, CompressionType, Config, Consumer, Error, IsolationLevel, NewTopic, OffsetSpec,
+    OffsetToCommit, Producer, ProducerRecord,
 };
 use kafka_proto::messages::{ApiKey, ErrorCode, Versions};
 use kafka_proto::mock;

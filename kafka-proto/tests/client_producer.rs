@@ -7,8 +7,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Cluster, CompressionType, Config, Error, Producer, Purpose};
+use kafka_proto::client::{
+    Cluster, CompressionType, Config, Error, Producer, ProducerRecord, Purpose,
+};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
 use kafka_proto::records::batches;
@@ -52,7 +53,7 @@ fn values(mock: &mock::Cluster, partition: i32) -> Vec<String> {
 }
 
 /// Submits a lent batch that holds one record.
-async fn submit(producer: &Producer, value: &str) -> kafka_proto::client::producer::Delivery {
+async fn submit(producer: &Producer, value: &str) -> kafka_proto::client::Delivery {
     let mut batch = producer.open_batch("t", 0);
     batch.append(1, None, Some(value.as_bytes()), &[]).unwrap();
     producer.submit(batch).await.unwrap()

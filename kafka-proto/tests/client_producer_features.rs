@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kafka_proto::client::admin::Admin;
-use kafka_proto::client::producer::{
-    AddedHeaders, Delivered, Interceptor, Options, Partitioner, ProducerRecord,
+use kafka_proto::client::{
+    AddedHeaders, Admin, Cluster, CompressionType, Config, Delivered, Interceptor, Partitioner,
+    Producer, ProducerOptions, ProducerRecord, Result,
 };
-use kafka_proto::client::{Cluster, CompressionType, Config, Producer, Result};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
 use kafka_proto::partition::{
@@ -299,7 +298,8 @@ async fn a_custom_partitioner_decides_and_one_out_of_range_is_an_error() {
     }
     let mock = mock(3).await;
     let cluster = Cluster::connect(config(&mock)).await.unwrap();
-    let producer = Producer::with(&cluster, Options::default().partitioner(ByLength)).unwrap();
+    let producer =
+        Producer::with(&cluster, ProducerOptions::default().partitioner(ByLength)).unwrap();
     let sent = producer.send(record(Some(b"xx"), "v")).await.unwrap();
     assert_eq!(sent.partition, 2);
     let explicit = ProducerRecord {
@@ -337,7 +337,7 @@ async fn interceptors_add_headers_and_see_the_end_of_each_batch() {
     let mock = mock(1).await;
     let cluster = Cluster::connect(config(&mock)).await.unwrap();
     let seen = Seen::default();
-    let options = Options::default().interceptor(seen.clone());
+    let options = ProducerOptions::default().interceptor(seen.clone());
     let producer = Producer::with(&cluster, options).unwrap();
     let own = ProducerRecord {
         headers: &[("own", None)],
@@ -367,7 +367,7 @@ async fn topics_are_compressed_as_each_is_told() {
     let mock = mock(1).await;
     let config = config(&mock).compression_type(CompressionType::Lz4);
     let cluster = Cluster::connect(config).await.unwrap();
-    let options = Options::default().compression("other", CompressionType::Gzip, Some(9));
+    let options = ProducerOptions::default().compression("other", CompressionType::Gzip, Some(9));
     let producer = Producer::with(&cluster, options).unwrap();
     for (topic, codec) in [("t", Codec::Lz4), ("other", Codec::Gzip), ("t", Codec::Lz4)] {
         producer
@@ -386,7 +386,7 @@ async fn topics_are_compressed_as_each_is_told() {
                 .all(|batch| batch.compression() == codec)
         );
     }
-    let wrong = Options::default().compression("t", CompressionType::Gzip, Some(77));
+    let wrong = ProducerOptions::default().compression("t", CompressionType::Gzip, Some(77));
     let error = Producer::with(&cluster, wrong).unwrap_err();
     assert!(error.to_string().contains("77"), "{error}");
 }

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use kafka_proto::client::producer::{ProducerRecord, RecordDelivery};
-use kafka_proto::client::{Config, Error, Producer};
+use kafka_proto::client::{Config, Error, Producer, ProducerRecord, RecordDelivery};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
 

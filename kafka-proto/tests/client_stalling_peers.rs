@@ -7,12 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use kafka_proto::{
     client::{
-        Admin, Cluster, Config, Consumer, Fetcher, IsolationLevel, Producer, Purpose,
-        TopicPartition,
-        cluster::OffsetSpec,
-        consumer::Start,
-        group::{GroupOffsets, OffsetToCommit},
-        producer::ProducerRecord,
+        Admin, Cluster, Config, Consumer, Fetcher, GroupOffsets, IsolationLevel, OffsetSpec,
+        OffsetToCommit, Producer, ProducerRecord, Purpose, Start, TopicPartition,
     },
     messages::{ApiKey, ErrorCode},
     mock,

@@ -9,9 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use kafka_proto::client::consumer::{Fetcher, Start};
-use kafka_proto::client::producer::{Producer, ProducerRecord};
-use kafka_proto::client::{Cluster, Config, Error};
+use kafka_proto::client::{Cluster, Config, Error, Fetcher, Producer, ProducerRecord, Start};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
 use kafka_proto::records::batches;

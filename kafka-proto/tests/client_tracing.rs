@@ -5,8 +5,7 @@
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 
-use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Config, Producer};
+use kafka_proto::client::{Config, Producer, ProducerRecord};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
 use tracing::field::{Field, Visit};

@@ -14,10 +14,8 @@ use std::{
 use futures_core::Stream;
 use kafka_proto::{
     client::{
-        Cluster, Config, Consumer, TopicPartition,
-        cluster::CoordinatorKind,
-        consumer::{Fetcher, Rebalance, Start},
-        group::{GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit},
+        Cluster, Config, Consumer, CoordinatorKind, Fetcher, GroupEvent, GroupOffsets,
+        GroupOptions, Membership, OffsetToCommit, Rebalance, Start, TopicPartition,
     },
     messages::{
         ApiKey, EndTxnRequest, ErrorCode, InitProducerIdRequest, TxnOffsetCommitRequest,
@@ -116,9 +114,8 @@ const WAYS: [Way; 4] = [Way::Poll, Way::Recv, Way::Stream, Way::Batches];
 
 /// One call: the partitions and offsets that it delivered.
 async fn call(way: Way, consumer: &mut Consumer) -> Vec<(i32, i64)> {
-    let one = |record: kafka_proto::client::consumer::ConsumerRecord| {
-        vec![(record.partition(), record.offset())]
-    };
+    let one =
+        |record: kafka_proto::client::ConsumerRecord| vec![(record.partition(), record.offset())];
     match way {
         Way::Poll => {
             let records = consumer.poll(SHORT).await.unwrap();

@@ -7,13 +7,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use bytes::Bytes;
 use kafka_proto::{
     client::{
-        Cluster, Config, Consumer, TopicPartition,
-        consumer::{ConsumerRecord, Rebalance},
-        group::{
-            Assignment, Assignor, CooperativeStickyAssignor, GroupEvent, GroupMember, GroupOffsets,
-            GroupOptions, LastAssignment, MemberAssignment, Membership, OffsetToCommit,
-            TopicLayout,
-        },
+        Assignment, Assignor, Cluster, Config, Consumer, ConsumerRecord, CooperativeStickyAssignor,
+        GroupEvent, GroupMember, GroupOffsets, GroupOptions, LastAssignment, MemberAssignment,
+        Membership, OffsetToCommit, Rebalance, TopicLayout, TopicPartition,
     },
     messages::{ApiKey, ErrorCode, Versions},
     mock,

@@ -7,12 +7,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kafka_proto::{
     client::{
-        Cluster, Config, Consumer, TopicPartition,
-        consumer::{Rebalance, Start},
-        group::{
-            Assignment, GroupEvent, GroupMembershipOperation, GroupOptions, Membership,
-            OffsetToCommit,
-        },
+        Assignment, Cluster, Config, Consumer, GroupEvent, GroupMembershipOperation, GroupOptions,
+        Membership, OffsetToCommit, Rebalance, Start, TopicPartition,
     },
     messages::{ApiKey, ErrorCode},
     mock,

@@ -7,10 +7,7 @@
 mod rig;
 
 use kafka_proto::{
-    client::{
-        Consumer,
-        consumer::{Fetcher, Start},
-    },
+    client::{Consumer, Fetcher, Start},
     messages::ApiKey,
     records::{BatchBuilder, Codec, Compression, Stamp},
 };

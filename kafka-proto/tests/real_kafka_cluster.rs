@@ -4,11 +4,9 @@
 
 use std::time::Duration;
 
-use kafka_proto::client::admin::{Admin, ConfigResource, NewTopic};
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::group::OffsetToCommit;
 use kafka_proto::client::{
-    BrokerId, Cluster, Config, Connection, IsolationLevel, Purpose, TopicPartition,
+    Admin, BrokerId, Cluster, Config, ConfigResource, Connection, IsolationLevel, NewTopic,
+    OffsetSpec, OffsetToCommit, Purpose, TopicPartition,
 };
 use kafka_proto::messages::create_topics::CreatableTopic;
 use kafka_proto::messages::delete_topics::DeleteTopicState;

@@ -6,9 +6,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use kafka_proto::{
     client::{
-        Cluster, Config, Consumer, Error, OffsetReset, Purpose, TopicPartition,
-        consumer::{Fetcher, Rebalance, Start},
-        group::{GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit},
+        Cluster, Config, Consumer, Error, Fetcher, GroupEvent, GroupOffsets, GroupOptions,
+        Membership, OffsetReset, OffsetToCommit, Purpose, Rebalance, Start, TopicPartition,
     },
     messages::{
         ErrorCode, ProduceRequest,

@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Config, Consumer, Producer, TopicPartition};
+use kafka_proto::client::{Config, Consumer, Producer, ProducerRecord, TopicPartition};
 use test_support::kafka::{Broker, ToolOutput, confluent_kafka, run, skipped};
 use test_support::require_kafka;
 

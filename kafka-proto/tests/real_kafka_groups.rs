@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kafka_proto::client::consumer::Rebalance;
-use kafka_proto::client::{Config, Consumer, Error};
+use kafka_proto::client::{Config, Consumer, Error, Rebalance};
 use kafka_proto::messages::ErrorCode;
 use test_support::kafka::Broker;
 use test_support::require_kafka;

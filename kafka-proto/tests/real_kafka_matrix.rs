@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kafka_proto::client::admin::NewTopic;
-use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Admin, Cluster, Config, Consumer, Producer, TopicPartition};
+use kafka_proto::client::{
+    Admin, Cluster, Config, Consumer, NewTopic, Producer, ProducerRecord, TopicPartition,
+};
 use kafka_proto::messages::ErrorCode;
 use test_support::kafka::{Broker, Options, skip_without_kafka};
 

@@ -6,9 +6,7 @@
 #[path = "support/reading.rs"]
 mod reading;
 
-use kafka_proto::client::consumer::{Fetcher, Start};
-use kafka_proto::client::producer::{Producer, ProducerRecord};
-use kafka_proto::client::{Cluster, Config};
+use kafka_proto::client::{Cluster, Config, Fetcher, Producer, ProducerRecord, Start};
 use kafka_proto::partition::partition_for_key;
 use kafka_proto::records::Codec;
 use reading::{LIMIT, read_all};

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kafka_proto::client::producer::ProducerRecord;
-use kafka_proto::client::{Cluster, Config, Consumer, Producer, TopicPartition};
+use kafka_proto::client::{Cluster, Config, Consumer, Producer, ProducerRecord, TopicPartition};
 use kafka_proto::messages::ApiKey;
 use rolling::{Group, Member, Process, TOPIC};
 use test_support::kafka::{Broker, Options};
@@ -121,7 +120,7 @@ async fn produce(servers: String, stop: Arc<AtomicBool>) -> Acknowledged {
             tokio::select! {
                 sent = receiver.recv() => match sent {
                     Some((n, since, delivery)) => {
-                        let delivery: kafka_proto::client::producer::RecordDelivery = delivery;
+                        let delivery: kafka_proto::client::RecordDelivery = delivery;
                         let since: Instant = since;
                         waiting.spawn(async move { (n, delivery.await, since.elapsed()) });
                     }
@@ -161,7 +160,7 @@ async fn produce(servers: String, stop: Arc<AtomicBool>) -> Acknowledged {
 
 type Done = (
     u64,
-    kafka_proto::client::Result<kafka_proto::client::producer::RecordMetadata>,
+    kafka_proto::client::Result<kafka_proto::client::RecordMetadata>,
     Duration,
 );
 

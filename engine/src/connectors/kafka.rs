@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kafka_proto::client::cluster::{Metadata, OffsetSpec as Ask};
-use kafka_proto::client::consumer::FetchBudget;
-use kafka_proto::client::group::{
-    Assignor, CommittedOffset, GroupEvent, GroupOffsets, GroupOptions, Membership, OffsetToCommit,
+use kafka_proto::client::{
+    self, Assignor, Cluster, CommittedOffset, FetchBudget, GroupEvent, GroupOffsets, GroupOptions,
+    IsolationLevel, Membership, Metadata, OffsetSpec as Ask, OffsetToCommit, Producer,
     RangeAssignor, Revocation, TopicPartition,
 };
-use kafka_proto::client::{self, Cluster, IsolationLevel, Producer};
 use kafka_proto::wire::Text;
 use tokio::sync::watch;
 

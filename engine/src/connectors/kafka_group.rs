@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use bytes::Bytes;
-use kafka_proto::client::group::{
-    Assignor, GroupMember, LastAssignment, MemberAssignment, TopicLayout,
-};
+use kafka_proto::client::{Assignor, GroupMember, LastAssignment, MemberAssignment, TopicLayout};
 
 /// Not the owner.
 const NOBODY: i32 = -1;

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kafka_proto::client::admin::Admin;
-use kafka_proto::client::{self, Cluster, Producer};
+use kafka_proto::client::{self, Admin, Cluster, Producer};
 use kafka_proto::messages::ErrorCode;
 use kafka_proto::partition::murmur2;
 

@@ -7,9 +7,9 @@
 //! They are written when the outputs and changelogs of an epoch are acknowledged. A crash before leaves those of the epoch before: what
 //! was read since is read again, as of topics.
 
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::consumer::{FetchedBatches, Fetcher, Start};
-use kafka_proto::client::{IsolationLevel, OffsetReset, Purpose};
+use kafka_proto::client::{
+    FetchedBatches, Fetcher, IsolationLevel, OffsetReset, OffsetSpec, Purpose, Start,
+};
 
 use super::kafka::{Kafka, failed};
 use super::kafka_reset::DECOMPRESSED_BYTES_MAX;

@@ -1,7 +1,6 @@
 //! Where inputs begin and end: committed positions first, then what a source asks for, then `auto.offset.reset`.
 
-use kafka_proto::client::cluster::OffsetSpec as Ask;
-use kafka_proto::client::{self, IsolationLevel, OffsetReset, Purpose};
+use kafka_proto::client::{self, IsolationLevel, OffsetReset, OffsetSpec as Ask, Purpose};
 
 use super::kafka::{Kafka, failed};
 use super::kafka_places::Input;
@@ -29,7 +28,7 @@ impl Kafka {
             .map_err(|e| failed("asking where topics begin and end", e))?;
         let offset = |(question, answer): (&(&str, i32, Ask), client::Result<_>)| {
             let (topic, partition, _) = question;
-            let listed: client::cluster::ListedOffset = answer.map_err(|e| {
+            let listed: client::ListedOffset = answer.map_err(|e| {
                 failed(
                     format!("asking where {topic}-{partition} begins and ends"),
                     e,

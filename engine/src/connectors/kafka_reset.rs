@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::consumer::{FetchedBatches, Fetcher, Start};
-use kafka_proto::client::{self, Admin, Cluster, IsolationLevel, OffsetReset, Purpose};
+use kafka_proto::client::{
+    self, Admin, Cluster, FetchedBatches, Fetcher, IsolationLevel, OffsetReset, OffsetSpec,
+    Purpose, Start,
+};
 use kafka_proto::messages::ErrorCode;
 
 use super::kafka::failed;
@@ -72,7 +73,7 @@ impl Remote {
         let admin = Admin::new(&self.cluster);
         match admin.describe_group(application_id).await {
             Ok(group) if !group.members.is_empty() => {
-                let member = |m: &client::admin::MemberDescription| {
+                let member = |m: &client::MemberDescription| {
                     format!("{} at {}", m.client_id, m.host.trim_start_matches('/'))
                 };
                 let members: Vec<String> = group.members.iter().map(member).collect();

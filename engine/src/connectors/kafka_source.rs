@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_proto::client::OffsetReset;
-use kafka_proto::client::consumer::{
-    FetchBudget, FetchedBatch, FetchedBatches, FetchedPartition, Fetcher, Start,
+use kafka_proto::client::{
+    FetchBudget, FetchedBatch, FetchedBatches, FetchedPartition, Fetcher, OffsetReset, Start,
 };
 
 use super::kafka::failed;

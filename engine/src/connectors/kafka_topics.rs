@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use kafka_proto::client::admin::{Admin, ConfigEntry, NewTopic};
-use kafka_proto::client::{self, BrokerId, Cluster, Purpose};
+use kafka_proto::client::{self, Admin, BrokerId, Cluster, ConfigEntry, NewTopic, Purpose};
 use kafka_proto::messages::ErrorCode;
 use kafka_proto::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use kafka_proto::messages::metadata::{

@@ -1,7 +1,7 @@
 //! Removing the state of an application: all of it, nobody else's, and never under a process that runs.
 
 use engine::Reset;
-use kafka_proto::client::group::{GroupOptions, Membership};
+use kafka_proto::client::{GroupOptions, Membership};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 
 use super::*;

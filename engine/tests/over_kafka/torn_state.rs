@@ -1,8 +1,7 @@
 //! State and positions that do not belong together: they are refused, with the command that helps, and nothing is counted twice in silence.
 
 use engine::connectors::Lines;
-use kafka_proto::client::admin::Admin;
-use kafka_proto::client::group::OffsetToCommit;
+use kafka_proto::client::{Admin, OffsetToCommit};
 
 use super::*;
 

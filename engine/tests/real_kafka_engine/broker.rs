@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::Config;
-use kafka_proto::client::cluster::CoordinatorKind;
-use kafka_proto::client::producer::ProducerRecord;
 use kafka_proto::client::{
-    Admin, Cluster, Config as ClientConfig, Consumer, Producer, Purpose, TopicPartition,
+    Admin, Cluster, Config as ClientConfig, Consumer, CoordinatorKind, Producer, ProducerRecord,
+    Purpose, TopicPartition,
 };
 use kafka_proto::messages::produce::{PartitionProduceData, TopicProduceData};
 use kafka_proto::messages::{EndTxnRequest, InitProducerIdRequest, ProduceRequest};

@@ -1,6 +1,6 @@
 //! What is written: dead letters, topics that rows name, tombstones.
 
-use kafka_proto::client::producer::ProducerRecord;
+use kafka_proto::client::ProducerRecord;
 
 use super::*;
 

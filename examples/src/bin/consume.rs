@@ -10,10 +10,9 @@ use examples::demo::Demo;
 use examples::lines::{Connection, Format};
 use examples::stats::{Meter, Stats};
 use examples::{perf, stop};
-use kafka_proto::client::cluster::OffsetSpec;
-use kafka_proto::client::consumer::{ConsumerRecord, Start};
-use kafka_proto::client::group::OffsetToCommit;
-use kafka_proto::client::{Cluster, Consumer, Purpose, TopicPartition};
+use kafka_proto::client::{
+    Cluster, Consumer, ConsumerRecord, OffsetSpec, OffsetToCommit, Purpose, Start, TopicPartition,
+};
 
 const POLL: Duration = Duration::from_millis(200);
 

@@ -10,8 +10,7 @@ use examples::demo::Demo;
 use examples::perf::{self, ConsumerPerf};
 use examples::screen;
 use examples::stats::{Meter, Stats};
-use kafka_proto::client::consumer::{Consumer, FetchedBatches, Fetcher, Start};
-use kafka_proto::client::{Cluster, Config};
+use kafka_proto::client::{Cluster, Config, Consumer, FetchedBatches, Fetcher, Start};
 use kafka_proto::records::Decompressor;
 
 fn main() -> ExitCode {

@@ -11,8 +11,7 @@ use examples::cli::property;
 use examples::lines::{self, Connection};
 use examples::stats::{Meter, Stats};
 use examples::{demo, perf, screen};
-use kafka_proto::client::Producer;
-use kafka_proto::client::producer::{ProducerRecord, RecordDelivery};
+use kafka_proto::client::{Producer, ProducerRecord, RecordDelivery};
 use tokio::sync::mpsc;
 
 /// Acknowledgements that are waited for at once.

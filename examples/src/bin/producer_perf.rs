@@ -12,8 +12,7 @@ use examples::demo;
 use examples::perf::{self, Latencies, Payloads, ProducerPerf};
 use examples::screen;
 use examples::stats::{Meter, Stats};
-use kafka_proto::client::Producer;
-use kafka_proto::client::producer::{Delivery, ProducerRecord, RecordDelivery};
+use kafka_proto::client::{Delivery, Producer, ProducerRecord, RecordDelivery};
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {

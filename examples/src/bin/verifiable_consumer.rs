@@ -12,9 +12,7 @@ use examples::screen;
 use examples::stats::{Meter, Stats};
 use examples::stop;
 use examples::verifiable::{self, Committed, Consumed, Event, Place, VerifiableConsumer};
-use kafka_proto::client::Consumer;
-use kafka_proto::client::consumer::{ConsumerRecord, Rebalance};
-use kafka_proto::client::group::OffsetToCommit;
+use kafka_proto::client::{Consumer, ConsumerRecord, OffsetToCommit, Rebalance};
 
 /// After so long without a record the poll ends, so that a rebalance is told although nothing is read.
 const POLL: Duration = Duration::from_millis(200);

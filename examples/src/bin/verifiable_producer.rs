@@ -12,8 +12,7 @@ use examples::screen;
 use examples::stats::{Meter, Stats};
 use examples::stop;
 use examples::verifiable::{self, Event, VerifiableProducer};
-use kafka_proto::client::producer::{ProducerRecord, RecordMetadata};
-use kafka_proto::client::{Producer, Result};
+use kafka_proto::client::{Producer, ProducerRecord, RecordMetadata, Result};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -109,7 +108,7 @@ async fn enqueue(
     producer: &Producer,
     n: u64,
     begin: Instant,
-) -> Result<kafka_proto::client::producer::RecordDelivery> {
+) -> Result<kafka_proto::client::RecordDelivery> {
     let (key, value) = (args.key(n), args.value(n));
     let since = begin.elapsed().as_millis() as i64;
     let record = ProducerRecord {

@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use examples::demo;
-use kafka_proto::client::Producer;
-use kafka_proto::client::producer::ProducerRecord;
+use kafka_proto::client::{Producer, ProducerRecord};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use examples::demo;
-use kafka_proto::client::consumer::Start;
-use kafka_proto::client::{Cluster, Fetcher, Producer};
+use kafka_proto::client::{Cluster, Fetcher, Producer, Start};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,8 +3,7 @@
 #![forbid(unsafe_code)]
 
 use examples::demo;
-use kafka_proto::client::Producer;
-use kafka_proto::client::producer::ProducerRecord;
+use kafka_proto::client::{Producer, ProducerRecord};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

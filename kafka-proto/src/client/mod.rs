@@ -1,35 +1,59 @@
-//! The client: configuration, connections, the view of the cluster, and what is built on them.
+//! The client: producer, consumer, administration and what they are built on. Everything is imported from here.
 //!
-//! Each area has its handle in `mod.rs`, its decisions in a pure `state.rs`, and its I/O in a task.
+//! - Every program: [`Config`], [`Error`], [`Cluster`] (what several of them may share), [`MetricsSnapshot`].
+//! - A producer: [`Producer`], [`ProducerRecord`], [`RecordMetadata`]; with records by the batch [`OpenBatch`], and
+//!   [`ProducerOptions`] for a [`Partitioner`] or an [`Interceptor`] of one's own.
+//! - A consumer: [`Consumer`], [`ConsumerRecord`], [`OffsetToCommit`], [`TopicPartition`], [`Start`], [`Rebalance`].
+//! - Administration: [`Admin`], [`NewTopic`], [`ConfigResource`].
+//! - A consumer or an engine of one's own: [`Fetcher`] reads partitions, [`Membership`] is one in a group,
+//!   [`GroupOffsets`] commits, [`Connection`] carries any request of [`messages`](crate::messages).
 
-pub mod admin;
+// Each area has its handle in `mod.rs`, its decisions in a pure `state.rs`, and its I/O in a task.
+mod admin;
 mod backoff;
-pub mod cluster;
+mod cluster;
 mod config;
-pub mod connection;
-pub mod consumer;
+mod connection;
+mod consumer;
 mod deadline;
 mod error;
-pub mod group;
+mod group;
 mod metrics;
-pub mod producer;
+mod producer;
 
-pub use admin::Admin;
+pub use admin::{
+    Admin, ClusterDescription, ConfigEntry, ConfigResource, GroupDescription, GroupListing,
+    MemberDescription, NewTopic,
+};
 pub use backoff::{Backoff, Jitter};
-pub use cluster::{BrokerId, Cluster, Purpose};
+pub use cluster::{
+    Broker, BrokerId, Cluster, CoordinatorKind, ListedOffset, Metadata, OffsetSpec, Partition,
+    Purpose, Topic,
+};
 pub use config::{
     Acks, CompressionType, Config, GroupProtocol, IsolationLevel, MetadataRecovery, OffsetReset,
     PROPERTIES, PartitionerChoice, Property, SecurityProtocol, Setting,
 };
-pub use connection::{Connection, Pending};
-pub use consumer::{Consumer, Fetcher};
+pub use connection::{BrokerVersions, Connection, Pending};
+pub use consumer::{
+    Consumer, ConsumerRecord, FetchBudget, FetchedBatch, FetchedBatches, FetchedPartition,
+    FetchedRecords, Fetcher, PartitionBatches, Progress, Rebalance, Rebalancing, Start,
+};
 pub use error::{ConfigError, Error, Result};
-pub use group::{Membership, TopicPartition};
+pub use group::{
+    Assignment, Assignor, CommittedOffset, CooperativeStickyAssignor, GroupEvent, GroupMember,
+    GroupMembershipOperation, GroupOffsets, GroupOptions, LastAssignment, Loss, MemberAssignment,
+    Membership, OffsetToCommit, RangeAssignor, Revocation, RoundRobinAssignor, StickyAssignor,
+    TopicLayout, TopicPartition, assignor_named,
+};
 pub use metrics::{
     BrokerMetricsSnapshot, BudgetSnapshot, GroupMetricsSnapshot, HistogramSnapshot,
     MetricsSnapshot, PartitionMetricsSnapshot,
 };
-pub use producer::Producer;
+pub use producer::{
+    AddedHeaders, Delivered, Delivery, Interceptor, NotSubmitted, OpenBatch, Partitioner, Producer,
+    ProducerOptions, ProducerRecord, RecordDelivery, RecordMetadata,
+};
 
 /// Splits `host:port`, also with an IPv6 address in brackets; `None` if it is not of that form.
 #[must_use]

@@ -6,10 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use kafka_proto::{
-    client::{
-        Cluster, Config,
-        consumer::{Fetcher, Start},
-    },
+    client::{Cluster, Config, Fetcher, Start},
     messages::{
         ApiKey, ErrorCode, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse,
         fetch::{AbortedTransaction, FetchableTopicResponse, PartitionData},

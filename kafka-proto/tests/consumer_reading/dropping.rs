@@ -3,10 +3,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use kafka_proto::{
-    client::{
-        Consumer, TopicPartition,
-        consumer::{FetchedBatches, Fetcher, Start},
-    },
+    client::{Consumer, FetchedBatches, Fetcher, Start, TopicPartition},
     mock,
 };
 

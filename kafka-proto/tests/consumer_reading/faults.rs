@@ -2,10 +2,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use kafka_proto::{
-    client::{
-        Cluster, Error, MetricsSnapshot, OffsetReset,
-        consumer::{Fetcher, Start},
-    },
+    client::{Cluster, Error, Fetcher, MetricsSnapshot, OffsetReset, Start},
     messages::{ApiKey, ErrorCode},
     mock,
     records::{BatchBuilder, Compression, Stamp},

@@ -3,10 +3,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use kafka_proto::{
-    client::{
-        Consumer, Error, Result, TopicPartition,
-        consumer::{ConsumerRecord, Start},
-    },
+    client::{Consumer, ConsumerRecord, Error, Result, Start, TopicPartition},
     messages::{ApiKey, ErrorCode},
     records::{BatchBuilder, Codec, Compression, Stamp},
 };

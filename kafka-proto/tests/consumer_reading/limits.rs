@@ -2,11 +2,7 @@
 use std::time::Instant;
 
 use kafka_proto::{
-    client::{
-        Membership,
-        consumer::{FetchBudget, Fetcher, Start},
-        group::{GroupEvent, GroupOptions, OffsetToCommit},
-    },
+    client::{FetchBudget, Fetcher, GroupEvent, GroupOptions, Membership, OffsetToCommit, Start},
     messages::{ApiKey, ErrorCode, Versions},
     mock,
 };

@@ -1,9 +1,6 @@
 //! What may stand in a log: holes, markers, aborted records, damage, an end that was cut off.
 use kafka_proto::{
-    client::{
-        Error,
-        consumer::{Fetcher, Start},
-    },
+    client::{Error, Fetcher, Start},
     messages::{ApiKey, ErrorCode, Versions},
     mock,
     records::{BatchBuilder, Codec, Compression, ControlType, Placement, RecordError, Stamp},

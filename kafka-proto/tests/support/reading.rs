@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_proto::client::consumer::{FetchedPartition, Fetcher, Start};
-use kafka_proto::client::{Cluster, Config};
+use kafka_proto::client::{Cluster, Config, FetchedPartition, Fetcher, Start};
 use kafka_proto::records::Codec;
 
 /// Only a guard against hanging.

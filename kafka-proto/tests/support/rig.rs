@@ -11,10 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use kafka_proto::{
-    client::{
-        Cluster, Config, Consumer, TopicPartition,
-        consumer::{FetchedBatches, Fetcher, Start},
-    },
+    client::{Cluster, Config, Consumer, FetchedBatches, Fetcher, Start, TopicPartition},
     mock,
     records::{
         BatchBuilder, Compression, ControlType, EndTxnMarker, Placement, Stamp, end_txn_batch,

@@ -4,9 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use kafka_proto::client::consumer::{Fetcher, Start};
-use kafka_proto::client::producer::{OpenBatch, Producer, ProducerRecord};
-use kafka_proto::client::{Cluster, Config, Consumer, TopicPartition};
+use kafka_proto::client::{Cluster, Config, Consumer, Fetcher, OpenBatch, Producer, ProducerRecord, Start, TopicPartition};
 use kafka_proto::partition::partition_for_key;
 
 const PARTITIONS: usize = 4;

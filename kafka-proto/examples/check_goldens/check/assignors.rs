@@ -1,7 +1,7 @@
 //! Vectors of partition assignors, those of the clients (range, roundrobin, sticky, cooperative-sticky): who gets which partitions.
 
 use kafka_proto::{
-    client::group::{GroupMember, TopicLayout, assignor_named},
+    client::{GroupMember, TopicLayout, assignor_named},
     wire::Text,
 };
 use serde_json::{Map, Value, json};

@@ -132,7 +132,7 @@ impl Consumer {
     ///
     /// ```no_run
     /// # async fn example(mut consumer: kafka_proto::client::Consumer) -> kafka_proto::client::Result<()> {
-    /// use kafka_proto::client::consumer::Rebalance;
+    /// use kafka_proto::client::Rebalance;
     ///
     /// consumer.on_rebalance(|rebalancing| async move {
     ///     if let Rebalance::Revoked(partitions) = rebalancing.what() {

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 pub use batch::OpenBatch;
 pub use delivery::{Delivered, Delivery, RecordDelivery, RecordMetadata};
-pub use options::{AddedHeaders, Interceptor, Options};
+pub use options::{AddedHeaders, Interceptor, ProducerOptions};
 pub use partitioner::Partitioner;
 
 use self::batch::{Accumulator, Filling};
@@ -90,7 +90,7 @@ impl Producer {
     /// # Errors
     /// A `compression.type` that this build lacks.
     pub fn new(cluster: &Cluster) -> Result<Self> {
-        Self::with(cluster, Options::default())
+        Self::with(cluster, ProducerOptions::default())
     }
 
     /// The cluster it produces to.

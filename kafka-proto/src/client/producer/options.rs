@@ -43,7 +43,7 @@ impl AddedHeaders {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mock = kafka_proto::mock::Cluster::builder().topic("lines", 1).start().await?;
 /// # let config = kafka_proto::client::Config::new(&mock.bootstrap_servers());
-/// use kafka_proto::client::producer::{Options, Partitioner, Producer, ProducerRecord};
+/// use kafka_proto::client::{ProducerOptions, Partitioner, Producer, ProducerRecord};
 /// use kafka_proto::client::{Cluster, CompressionType};
 ///
 /// #[derive(Debug)]
@@ -55,7 +55,7 @@ impl AddedHeaders {
 /// }
 ///
 /// let cluster = Cluster::connect(config).await?;
-/// let options = Options::default()
+/// let options = ProducerOptions::default()
 ///     .partitioner(First)
 ///     .compression("lines", CompressionType::Zstd, Some(7));
 /// let producer = Producer::with(&cluster, options)?;
@@ -64,13 +64,13 @@ impl AddedHeaders {
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct ProducerOptions {
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
     pub(super) interceptors: Vec<Arc<dyn Interceptor>>,
     compression: Vec<(String, CompressionType, Option<i32>)>,
 }
 
-impl Options {
+impl ProducerOptions {
     /// Chooses partitions by this instead of by `partitioner`.
     #[must_use]
     pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
@@ -122,7 +122,7 @@ impl Producer {
     ///
     /// # Errors
     /// As [`Producer::new`]; a level that its codec does not have.
-    pub fn with(cluster: &Cluster, options: Options) -> Result<Self> {
+    pub fn with(cluster: &Cluster, options: ProducerOptions) -> Result<Self> {
         Self::build(cluster, options)
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::batch::{Accumulator, Filling, Pool};
 use super::delivery::Ticket;
 use super::memory::Memory;
-use super::options::{Interceptor, Options};
+use super::options::{Interceptor, ProducerOptions};
 use super::partitioner::{Configured, Partitioner, Sticky};
 use super::task::{self, Submission};
 use super::{Producer, ProducerRecord, build_error, state};
@@ -52,7 +52,7 @@ pub(super) struct TopicBuffers {
 }
 
 impl Producer {
-    pub(super) fn build(cluster: &Cluster, options: Options) -> Result<Self> {
+    pub(super) fn build(cluster: &Cluster, options: ProducerOptions) -> Result<Self> {
         let config = Arc::clone(cluster.config());
         let memory_max = usize::try_from(config.buffer_memory).unwrap_or(usize::MAX);
         // A quarter, but all that may be unanswered by one broker.
