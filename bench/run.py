@@ -13,7 +13,7 @@ against what was generated. Prints Markdown tables of medians; every run goes to
 Needed: Rust, Java 17, Maven. The peers want their own: franz-go Go, librdkafka make and a C compiler. A peer that cannot
 be built is left out, and said so; --bin names a folder of arms that were built before.
 """
-import argparse, glob, json, os, shutil, signal, socket, subprocess, sys, threading, time
+import argparse, glob, json, os, re, shutil, signal, socket, subprocess, sys, threading, time
 from statistics import median
 
 from workloads import FULL, Workloads, flink_command, streams_command
@@ -45,14 +45,16 @@ def jars():
     """Kafka's jars, as the tests' harness keeps them; fetched if they are not there."""
     if os.environ.get("KAFKA_LIBS"):
         return os.environ["KAFKA_LIBS"]
-    # The newest version's: only those have the tools and Kafka Streams.
-    have = glob.glob(os.path.join(ROOT, "target", "kafka", "libs-*", "kafka-streams-*.jar"))
+    pom = os.path.join(ROOT, "testdata", "kafka", "pom.xml")
+    with open(pom) as file:
+        version = re.search(r"<kafka.version>(.+)</kafka.version>", file.read())[1]
+    # Folders of older versions may lie beside it, and those of the matrix have neither tools nor Kafka Streams.
+    have = glob.glob(os.path.join(ROOT, "target", "kafka", "libs-*", f"kafka-streams-{version}.jar"))
     if have:
         return os.path.dirname(have[0])
-    libs = os.path.join(WORK, "libs")
+    libs = os.path.join(WORK, f"libs-{version}")
     if not os.path.isdir(libs):
-        say("fetching Kafka with Maven")
-        pom = os.path.join(ROOT, "testdata", "kafka", "pom.xml")
+        say(f"fetching Kafka {version} with Maven")
         run(["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={libs}.new"])
         os.rename(libs + ".new", libs)
     return libs

@@ -57,7 +57,7 @@ async fn open_against<F: Future<Output = ()> + Send + 'static>(
 async fn an_unknown_version_is_answered_in_version_0_and_asked_for_again_lower() {
     let connection = open_against(|mut peer| async move {
         let first = peer.request().await;
-        assert_eq!(first.version, 4);
+        assert_eq!(first.version, 5);
         peer.answer::<ApiVersionsRequest>(0, first.correlation, &unsupported(0, 2))
             .await;
         let second = peer.request().await;
@@ -102,7 +102,7 @@ async fn a_client_names_itself_as_kip_511_demands() {
             assert!(name.starts_with(edge) && name.ends_with(edge), "{name}");
             assert!(name.chars().all(|c| edge(c) || "-.".contains(c)), "{name}");
         }
-        peer.answer::<ApiVersionsRequest>(seen.version, seen.correlation, &offers(0, 4))
+        peer.answer::<ApiVersionsRequest>(seen.version, seen.correlation, &offers(0, 5))
             .await;
     })
     .await;

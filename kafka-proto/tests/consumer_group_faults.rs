@@ -512,7 +512,7 @@ async fn committed_offsets_wait_for_a_transaction_that_is_not_decided_whatever_t
             group_id: "g".into(),
             producer_id: producer.producer_id,
             producer_epoch: producer.producer_epoch,
-            generation_id: -1,
+            generation_id_or_member_epoch: -1,
             topics: vec![TxnOffsetCommitRequestTopic {
                 name: "t".into(),
                 partitions: vec![TxnOffsetCommitRequestPartition {
@@ -520,10 +520,12 @@ async fn committed_offsets_wait_for_a_transaction_that_is_not_decided_whatever_t
                     committed_offset: 7,
                     ..Default::default()
                 }],
+                ..Default::default()
             }],
             ..Default::default()
         };
-        let answer = connection.call(&offsets, LIMIT).await.unwrap();
+        // Version 6 names topics by their ids.
+        let answer = connection.call_at_most(&offsets, 5, LIMIT).await.unwrap();
         assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::NONE);
         let mut consumer = Consumer::new(&cluster);
         consumer.assign(&[TopicPartition::new("t", 0)]).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kafka_proto::messages::*;
 use kafka_proto::mock::Cluster;
 use kafka_proto::records::Stamp;
-use kafka_proto::wire::Text;
+use kafka_proto::wire::{Text, Uuid};
 use raw::{GUARD, Raw, batch, fetch, produce, produced, values};
 
 async fn cluster() -> Cluster {
@@ -393,6 +393,17 @@ async fn an_abandoned_transaction_is_aborted_at_its_timeout() {
     assert_eq!(cluster.last_stable_offset("lines", 0).unwrap(), 2);
 }
 
+async fn topic_id(client: &mut Raw, topic: &str) -> Uuid {
+    let request = MetadataRequest {
+        topics: Some(vec![metadata::MetadataRequestTopic {
+            name: Some(topic.into()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    client.call(request, 12).await.topics[0].topic_id
+}
+
 #[tokio::test]
 async fn offsets_of_an_undecided_transaction_are_unstable() {
     let cluster = cluster().await;
@@ -410,14 +421,25 @@ async fn offsets_of_an_undecided_transaction_are_unstable() {
                 committed_offset: 7,
                 ..Default::default()
             }],
+            ..Default::default()
         }],
         ..Default::default()
     };
     let early = client.call(offsets.clone(), 4).await;
     let error = early.topics[0].partitions[0].error_code;
     assert_eq!(error, ErrorCode::INVALID_TXN_STATE);
-    let response = client.call(offsets, 5).await;
+    let response = client.call(offsets.clone(), 5).await;
     assert!(response.topics[0].partitions[0].error_code.is_ok());
+    let mut by_id = offsets;
+    for (topic_id, error) in [
+        (topic_id(&mut client, "lines").await, ErrorCode::NONE),
+        (Uuid([9; 16]), ErrorCode::UNKNOWN_TOPIC_ID),
+    ] {
+        by_id.topics[0].topic_id = topic_id;
+        let answer = client.call(by_id.clone(), 6).await;
+        assert_eq!(answer.topics[0].topic_id, topic_id);
+        assert_eq!(answer.topics[0].partitions[0].error_code, error);
+    }
     let stable = |require_stable| OffsetFetchRequest {
         groups: vec![offset_fetch::OffsetFetchRequestGroup {
             group_id: "readers".into(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kafka_proto::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use kafka_proto::messages::delete_topics::DeleteTopicState;
+use kafka_proto::messages::header::encode_request;
 use kafka_proto::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_proto::messages::metadata::MetadataRequestTopic;
 use kafka_proto::messages::*;
@@ -29,6 +30,7 @@ fn api_versions() -> ApiVersionsRequest {
     ApiVersionsRequest {
         client_software_name: "raw".into(),
         client_software_version: "1.0".into(),
+        ..Default::default()
     }
 }
 
@@ -111,6 +113,48 @@ async fn client_names_against_kip_511_are_refused() {
     };
     let response = client.call(request, 3).await;
     assert_eq!(response.error_code, ErrorCode::INVALID_REQUEST);
+}
+
+#[tokio::test]
+async fn whoever_means_another_broker_or_cluster_is_refused() {
+    let cluster = Cluster::builder().cluster_id("this").start().await.unwrap();
+    let mut client = Raw::connect(&cluster).await;
+    // As Kafka 4.4.0 answers; see `real_kafka_cluster`.
+    for (cluster_id, node_id, error) in [
+        (None, -1, ErrorCode::NONE),
+        (Some("this"), 1, ErrorCode::NONE),
+        (Some("this"), 2, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some("that"), 1, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some("this"), -1, ErrorCode::INVALID_REQUEST),
+        (None, 1, ErrorCode::INVALID_REQUEST),
+    ] {
+        let request = ApiVersionsRequest {
+            cluster_id: cluster_id.map(Into::into),
+            node_id,
+            ..api_versions()
+        };
+        let response = client.call(request.clone(), 5).await;
+        assert_eq!(response.error_code, error, "{cluster_id:?} {node_id}");
+        // Older versions do not carry it.
+        assert!(client.call(request, 4).await.error_code.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn bytes_behind_the_last_field_of_a_request_are_not_looked_at() {
+    let cluster = cluster().await;
+    let mut client = Raw::connect(&cluster).await;
+    for version in MetadataRequest::VERSIONS.min..=MetadataRequest::VERSIONS.max {
+        // librdkafka leaves three bytes behind its request for all topics.
+        let frame = encode_request(&MetadataRequest::default(), version, 7, None).unwrap();
+        let mut frame = frame.into_bytes().to_vec();
+        frame.extend([0; 3]);
+        let size = u32::try_from(frame.len() - 4).unwrap();
+        frame[..4].copy_from_slice(&size.to_be_bytes());
+        client.stream.write_all(&frame).await.unwrap();
+        let answer = client.frame().await.expect("the broker hung up");
+        assert_eq!(answer[..4], [0, 0, 0, 7], "version {version}");
+    }
 }
 
 #[tokio::test]

@@ -86,6 +86,39 @@ async fn in_every_version<R: Request>(
 }
 
 #[tokio::test]
+async fn a_broker_refuses_whoever_means_another_broker_or_cluster() {
+    let kafka = require_kafka!();
+    let cluster = Cluster::connect(Config::new(&kafka.bootstrap_servers()))
+        .await
+        .unwrap();
+    let metadata = cluster.metadata();
+    let this = metadata.cluster_id.as_deref();
+    let broker = metadata.brokers().next().unwrap();
+    // The in-process cluster answers the same; see `mock_protocol`.
+    for (cluster_id, node_id, error) in [
+        (None, -1, ErrorCode::NONE),
+        (this, broker.id.0, ErrorCode::NONE),
+        (this, broker.id.0 + 1, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (Some("that"), broker.id.0, ErrorCode::REBOOTSTRAP_REQUIRED),
+        (this, -1, ErrorCode::INVALID_REQUEST),
+        (None, broker.id.0, ErrorCode::INVALID_REQUEST),
+    ] {
+        let connection = cluster.any_connection().await.unwrap();
+        let request = ApiVersionsRequest {
+            client_software_name: "identity-test".into(),
+            client_software_version: "1.0".into(),
+            cluster_id: cluster_id.map(Into::into),
+            node_id,
+        };
+        let answer = connection.call(&request, LIMIT).await.unwrap();
+        assert_eq!(answer.error_code, error, "{cluster_id:?} {node_id}");
+    }
+    // And whoever means this one is let in.
+    let connection = cluster.connection(broker.id, Purpose::Produce).await;
+    assert!(connection.is_ok_and(|c| c.version_for::<ApiVersionsRequest>() == Some(5)));
+}
+
+#[tokio::test]
 async fn every_version_of_the_simple_apis_is_understood_by_both_sides() {
     let kafka = require_kafka!();
     kafka.create_topic("versions", 2, &[]);
@@ -97,6 +130,7 @@ async fn every_version_of_the_simple_apis_is_understood_by_both_sides() {
     let named = |_| ApiVersionsRequest {
         client_software_name: "versions-test".into(),
         client_software_version: "1.0".into(),
+        ..Default::default()
     };
     in_every_version(&connection, named, |_, answer| {
         assert!(answer.error_code.is_ok());

@@ -1,6 +1,6 @@
 //! Against real brokers of several versions: create and describe a topic, produce, consume, a group of each protocol, commit, delete.
 //!
-//! `KAFKA_MATRIX` names the versions, with commas, or is `all`; by default the oldest, the first of the new major version, and the newest.
+//! `KAFKA_MATRIX` names the versions, with commas, or is `all`; by default the oldest, the first of the new major version, and the two newest.
 //! `KAFKA_MATRIX_AT=HOST:PORT` tests a broker that runs already, of whatever version.
 #![cfg(all(feature = "client", feature = "compression"))]
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
@@ -14,8 +14,8 @@ use kafka_proto::client::{
 use kafka_proto::messages::ErrorCode;
 use test_support::kafka::{Broker, Options, skip_without_kafka};
 
-const ALL: [&str; 5] = ["3.9.2", "4.0.1", "4.1.1", "4.2.0", "4.3.1"];
-const DEFAULT: [&str; 3] = ["3.9.2", "4.0.1", "4.3.1"];
+const ALL: [&str; 6] = ["3.9.2", "4.0.1", "4.1.1", "4.2.0", "4.3.1", "4.4.0"];
+const DEFAULT: [&str; 4] = ["3.9.2", "4.0.1", "4.3.1", "4.4.0"];
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

@@ -18,7 +18,7 @@ fn testdata(name: &str) -> String {
 
 /// Kafka's table, by name; without the APIs that have no valid version any more.
 fn table() -> BTreeMap<String, Value> {
-    let messages = testdata("messages-4.3.1.jsonl");
+    let messages = testdata("messages-4.4.0.jsonl");
     let messages = messages
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -332,7 +332,7 @@ fn api_keys_ascend_and_have_their_names() {
 
 #[test]
 fn error_codes_are_kafkas_own() {
-    let table = testdata("errors-4.3.1.tsv");
+    let table = testdata("errors-4.4.0.tsv");
     let rows: Vec<Vec<&str>> = table
         .lines()
         .skip(1)

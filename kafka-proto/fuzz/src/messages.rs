@@ -12,7 +12,7 @@ use kafka_proto::{
 const FRAME_BYTES_MAX: usize = 1 << 16;
 
 /// The type that the first byte chooses, and whether it is a request where it matters.
-fn chosen(first: u8, second: u8) -> (MessageType, i16) {
+pub(crate) fn chosen(first: u8, second: u8) -> (MessageType, i16) {
     let apis = APIS.iter().flat_map(|api| [api.request, api.response]);
     let all: Vec<MessageType> = apis
         .chain(HEADERS.iter().copied())

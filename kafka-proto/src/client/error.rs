@@ -71,6 +71,17 @@ pub enum Error {
         reason: Arc<str>,
     },
 
+    /// An address of the metadata leads to another broker, or to one of another cluster (KIP-1242). The broker there is not used.
+    #[error(
+        "the address of {broker} leads to another broker, or to one of another cluster than {cluster_id}: it is not used, and the bootstrap servers are asked for the right one; if all brokers are meant to share an address, set `metadata.cluster.check.enable` to false"
+    )]
+    Misrouted {
+        /// The broker that was expected, with its address.
+        broker: Arc<str>,
+        /// The cluster that was expected.
+        cluster_id: Arc<str>,
+    },
+
     /// The peer sent what the protocol does not allow.
     #[error("{broker} sent a {what} that cannot be read: {source}")]
     Malformed {
@@ -220,6 +231,7 @@ impl Error {
             Self::Connect { .. }
             | Self::NoBroker { .. }
             | Self::Disconnected { .. }
+            | Self::Misrouted { .. }
             | Self::Timeout { .. } => true,
             Self::Broker { code, .. } => code.is_retriable(),
             Self::Delivery { source, .. } => source.is_retriable(),

@@ -4,16 +4,22 @@ use super::ErrorCode;
 use crate::wire::Text;
 
 message! {
-    /// Who asks. A broker that does not know the version answers in version 0 with UNSUPPORTED_VERSION (KIP-511).
-    pub struct ApiVersionsRequest [0..=4] flexible [3..] {
+    /// Who asks, and whom. A broker that does not know the version answers in version 0 with UNSUPPORTED_VERSION (KIP-511).
+    pub struct ApiVersionsRequest [0..=5] flexible [3..] {
         /// The name of the client's software, matching `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?` (KIP-511).
         client_software_name: Text [3..] ignorable,
         /// The version of the client's software, of the same characters (KIP-511).
         client_software_version: Text [3..] ignorable,
+        /// The cluster that the client means to talk to, by its id; null if it does not know it. A broker of another
+        /// cluster answers REBOOTSTRAP_REQUIRED (KIP-1242).
+        cluster_id: Option<Text> [5..] ignorable = None,
+        /// The broker that the client means to talk to, by its `node.id`; -1 if it does not know it. Another broker
+        /// answers REBOOTSTRAP_REQUIRED, and without `cluster_id` INVALID_REQUEST (KIP-1242).
+        node_id: i32 [5..] ignorable = -1,
     }
 
     /// The APIs with their versions, and the cluster's features. Its header never has tagged fields.
-    pub struct ApiVersionsResponse [0..=4] flexible [3..] {
+    pub struct ApiVersionsResponse [0..=5] flexible [3..] {
         /// Whether it went well, and if not, why.
         error_code: ErrorCode [0..],
         /// The APIs that the broker offers.

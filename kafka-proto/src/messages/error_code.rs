@@ -197,6 +197,9 @@ error_codes! {
     131 STREAMS_INVALID_TOPOLOGY_EPOCH Fail "the topology epoch is not the group's";
     132 STREAMS_TOPOLOGY_FENCED Fail "the topology is older than the group's";
     133 SHARE_SESSION_LIMIT_REACHED Retry "the broker has as many share sessions as it may";
+    134 GROUP_DELETION_FAILED Fail "the group could not be deleted";
+    135 STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED Fail "the description of the topology could not be stored";
+    136 CONTROLLER_ID_NOT_REGISTERED Fail "no controller is registered with this id";
 }
 
 impl ErrorCode {

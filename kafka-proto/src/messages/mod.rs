@@ -1,5 +1,5 @@
 //! Every message: one file for each API, request and response together, and the table of APIs. What each field is for stands
-//! beside it; versions are Kafka 4.3.1's.
+//! beside it; versions are Kafka 4.4.0's.
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
@@ -91,9 +91,11 @@ pub mod share_group_heartbeat;
 pub mod snapshot;
 pub mod streams_group_describe;
 pub mod streams_group_heartbeat;
+pub mod streams_group_topology_description_update;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod unregister_broker;
+pub mod unregister_controller;
 pub mod update_features;
 pub mod update_raft_voter;
 pub mod vote;
@@ -207,9 +209,13 @@ pub use self::{
     snapshot::{SnapshotFooterRecord, SnapshotHeaderRecord},
     streams_group_describe::{StreamsGroupDescribeRequest, StreamsGroupDescribeResponse},
     streams_group_heartbeat::{StreamsGroupHeartbeatRequest, StreamsGroupHeartbeatResponse},
+    streams_group_topology_description_update::{
+        StreamsGroupTopologyDescriptionUpdateRequest, StreamsGroupTopologyDescriptionUpdateResponse,
+    },
     sync_group::{SyncGroupRequest, SyncGroupResponse},
     txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse},
     unregister_broker::{UnregisterBrokerRequest, UnregisterBrokerResponse},
+    unregister_controller::{UnregisterControllerRequest, UnregisterControllerResponse},
     update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse},
     update_raft_voter::{UpdateRaftVoterRequest, UpdateRaftVoterResponse},
     vote::{VoteRequest, VoteResponse},
@@ -419,4 +425,8 @@ api! {
     ALTER_SHARE_GROUP_OFFSETS AlterShareGroupOffsets = 91: AlterShareGroupOffsetsRequest => AlterShareGroupOffsetsResponse;
     /// Forgets where a share group stood (KIP-932).
     DELETE_SHARE_GROUP_OFFSETS DeleteShareGroupOffsets = 92: DeleteShareGroupOffsetsRequest => DeleteShareGroupOffsetsResponse;
+    /// A member of a streams group describes the topology (KIP-1331).
+    STREAMS_GROUP_TOPOLOGY_DESCRIPTION_UPDATE StreamsGroupTopologyDescriptionUpdate = 93: StreamsGroupTopologyDescriptionUpdateRequest => StreamsGroupTopologyDescriptionUpdateResponse;
+    /// Removes a controller that is gone.
+    UNREGISTER_CONTROLLER UnregisterController = 94: UnregisterControllerRequest => UnregisterControllerResponse;
 }

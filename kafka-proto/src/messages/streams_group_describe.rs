@@ -5,15 +5,17 @@ use crate::wire::Text;
 
 message! {
     /// Which groups to tell about.
-    pub struct StreamsGroupDescribeRequest [0..=0] flexible [0..] {
+    pub struct StreamsGroupDescribeRequest [0..=1] flexible [0..] {
         /// The groups asked about.
         group_ids: Vec<Text> [0..],
         /// Whether to say what the caller may do (KIP-430).
         include_authorized_operations: bool [0..],
+        /// Whether to describe the topologies (KIP-1331).
+        include_topology_description: bool [1..],
     }
 
     /// The groups.
-    pub struct StreamsGroupDescribeResponse [0..=0] flexible [0..] {
+    pub struct StreamsGroupDescribeResponse [0..=1] flexible [0..] {
         /// How long the client should hold back because it went over a quota, in milliseconds; 0 if it did not
         /// (KIP-219).
         throttle_time_ms: i32 [0..],
@@ -41,6 +43,54 @@ message! {
         members: Vec<Member> [0..],
         /// What the caller may do, as a bit set; `i32::MIN` if it was not asked for (KIP-430).
         authorized_operations: i32 [0..] = i32::MIN,
+        /// A description of the topology; null unless its status is 3 (KIP-1331).
+        topology_description: Option<TopologyDescription> [1..] = None,
+        /// What became of the description: 0 not asked for, 1 none is stored, 2 the broker could not fetch it, 3 it is
+        /// there (KIP-1331).
+        topology_description_status: i8 [1..],
+        /// The assignor of the next assignment, which need not be the one of the present assignment; null after an
+        /// error (KIP-1357).
+        assignor_name: Option<Text> [1..] ignorable = None,
+    }
+
+    /// A description of the topology, for people and tools (KIP-1331).
+    pub struct TopologyDescription {
+        /// The parts of the topology.
+        subtopologies: Vec<TopologyDescriptionSubtopology> [1..],
+        /// The state that every process has whole.
+        global_stores: Vec<TopologyDescriptionGlobalStore> [1..],
+    }
+
+    /// One part of the topology.
+    pub struct TopologyDescriptionSubtopology {
+        /// The part of the topology, by the id that the topology gives it (KIP-1071).
+        subtopology_id: Text [1..],
+        /// The nodes of its graph.
+        nodes: Vec<TopologyDescriptionNode> [1..],
+    }
+
+    /// One node of the graph.
+    pub struct TopologyDescriptionNode {
+        /// The node's name, as `KSTREAM-SOURCE-0000000000`.
+        name: Text [1..],
+        /// What it is: 1 source, 2 processor, 3 sink.
+        node_type: i8 [1..],
+        /// The topics that a source reads; empty for other nodes, and where the topics are chosen while it runs.
+        source_topics: Vec<Text> [1..],
+        /// The topic that a sink writes; null for other nodes, and where the topic is chosen while it runs.
+        sink_topic: Option<Text> [1..] = None,
+        /// The state that a processor uses, by name.
+        stores: Vec<Text> [1..],
+        /// The nodes behind it, by name.
+        successors: Vec<Text> [1..],
+    }
+
+    /// State that every process has whole.
+    pub struct TopologyDescriptionGlobalStore {
+        /// The source that feeds it.
+        source: TopologyDescriptionNode [1..],
+        /// The processor that fills it.
+        processor: TopologyDescriptionNode [1..],
     }
 
     /// The topology of the application.

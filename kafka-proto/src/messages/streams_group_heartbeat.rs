@@ -5,7 +5,7 @@ use crate::wire::Text;
 
 message! {
     /// The member. What has not changed since the last heartbeat may be left out.
-    pub struct StreamsGroupHeartbeatRequest [0..=0] flexible [0..] {
+    pub struct StreamsGroupHeartbeatRequest [0..=1] flexible [0..] {
         /// The group, by its `group.id`; the request goes to the broker that coordinates it.
         group_id: Text [0..],
         /// The member's id, chosen by the member for as long as its process lives.
@@ -125,7 +125,7 @@ message! {
     }
 
     /// The member's epoch and tasks.
-    pub struct StreamsGroupHeartbeatResponse [0..=0] flexible [0..] {
+    pub struct StreamsGroupHeartbeatResponse [0..=1] flexible [0..] {
         /// How long the client should hold back because it went over a quota, in milliseconds; 0 if it did not
         /// (KIP-219).
         throttle_time_ms: i32 [0..],
@@ -139,10 +139,12 @@ message! {
         member_epoch: i32 [0..],
         /// How long to wait before the next heartbeat, in milliseconds.
         heartbeat_interval_ms: i32 [0..],
-        /// How far a copy of state may lag behind and still take over.
-        acceptable_recovery_lag: i32 [0..],
+        /// How many records a copy of state may lag behind and still take over; version 1 has it with 64 bits.
+        acceptable_recovery_lag_legacy: i32 [0..=0],
         /// How often to tell the offsets of tasks, in milliseconds.
         task_offset_interval_ms: i32 [0..],
+        /// How many records a copy of state may lag behind and still take over; -1 if the broker does not say.
+        acceptable_recovery_lag: i64 [1..] ignorable = -1,
         /// What the member should know: missing topics, an old topology and so on; null if it has not changed.
         status: Option<Vec<Status>> [0..],
         /// The tasks to run; null if they have not changed.
@@ -151,6 +153,8 @@ message! {
         standby_tasks: Option<Vec<TaskIds>> [0..] = None,
         /// The tasks whose state to build up; null if they have not changed.
         warmup_tasks: Option<Vec<TaskIds>> [0..] = None,
+        /// Whether the broker lacks a description of the topology: StreamsGroupTopologyDescriptionUpdate sends it (KIP-1331).
+        topology_description_required: bool [1..],
         /// The epoch of the endpoints told here.
         endpoint_information_epoch: i32 [0..],
         /// Which process answers queries for which partitions; null if that has not changed.
@@ -160,7 +164,7 @@ message! {
     /// Something the member should know.
     pub struct Status {
         /// What it is: 0 stale topology, 1 missing source topics, 2 topics not partitioned alike, 3 missing internal
-        /// topics, 4 shut down.
+        /// topics, 4 shut down; from version 1 on also 6 missing client tags.
         status_code: i8 [0..],
         /// The same in words.
         status_detail: Text [0..],

@@ -59,7 +59,7 @@ impl Peer {
     pub(crate) async fn agree(&mut self) {
         let seen = self.request().await;
         assert_eq!(seen.key, ApiKey::API_VERSIONS);
-        self.answer::<ApiVersionsRequest>(seen.version, seen.correlation, &offers(0, 4))
+        self.answer::<ApiVersionsRequest>(seen.version, seen.correlation, &offers(0, 5))
             .await;
     }
 }
@@ -128,7 +128,7 @@ pub(crate) fn serve(
                 let mut peer = Peer(stream);
                 while let Some(seen) = peer.next().await {
                     let answer = match seen.key {
-                        ApiKey::API_VERSIONS => seen.answer::<ApiVersionsRequest>(&offers(0, 4)),
+                        ApiKey::API_VERSIONS => seen.answer::<ApiVersionsRequest>(&offers(0, 5)),
                         _ => script(&seen),
                     };
                     let answer = match answer {

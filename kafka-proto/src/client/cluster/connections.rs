@@ -16,7 +16,7 @@ use super::state::{Broker, BrokerId, Metadata};
 use crate::client::address;
 use crate::client::backoff::{Backoff, Jitter};
 use crate::client::config::{Config, MetadataRecovery};
-use crate::client::connection::Connection;
+use crate::client::connection::{Connection, Identity, Opening as Attempt, Spoken};
 use crate::client::error::{Error, Result};
 use crate::client::metrics::Metrics;
 use crate::net::{Connect, race};
@@ -83,6 +83,8 @@ struct Target {
     host: Arc<str>,
     port: u16,
     name: Arc<str>,
+    /// Who must be there; `None` for a bootstrap server.
+    identity: Option<Identity>,
 }
 
 /// What it takes to open a connection.
@@ -91,6 +93,7 @@ struct Opener {
     config: Arc<Config>,
     connect: Arc<dyn Connect>,
     metrics: Arc<Metrics>,
+    spoken: Mutex<Spoken>,
     jitter: Mutex<Jitter>,
 }
 
@@ -108,6 +111,7 @@ impl Connections {
                 config,
                 connect,
                 metrics,
+                spoken: Mutex::default(),
                 jitter: Mutex::default(),
             }),
             slots: Mutex::default(),
@@ -120,19 +124,24 @@ impl Connections {
         lock(&self.slot(broker, purpose).state).alive()
     }
 
-    /// The connection to a broker, opened if need be.
-    pub(super) async fn to(&self, broker: &Broker, purpose: Purpose) -> Result<Connection> {
+    /// The connection to a broker of this cluster, opened if need be.
+    pub(super) async fn to(
+        &self,
+        cluster_id: Option<&Arc<str>>,
+        broker: &Broker,
+        purpose: Purpose,
+    ) -> Result<Connection> {
         let slot = self.slot(broker, purpose);
+        let target = || self.opener.target(cluster_id, broker);
         if matches!(purpose, Purpose::Fetch(_)) {
-            self.take_over(broker, &slot);
+            self.take_over(&target(), &slot);
         }
-        slot.connection(&self.opener, || vec![Target::broker(broker)])
-            .await
+        slot.connection(&self.opener, || vec![target()]).await
     }
 
     /// Fetching from the broker that the client happened to ask first goes on over the same connection, if nobody uses it now: the
     /// first record comes a connection's set-up earlier. Whoever has a question later opens another one.
-    fn take_over(&self, broker: &Broker, slot: &Slot) {
+    fn take_over(&self, broker: &Target, slot: &Slot) {
         let mut any = lock(&self.any.state);
         let fits = |open: &mut Connection| open.is_free_and_to(&broker.host, broker.port);
         let mut state = lock(&slot.state);
@@ -140,8 +149,12 @@ impl Connections {
             return;
         }
         if let Some(connection) = any.open.take_if(fits) {
-            let name = Target::broker(broker).name;
-            state.open = Some(connection.renamed(name, &self.opener.metrics));
+            let opener = &self.opener;
+            let connection = connection.renamed(Arc::clone(&broker.name), &opener.metrics);
+            if let Some(identity) = &broker.identity {
+                connection.confirm(identity, opener.config.request_timeout());
+            }
+            state.open = Some(connection);
             // It was not lost: the next one need not wait.
             state.not_before = any.not_before.take();
         }
@@ -153,7 +166,7 @@ impl Connections {
         let targets = || {
             let mut targets: Vec<Target> = metadata
                 .brokers()
-                .map(|broker| Target::broker(broker))
+                .map(|broker| opener.target(metadata.cluster_id.as_ref(), broker))
                 .collect();
             opener.shuffle(&mut targets);
             let known = targets.len();
@@ -279,25 +292,33 @@ impl State {
 }
 
 impl Target {
-    fn broker(broker: &Broker) -> Self {
-        Self {
-            host: Arc::clone(&broker.host),
-            port: broker.port,
-            name: format!("broker {} ({}:{})", broker.id, broker.host, broker.port).into(),
-        }
-    }
-
     fn server(server: &str) -> Option<Self> {
         let (host, port) = address(server)?;
         Some(Self {
             host: host.into(),
             port,
             name: server.into(),
+            identity: None,
         })
     }
 }
 
 impl Opener {
+    /// A broker where the metadata says it is.
+    fn target(&self, cluster_id: Option<&Arc<str>>, broker: &Broker) -> Target {
+        let recovers = self.config.metadata_recovery_strategy == MetadataRecovery::Rebootstrap;
+        let is_checked = recovers && self.config.metadata_cluster_check_enable;
+        Target {
+            host: Arc::clone(&broker.host),
+            port: broker.port,
+            name: format!("broker {} ({}:{})", broker.id, broker.host, broker.port).into(),
+            identity: cluster_id.filter(|_| is_checked).map(|id| Identity {
+                cluster_id: Arc::clone(id),
+                node_id: broker.id.0,
+            }),
+        }
+    }
+
     /// A connection to the first of these that answers.
     async fn open(&self, targets: Vec<Target>, failures: u32) -> Result<Connection> {
         let tried: Vec<&str> = targets.iter().map(|target| &*target.name).collect();
@@ -325,16 +346,22 @@ impl Opener {
             Duration::from_millis(self.config.socket_connection_setup_timeout_ms),
             Duration::from_millis(self.config.socket_connection_setup_timeout_max_ms),
         );
-        Connection::open_as(
-            &*self.connect,
-            &target.host,
-            target.port,
-            &self.config,
-            &self.metrics,
-            Arc::clone(&target.name),
-            timeout.delay(failures + 1, 0.5),
-        )
-        .await
+        let result = Connection::open_as(&Attempt {
+            connect: &*self.connect,
+            config: &self.config,
+            metrics: &self.metrics,
+            spoken: &self.spoken,
+            host: &target.host,
+            port: target.port,
+            name: Arc::clone(&target.name),
+            identity: target.identity.as_ref(),
+            timeout: timeout.delay(failures + 1, 0.5),
+        })
+        .await;
+        if let Err(error @ Error::Misrouted { .. }) = &result {
+            tracing::warn!(%error);
+        }
+        result
     }
 
     /// The wait before the next attempt after so many failures.

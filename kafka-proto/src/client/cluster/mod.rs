@@ -310,7 +310,18 @@ impl Cluster {
     }
 
     async fn connection_to(&self, broker: &Broker, purpose: Purpose) -> Result<Connection> {
-        let result = self.inner.connections.to(broker, purpose).await;
+        let cluster_id = self.metadata().cluster_id.clone();
+        let connections = &self.inner.connections;
+        let result = connections.to(cluster_id.as_ref(), broker, purpose).await;
+        if let Err(Error::Misrouted { .. }) = result {
+            // What is known may be of a cluster that is elsewhere now. Not if it has changed meanwhile, by another who was told so.
+            let still = |metadata: &Metadata| {
+                metadata
+                    .broker(broker.id)
+                    .is_some_and(|known| (&known.host, known.port) == (&broker.host, broker.port))
+            };
+            self.forget_brokers(still);
+        }
         if result.is_err() {
             // It may have moved.
             self.request_refresh();
@@ -416,17 +427,28 @@ impl Cluster {
         } else if config.metadata_recovery_strategy == MetadataRecovery::Rebootstrap
             && (is_demanded || answered.elapsed() >= trigger)
         {
-            tracing::info!("the known brokers are forgotten; asking the bootstrap servers");
-            self.inner
-                .metadata
-                .send_modify(|metadata| Arc::make_mut(metadata).forget_brokers());
-            self.inner.connections.forget_any();
+            self.forget_brokers(|_| true);
             *answered = Instant::now();
             if is_demanded {
                 return self.ask_once(topics.as_deref(), may_create).await;
             }
         }
         result
+    }
+
+    /// Forgets the known brokers if `still` says so, so that the bootstrap servers are asked (KIP-1102).
+    fn forget_brokers(&self, still: impl FnOnce(&Metadata) -> bool) {
+        let forgot = self.inner.metadata.send_if_modified(|metadata| {
+            let forgets = still(metadata);
+            if forgets {
+                Arc::make_mut(metadata).forget_brokers();
+            }
+            forgets
+        });
+        if forgot {
+            tracing::info!("the known brokers are forgotten; asking the bootstrap servers");
+            self.inner.connections.forget_any();
+        }
     }
 
     async fn ask_once(

@@ -169,6 +169,9 @@ properties! {
     "metadata.recovery.strategy" metadata_recovery_strategy: MetadataRecovery = MetadataRecovery::Rebootstrap;
     /// How long the known brokers may fail to give metadata before they are forgotten for the bootstrap servers, in milliseconds (KIP-1102).
     "metadata.recovery.rebootstrap.trigger.ms" metadata_recovery_rebootstrap_trigger_ms: u64 = 300_000, in 0..=INT;
+    /// Whether brokers are asked if they are the ones that the metadata says, and of the same cluster (KIP-1242). They are not where
+    /// `metadata.recovery.strategy` is none.
+    "metadata.cluster.check.enable" metadata_cluster_check_enable: bool = true;
     /// How long a connection may stay unused before it is closed, in milliseconds.
     "connections.max.idle.ms" connections_max_idle_ms: u64 = 540_000, in 1..=LONG;
     /// The kernel's buffer for what is sent on a connection, in bytes; -1 leaves it to the system, which is the default here, not 131,072 as in Java.

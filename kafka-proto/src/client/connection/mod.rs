@@ -4,6 +4,7 @@
 //! another one when asked. [`Connection`] is a handle; a task on the runtime where it was opened does the reading and writing.
 
 mod frame;
+mod open;
 mod task;
 mod versions;
 
@@ -17,25 +18,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
+pub(crate) use open::{Identity, Opening};
 pub use versions::BrokerVersions;
+pub(crate) use versions::Spoken;
 
-use self::frame::FrameReader;
-use self::task::{Command, Outgoing, Reply, State, Task};
-use super::config::Config;
+use self::task::{Command, Outgoing, Reply};
 use super::error::{Error, Result};
 use super::metrics::Metrics;
-use crate::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode, Message, Request, ResponseHeader,
-    header::encode_request,
-};
-use crate::net::Connect;
+use crate::messages::{Message, Request, ResponseHeader, header::encode_request};
 use crate::wire::{Reader, Text};
-
-/// What this client calls itself (KIP-511); must match `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.
-const SOFTWARE_NAME: &str = "kafka-proto";
-const SOFTWARE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A connection to a broker. Cheap to clone: clones are the same connection, which closes when the last one and the last
 /// [`Pending`] are gone.
@@ -58,174 +50,6 @@ struct Shared {
 }
 
 impl Connection {
-    /// Connects to `host:port`, and agrees on versions within `socket.connection.setup.timeout.ms`.
-    ///
-    /// Safe to drop: the attempt is given up. The connection's task runs on the runtime that this is polled on.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::Timeout`], or [`Error::NotKafka`] if the peer answers anything but Kafka's protocol.
-    pub async fn open(
-        connect: &dyn Connect,
-        host: &str,
-        port: u16,
-        config: &Config,
-    ) -> Result<Self> {
-        let timeout = Duration::from_millis(config.socket_connection_setup_timeout_ms);
-        Self::open_as(
-            connect,
-            host,
-            port,
-            config,
-            &Arc::default(),
-            format!("{host}:{port}").into(),
-            timeout,
-        )
-        .await
-    }
-
-    pub(crate) async fn open_as(
-        connect: &dyn Connect,
-        host: &str,
-        port: u16,
-        config: &Config,
-        metrics: &Arc<Metrics>,
-        name: Arc<str>,
-        timeout: Duration,
-    ) -> Result<Self> {
-        let address: Arc<str> = format!("{host}:{port}").into();
-        let of_broker = metrics.broker(&name);
-        let attempt = async {
-            let stream = connect
-                .connect(host, port)
-                .await
-                .map_err(|error| Error::Connect {
-                    address: Arc::clone(&address),
-                    reason: error.to_string().into(),
-                })?;
-            let idle_max = Duration::from_millis(config.connections_max_idle_ms);
-            let (commands, receiver) = mpsc::unbounded_channel();
-            let ended = Arc::new(OnceLock::new());
-            let task = Task {
-                name: Arc::clone(&name),
-                stream,
-                frames: FrameReader::new(config.receive_message_max_bytes),
-                commands: receiver,
-                ended: Arc::clone(&ended),
-                metrics: Arc::clone(metrics),
-                of_broker: Arc::clone(&of_broker),
-                idle_max,
-                state: State::new(idle_max),
-            };
-            let span = tracing::debug_span!("connection", broker = %name);
-            tokio::spawn(task.run().instrument(span));
-            let connection = Self {
-                name: Arc::clone(&name),
-                shared: Arc::new(Shared {
-                    address: Arc::clone(&address),
-                    client_id: Text::from(config.client_id.as_str()),
-                    versions: OnceLock::new(),
-                    correlation: Mutex::new(0),
-                    commands,
-                    ended,
-                }),
-            };
-            connection.agree(timeout).await?;
-            Ok(connection)
-        };
-        let result = tokio::time::timeout(timeout, attempt)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Error::Timeout {
-                    what: format!("the connection to {name}").into(),
-                    after: timeout,
-                    setting: "`socket.connection.setup.timeout.ms`",
-                })
-            });
-        match &result {
-            Ok(_) => {
-                metrics.connections_opened.add(1);
-                of_broker.connections_opened.add(1);
-                tracing::debug!(broker = %name, "connected");
-            }
-            Err(error) => {
-                metrics.connections_failed.add(1);
-                of_broker.connections_failed.add(1);
-                tracing::debug!(broker = %name, %error, "cannot connect");
-            }
-        }
-        result
-    }
-
-    /// Asks for the broker's versions, downwards until both understand each other (KIP-35, KIP-511).
-    async fn agree(&self, timeout: Duration) -> Result<()> {
-        let request = ApiVersionsRequest {
-            client_software_name: Text::from_static(SOFTWARE_NAME),
-            client_software_version: Text::from_static(SOFTWARE_VERSION),
-        };
-        let mut version = ApiVersionsRequest::STABLE.max;
-        let response = loop {
-            let frame = self
-                .send_frame(&request, version, timeout)?
-                .await
-                .map_err(|error| self.not_kafka(error))?;
-            let unsupported =
-                frame.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
-            // Whatever was asked, this answer is always written in version 0.
-            let answered = if unsupported { 0 } else { version };
-            let response: ApiVersionsResponse = self
-                .decode::<ApiVersionsRequest>(frame, answered)
-                .map_err(|error| self.not_kafka(error))?;
-            if !unsupported {
-                break response;
-            }
-            let offered = BrokerVersions::from_response(&response).range(ApiKey::API_VERSIONS);
-            version = versions::downgrade(version, offered).ok_or_else(|| Error::Unsupported {
-                broker: Arc::clone(&self.name),
-                api: "ApiVersions".into(),
-                ours: format!("0 to {version}").into(),
-                theirs: offered
-                    .map_or_else(
-                        || "unknown".to_owned(),
-                        |(min, max)| format!("{min} to {max}"),
-                    )
-                    .into(),
-            })?;
-        };
-        if !response.error_code.is_ok() {
-            return Err(Error::broker(
-                format!("agreeing on versions with {}", self.name),
-                response.error_code,
-                None,
-            ));
-        }
-        // The only writer: a connection is handed out after this.
-        drop(
-            self.shared
-                .versions
-                .set(BrokerVersions::from_response(&response)),
-        );
-        Ok(())
-    }
-
-    /// What went wrong before the peer proved to be a broker, seen as what it most likely is.
-    fn not_kafka(&self, error: Error) -> Error {
-        let reason: Arc<str> = match error {
-            // The cluster itself named this address: a broker is there, about to stop or just started.
-            Error::Disconnected { .. } if self.name != self.shared.address => return error,
-            Error::Disconnected { reason, .. } => {
-                format!("it was asked for its versions, and then: {reason}").into()
-            }
-            Error::Malformed { source, .. } => {
-                format!("its answer cannot be read: {source}").into()
-            }
-            other => return other,
-        };
-        Error::NotKafka {
-            address: Arc::clone(&self.name),
-            reason,
-        }
-    }
-
     /// Sends a request and waits for its answer, both in the highest version that both sides speak.
     ///
     /// `timeout` is what the broker may take; it counts from the time the request is written, and when it is over the connection is
@@ -445,7 +269,8 @@ impl Connection {
         Ok(response)
     }
 
-    /// Reads a response out of its frame; `broker` is for the message if it cannot be read.
+    /// Reads a response out of its frame; `broker` is for the message if it cannot be read. What stands behind its last field is not
+    /// looked at, as in Kafka and its clients.
     pub(crate) fn read<R: Request>(
         frame: Bytes,
         version: i16,
@@ -454,9 +279,7 @@ impl Connection {
         let mut reader = Reader::new(frame);
         let mut read = || {
             ResponseHeader::decode(&mut reader, R::response_header_version(version))?;
-            let response = R::Response::decode(&mut reader, version)?;
-            reader.clone().finish()?;
-            Ok(response)
+            R::Response::decode(&mut reader, version)
         };
         read().map_err(|source| Error::Malformed {
             broker: Arc::clone(broker),

@@ -9,6 +9,8 @@
 //! Version notes:
 //! * unknown version: answered in version 0 with UNSUPPORTED_VERSION and the ranges
 //! * v3: features (KIP-584); a lowest level of 0 is told as 1 up to v3 (KIP-1022)
+//! * v5: cluster and node of the client's choice (KIP-1242): REBOOTSTRAP_REQUIRED if this is another one, INVALID_REQUEST if only
+//!   one of both is named
 use crate::messages::api_versions::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use crate::messages::{APIS, ApiKey, ApiVersionsRequest, ApiVersionsResponse, ErrorCode};
 use crate::wire::Text;
@@ -19,11 +21,9 @@ use super::{Context, versions};
 const TRANSACTION_VERSION: Text = Text::from_static("transaction.version");
 
 pub(super) fn handle(context: &Context<'_>, request: ApiVersionsRequest) -> ApiVersionsResponse {
-    let named_well = is_software_name(&request.client_software_name)
-        && is_software_name(&request.client_software_version);
-    if context.version >= 3 && !named_well {
+    if let Err(error_code) = check(context, &request) {
         return ApiVersionsResponse {
-            error_code: ErrorCode::INVALID_REQUEST,
+            error_code,
             ..ApiVersionsResponse::default()
         };
     }
@@ -54,6 +54,25 @@ pub(super) fn handle(context: &Context<'_>, request: ApiVersionsRequest) -> ApiV
         finalized_features_epoch: 1,
         finalized_features,
         ..ApiVersionsResponse::default()
+    }
+}
+
+fn check(context: &Context<'_>, request: &ApiVersionsRequest) -> Result<(), ErrorCode> {
+    let named_well = is_software_name(&request.client_software_name)
+        && is_software_name(&request.client_software_version);
+    if context.version >= 3 && !named_well {
+        return Err(ErrorCode::INVALID_REQUEST);
+    }
+    // Versions that lack the two read them as not named.
+    match (&request.cluster_id, request.node_id) {
+        (None, -1) => Ok(()),
+        (None, _) | (_, -1) => Err(ErrorCode::INVALID_REQUEST),
+        (Some(cluster_id), node_id) => {
+            let is_this =
+                *cluster_id == *context.state().settings.cluster_id && node_id == context.broker;
+            let refused = Err(ErrorCode::REBOOTSTRAP_REQUIRED);
+            if is_this { Ok(()) } else { refused }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn handle(context: &Context<'_>, request: DeleteGroupsRequest) -> Del
         DeletableGroupResult {
             group_id,
             error_code,
+            error_message: None,
         }
     });
     DeleteGroupsResponse {

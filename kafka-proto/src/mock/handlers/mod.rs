@@ -181,14 +181,13 @@ fn stable_versions(api: &Api) -> Versions {
     }
 }
 
+/// Reads a request. What stands behind its last field is not looked at, as in Kafka: librdkafka leaves bytes there.
 fn decode<R: Request>(mut reader: Reader, header: &RequestHeader) -> io::Result<R> {
     let version = header.request_api_version;
-    R::decode(&mut reader, version)
-        .and_then(|request| reader.finish().map(|()| request))
-        .map_err(|error| {
-            tracing::warn!(api = %R::KEY, version, %error, "mock: a request could not be read");
-            io::Error::other(error)
-        })
+    R::decode(&mut reader, version).map_err(|error| {
+        tracing::warn!(api = %R::KEY, version, %error, "mock: a request could not be read");
+        io::Error::other(error)
+    })
 }
 
 /// Reads one request, has it served, and gives what goes back.

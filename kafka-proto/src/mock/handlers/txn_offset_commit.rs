@@ -3,6 +3,7 @@
 //! Version notes:
 //! * v3: the group's generation and member are checked
 //! * v5: adds the group to the transaction by itself (KIP-890, TV2); before, it must have been added
+//! * v6: topic ids (KIP-1319)
 use crate::messages::txn_offset_commit::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -24,11 +25,19 @@ pub(super) fn handle(
     let group_id = request.group_id.as_str();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
+        let name = if context.version >= 6 {
+            state.topics.name_of(&topic.topic_id).map(str::to_owned)
+        } else {
+            Some(topic.name.as_str().to_owned())
+        };
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
             let index = asked.partition_index;
-            let error_code = context.with_fault_for(&topic.name, index, || {
-                if let Err(error) = state.topics.partition(&topic.name, index) {
+            let commit = || -> ErrorCode {
+                let Some(name) = &name else {
+                    return ErrorCode::UNKNOWN_TOPIC_ID;
+                };
+                if let Err(error) = state.topics.partition(name, index) {
                     return error;
                 }
                 if let Err(error) = allowed {
@@ -43,13 +52,17 @@ pub(super) fn handle(
                     leader_epoch: asked.committed_leader_epoch,
                     metadata: metadata.to_owned(),
                 };
-                let of = (topic.name.as_str().to_owned(), index);
+                let of = (name.clone(), index);
                 let producer_id = request.producer_id;
                 state
                     .groups
                     .commit_in_transaction(group_id, producer_id, of, committed);
                 ErrorCode::NONE
-            });
+            };
+            let error_code = match &name {
+                Some(name) => context.with_fault_for(name, index, commit),
+                None => ErrorCode::UNKNOWN_TOPIC_ID,
+            };
             partitions.push(TxnOffsetCommitResponsePartition {
                 partition_index: index,
                 error_code,
@@ -57,6 +70,7 @@ pub(super) fn handle(
         }
         topics.push(TxnOffsetCommitResponseTopic {
             name: topic.name.clone(),
+            topic_id: topic.topic_id,
             partitions,
         });
     }
@@ -81,7 +95,7 @@ fn check(
     let now = context.shared.clock.now();
     let member = MemberOf {
         group_id: group_id.to_owned(),
-        generation: request.generation_id,
+        generation: request.generation_id_or_member_epoch,
         member_id: request.member_id.as_str().to_owned(),
         instance_id: owned(request.group_instance_id.as_ref()),
     };
