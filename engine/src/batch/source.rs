@@ -1,6 +1,12 @@
 //! What a plan reads: Kafka's topics, or a source that a user has written; and what such a source is.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kafka_proto::records::{Batch, BatchBuilder, Compression, Headers, Placement, Stamp};
 
@@ -11,6 +17,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Records of one read: after this many bytes a reader should return what it has.
 const READ_BYTES: usize = 128 << 10;
+/// A read should not take much longer than this: a commit waits for its end.
+pub(crate) const READ_TIME: Duration = Duration::from_millis(10);
+/// After each so many records it is looked how long the read has taken; before, at powers of two.
+const LOOK_RECORDS: u32 = 64;
 /// What one read may bring at most: memory is bounded also against a reader that does not look.
 const READ_BYTES_MAX: usize = 64 << 20;
 
@@ -156,6 +166,11 @@ pub struct Records {
     segments: Vec<(i64, String)>,
     /// A batch that was made elsewhere.
     made: Option<Batch>,
+    /// How long a read may take, if that is bounded.
+    time: Option<Duration>,
+    /// When the first record of this read came, and whether time is up since.
+    began: Option<Instant>,
+    is_late: bool,
 }
 
 impl Records {
@@ -167,6 +182,27 @@ impl Records {
             next: position,
             segments: Vec::new(),
             made: None,
+            time: None,
+            began: None,
+            is_late: false,
+        }
+    }
+
+    /// Also full when a read has taken this long since its first record.
+    pub(crate) fn within(self, time: Duration) -> Self {
+        let time = Some(time);
+        Self { time, ..self }
+    }
+
+    /// Notes how long the read has taken. Few looks at the clock, also where a record costs little.
+    #[inline]
+    fn look(&mut self) {
+        let count = self.builder.record_count();
+        if let Some(time) = self.time
+            && (count.is_power_of_two() || count.is_multiple_of(LOOK_RECORDS))
+        {
+            let began = *self.began.get_or_insert_with(Instant::now);
+            self.is_late = began.elapsed() >= time;
         }
     }
 
@@ -222,6 +258,7 @@ impl Records {
         };
         self.builder.append_at(delta, &record)?;
         self.next = offset + 1;
+        self.look();
         Ok(())
     }
 
@@ -248,10 +285,10 @@ impl Records {
         self.segments.push((self.next, name.into()));
     }
 
-    /// Whether it is time to return.
+    /// Whether it is time to return: 128 KiB are there, or ten milliseconds have passed since the first record.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.builder.size_bytes() >= READ_BYTES
+        self.builder.size_bytes() >= READ_BYTES || self.is_late
     }
 
     /// Whether nothing was added.
@@ -266,6 +303,7 @@ impl Records {
 
     /// Takes what was added, if it is anything: the position before it, and the batch. Then it is empty, and goes on behind.
     pub(crate) fn take(&mut self) -> Result<(i64, Option<Batch>), BoxError> {
+        (self.began, self.is_late) = (None, false);
         let position = std::mem::replace(&mut self.start, self.next);
         if let Some(made) = self.made.take() {
             return Ok((position, Some(made)));

@@ -6,7 +6,9 @@ use std::task::{Context, Poll, Waker};
 
 use crate::Error;
 use crate::batch::Batch;
-use crate::batch::source::{AnyReader, AnySource, BoxError, Open, Read, Reading, Records};
+use crate::batch::source::{
+    AnyReader, AnySource, BoxError, Open, READ_TIME, Read, Reading, Records,
+};
 use crate::checkpoint::log::Place;
 
 /// Parts of partitions, as their readers named them, until positions behind them are committed.
@@ -155,7 +157,7 @@ impl Part {
                         Ok(reader) => reader,
                         Err(error) => return Poll::Ready(Err(self.failed("opening", error))),
                     };
-                    self.state = State::Idle(reader, Records::new(offset));
+                    self.state = State::Idle(reader, Records::new(offset).within(READ_TIME));
                 }
                 State::Idle(reader, records) => {
                     self.state = State::Reading(reader.read(records));
@@ -227,6 +229,50 @@ mod tests {
 
     use super::*;
     use crate::batch::source::{IntoOrigin, Reader, Source};
+
+    /// Brings records for as long as it is let, a millisecond each.
+    struct Slow;
+
+    impl Source for Slow {
+        type Reader = Self;
+
+        fn name(&self) -> &str {
+            "slow"
+        }
+
+        fn open(&self, _: Open) -> Result<Self, BoxError> {
+            Ok(Self)
+        }
+    }
+
+    impl Reader for Slow {
+        async fn read(&mut self, records: &mut Records) -> Result<Read, BoxError> {
+            while !records.is_full() && records.position() < 2_000 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                records.push(0, None, None)?;
+            }
+            Ok(Read::More)
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_returns_what_it_has_so_that_a_commit_does_not_wait_for_a_full_batch() {
+        let mut sources = OwnSources::default();
+        let open = Open {
+            partition: 0,
+            offset: 0,
+            segment: None,
+            until_end: false,
+        };
+        let (origin, segments) = (Slow.into_origin(), Segments::default());
+        sources.add(Place::single(0, 0), origin.own().unwrap(), &segments, open);
+        // It is looked at the 16th record at the latest, 15 ms behind the first.
+        let (_, _, next) = next(&mut sources).unwrap();
+        assert!(next <= 16, "{next} records");
+        let (_, _, after) = self::next(&mut sources).unwrap();
+        assert!(after <= next + 16, "the next read has its own time");
+        assert!(after > next);
+    }
 
     /// A source of two partitions; each reads these in turn, and then waits for ever.
     struct Script(&'static [Step]);
