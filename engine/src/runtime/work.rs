@@ -124,6 +124,8 @@ pub(crate) struct Work {
     warnings: Vec<String>,
     /// Where the changelog partitions of this worker end, as far as it knows: nobody else writes to them.
     changelog_ends: Vec<(Place, i64)>,
+    /// By key group: records logged since they were added to those ends.
+    logged: Vec<i64>,
     /// Changelogs and key groups whose first identity was seen.
     identified: Vec<(usize, u32)>,
     /// State on disk has a place to be found again.
@@ -247,6 +249,7 @@ impl Work {
             is_compressed: outbox.compression != Compression::NONE,
             warnings: Vec::new(),
             reached,
+            logged: vec![0; job.key_groups as usize],
             changelog_ends,
             identified: Vec::new(),
             may_keep,

@@ -177,7 +177,8 @@ impl<A: Clone> Segment<A> {
             len: 0,
             arena: Vec::new(),
             arena_dead: 0,
-            changed: Vec::new(),
+            // Of one with few keys all may change at once, and no second allocation is to be made.
+            changed: Vec::with_capacity(SLOTS_MIN),
         }
     }
 

@@ -31,7 +31,8 @@ pub(crate) const CHUNK: usize = 256;
 #[derive(Debug)]
 pub struct Table<A> {
     segments: Vec<Segment<A>>,
-    /// Number of a segment, by key group and so many first bits of what the group leaves of a hash. Neighbours may share one.
+    /// Number of a segment, by key group and so many first bits of what the group leaves of a hash. Neighbours may share one. Empty as
+    /// long as each group has one segment, of its own number.
     directory: Vec<u32>,
     bits: u32,
     /// Segments of so many slots split instead of growing.
@@ -48,7 +49,7 @@ impl<A: State> Table<A> {
     pub fn new(keys: KeyGroups, initial: A) -> Self {
         Self {
             segments: (0..keys.count()).map(|_| Segment::new(&initial)).collect(),
-            directory: (0..keys.count()).collect(),
+            directory: Vec::new(),
             bits: 0,
             slots_max: SLOTS_MAX,
             keys,
@@ -75,16 +76,19 @@ impl<A: State> Table<A> {
         (self.directory[place] as usize, rest)
     }
 
+    /// The segment at a place of the directory.
+    fn segment_at(&self, place: usize) -> usize {
+        self.directory.get(place).map_or(place, |s| *s as usize)
+    }
+
     /// The places of a group in the directory, each segment once.
     fn places(&self, group: usize) -> impl Iterator<Item = (usize, usize)> {
-        let of_group = &self.directory[group << self.bits..(group + 1) << self.bits];
+        let first = group << self.bits;
         let mut before = None;
-        of_group
-            .iter()
-            .enumerate()
-            .filter_map(move |(place, segment)| {
-                (before.replace(*segment) != Some(*segment)).then_some((place, *segment as usize))
-            })
+        (first..(group + 1) << self.bits).filter_map(move |place| {
+            let segment = self.segment_at(place);
+            (before.replace(segment) != Some(segment)).then_some((place - first, segment))
+        })
     }
 
     fn of_group(&self, group: usize) -> impl Iterator<Item = &Segment<A>> {
@@ -204,7 +208,9 @@ impl<A: State> Table<A> {
 
     fn split(&mut self, at: usize, group: usize) {
         if self.segments[at].depth == self.bits {
-            self.directory = self.directory.iter().flat_map(|s| [*s, *s]).collect();
+            let places = 0..(self.keys.count() as usize) << self.bits;
+            let twice = places.flat_map(|place| [self.segment_at(place) as u32; 2]);
+            self.directory = twice.collect();
             self.bits += 1;
         }
         let upper = self.segments[at].split(&self.keys, &self.initial);
@@ -344,8 +350,12 @@ impl<A: State> Table<A> {
         mut gone: Option<(&mut Rows, fn(&A) -> bool)>,
     ) -> bool {
         let mut value = Vec::new();
-        let numbers: Vec<usize> = self.places(group as usize).map(|(_, s)| s).collect();
-        for number in numbers {
+        let (group_at, mut before) = (group as usize, None);
+        for place in group_at << self.bits..(group_at + 1) << self.bits {
+            let number = self.segment_at(place);
+            if before.replace(number) == Some(number) {
+                continue;
+            }
             let segment = &mut self.segments[number];
             while !segment.changed.is_empty() {
                 // As for updates: first load the slots of a chunk, then work on them.

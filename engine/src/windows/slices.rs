@@ -372,11 +372,11 @@ impl<A: State> Slices<A> {
 
     /// How a window is given out.
     fn first_stage(&self, window: Window) -> Stage {
-        let mut slices = self.of_window(window).map(|number| self.slice(number));
-        if self.slicing.is_tumbling() || self.of_window(window).count() == 1 {
+        let slices = || self.of_window(window).map(|number| self.slice(number));
+        if self.slicing.is_tumbling() || slices().count() == 1 {
             // Nothing to join.
             Stage::Emit
-        } else if slices.any(|slice| slice.table.has_cold()) {
+        } else if slices().any(|slice| slice.table.has_cold()) {
             Stage::Settle
         } else {
             Stage::Join

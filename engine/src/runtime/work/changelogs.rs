@@ -7,7 +7,6 @@ use crate::Error;
 use crate::batch::produce::Target;
 use crate::batch::{Frame, Rows};
 use crate::checkpoint::changelog::{self, ENTRY, Entry, Identity};
-use crate::checkpoint::log::Place;
 use crate::checkpoint::offset_metadata::reset_command;
 
 /// A record beside its key and value at most: the header of a batch of its own, and its own fields at their longest.
@@ -90,45 +89,47 @@ impl Work {
         rows: &Rows,
         removed: bool,
     ) -> Result<(), Error> {
+        let deletes_later = removed && self.job.changelogs[changelog].forgets_by_time;
+        let large_bytes = self.record_bytes_max / 2;
         for (head, key, value) in rows.iter() {
             self.key.clear();
             self.key.push(ENTRY);
             self.key.extend_from_slice(key);
             // The changelog has a partition for each key group.
-            let group = self.keys.group_of_hash(head.hash) as i32;
+            let group = self.keys.group_of_hash(head.hash);
             let bytes = key.len() + value.len() + RECORD_OVERHEAD_BYTES;
-            if bytes > self.record_bytes_max / 2 && !removed {
+            if bytes > large_bytes && !removed {
                 self.look_at_large(changelog, key, bytes)?;
             }
             let value = (!removed).then_some(value);
-            let target = Target::Partition(group);
-            let deletes_later = removed && self.job.changelogs[changelog].forgets_by_time;
             let outbox = match deletes_later {
                 true => &mut self.deletions[changelog],
                 false => &mut self.changelogs[changelog],
             };
             outbox
                 .append(
-                    target,
+                    Target::Partition(group as i32),
                     self.writable.nearest(head.timestamp),
                     Some(&self.key),
                     value,
                 )
                 .map_err(|e| self.cannot_log(changelog, &e))?;
-            if self.may_keep {
-                self.has_logged(changelog, group);
-            }
+            self.logged[group as usize] += 1;
         }
+        self.count_logged(changelog);
         Ok(())
     }
 
-    /// A record more lies in a changelog partition, or will before the epoch is durable.
-    fn has_logged(&mut self, changelog: usize, group: i32) {
+    /// More records lie in changelog partitions, or will before the epoch is durable.
+    fn count_logged(&mut self, changelog: usize) {
         let topic = self.job.changelogs[changelog].topic;
-        let of = |p: &Place| p.topic == topic && p.number() == group;
-        if let Some((_, end)) = self.changelog_ends.iter_mut().find(|(p, _)| of(p)) {
-            *end += 1;
+        let of_it = self.changelog_ends.iter_mut();
+        for (place, end) in of_it.filter(|(place, _)| place.topic == topic) {
+            let group = usize::try_from(place.number()).ok();
+            let logged = group.and_then(|group| self.logged.get(group));
+            *end += logged.copied().unwrap_or(0);
         }
+        self.logged.fill(0);
     }
 
     /// Reads back the records of a changelog batch; returns how many.

@@ -455,9 +455,9 @@ impl<A: State> Table<A> {
             let filled = table.segments.iter().position(|s| s.len > 0);
             let Some(number) = filled else {
                 // They were as many as the most that was in memory.
-                let (bits, count) = (0, table.keys.count());
-                table.segments = (0..count).map(|_| Segment::new(&table.initial)).collect();
-                (table.directory, table.bits) = ((0..count).collect(), bits);
+                let groups = 0..table.keys.count();
+                table.segments = groups.map(|_| Segment::new(&table.initial)).collect();
+                (table.directory, table.bits) = (Vec::new(), 0);
                 return Ok(false);
             };
             let all = table.segments[number].len;
