@@ -30,6 +30,7 @@ PARTITIONS = [1, 100, 1000]
 # name: topic, records, value bytes, codec, bytes of a batch before compression
 CONSUME = {"100 B": ("cl-w1", 10_000_000, 100, 0, 65536), "1 KiB": ("cl-w2", 2_000_000, 1024, 0, 65536),
            "100 B lz4": ("cl-w3", 10_000_000, 100, 3, 131072), "100 B zstd": ("cl-w4", 10_000_000, 100, 4, 131072)}
+VALGRIND = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
 PRODUCE = {"100 B": (5_000_000, 100), "1 KiB": (1_000_000, 1024)}
 
 
@@ -131,7 +132,7 @@ log.retention.ms=-1
 
 
 def build(arms, libs, ready, programs, flink):
-    """Builds the arms; returns name -> command. What cannot be built is left out. `programs`: a folder of the engine's programs that were built before; `flink`: of Flink's jars."""
+    """Builds the arms; returns name -> command. What cannot be built is left out. `programs`: folders of the engine's programs that were built before; `flink`: of Flink's jars."""
     bin_dir, classes = os.path.join(WORK, "bin"), os.path.join(WORK, "classes")
     os.makedirs(bin_dir, exist_ok=True)
     os.makedirs(classes, exist_ok=True)
@@ -153,7 +154,7 @@ def build(arms, libs, ready, programs, flink):
                 run(["javac", "-nowarn", "-d", classes, "-cp", f"{libs}/*", os.path.join(folder, "Arm.java")])
                 commands[arm] = ["java", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-cp", f"{classes}:{libs}/*", "Arm"]
             elif arm == "engine" and programs:
-                commands[arm] = [programs]
+                commands[arm] = programs
             elif arm == "engine":
                 programs = [x for name in ("passthrough", "wordcount", "window_counts", "totals") for x in ("--bin", name)]
                 run(["cargo", "build", "--release", "-q", "-p", "examples", "-p", "bench-engine", *programs], cwd=ROOT)
@@ -179,6 +180,8 @@ class Bench(Workloads):
 
     def once(self, suite, load, arm, argv, records, check, first_line=False):
         env = {**os.environ, **({"FRANZ_POOL": "1"} if arm == "franz-go pools" else {})}
+        counts = self.options.instructions and arm.startswith("engine")
+        argv = (VALGRIND if counts else []) + argv
         broker, start = self.broker.cpu(), time.monotonic()
         process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         errors = []
@@ -202,7 +205,11 @@ class Bench(Workloads):
         row = {"suite": suite, "load": load, "arm": arm, "n": records, "cpu": usage.ru_utime + usage.ru_stime,
                "user": usage.ru_utime, "wall": first if first_line and first else time.monotonic() - start,
                "rss_mb": usage.ru_maxrss / 1024, "broker_cpu": self.broker.cpu() - broker, "status": status, **answer}
-        row["wrong"] = "status %s: %s" % (status, "".join(errors)[-300:]) if status else check(answer, lines)
+        if refs := [line for line in errors if "refs:" in line]:
+            row["instructions"] = int(refs[0].split()[-1].replace(",", ""))
+        # Under valgrind the programs die of their last line, on CPU time: what they wrote is there.
+        failed = status and not counts
+        row["wrong"] = "status %s: %s" % (status, "".join(errors)[-300:]) if failed else check(answer, lines)
         if row["wrong"]:
             say(f"WRONG {suite} {load} {arm}: {row['wrong']}")
         self.rows.append(row)
@@ -340,7 +347,8 @@ def main():
     parser.add_argument("--arm", help="engines: only arms whose name contains this")
     parser.add_argument("--commit", type=int, help="engines: our commit.interval.ms, 100 unless given")
     parser.add_argument("--data", help="a folder for the broker that stays, so that inputs are made once")
-    parser.add_argument("--programs", help="a folder of our programs that were built before")
+    parser.add_argument("--programs", action="append", help="a folder of our programs that were built before; of two or more, all take turns and are compared with the first")
+    parser.add_argument("--instructions", action="store_true", help="engines: count the instructions of ours with valgrind, CPU and times mean nothing then; best with --commit 600000")
     parser.add_argument("--flink", help="a folder of Flink's jars, filled if it is empty")
     parser.add_argument("--load", help=f"one load only: {', '.join(CONSUME)}")
     parser.add_argument("--threads", type=int, default=2, help="worker threads of the engine")

@@ -4,6 +4,7 @@ Mixed into run.py's Bench. Each input is a function of the record's number (engi
 what that function says. The input topics are kept as long as the broker's folder is (--data), so that they are made once.
 """
 import glob, json, os, shutil, subprocess, sys, threading, time
+from statistics import median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 JAVA = os.path.join(HERE, "engines", "java")
@@ -97,12 +98,14 @@ class Workloads:
     def engine_arms(self, workload, topic):
         program = {"a": "passthrough", "b": "wordcount", "c": "window_counts", "d": "totals"}[workload]
         more = ["--commit-interval-ms", str(self.options.commit)] if self.options.commit else []
-        start = lambda *extra: lambda app, out, state: [
-            os.path.join(self.commands["engine"][0], program), "--bootstrap-servers", self.broker.address, "--input", topic, "--output", out,
+        start = lambda folder, *extra: lambda app, out, state: [
+            os.path.join(folder, program), "--bootstrap-servers", self.broker.address, "--input", topic, "--output", out,
             "--group-id", app, "--state-dir", state, "--until-end", "--stats", "--threads", str(self.options.threads), *more, *extra]
-        if workload == "a":
-            return {"engine relay": start(), "engine by key": start("--by-key")}
-        return {"engine": start()}
+        arms = {"engine relay": [], "engine by key": ["--by-key"]} if workload == "a" else {"engine": []}
+        folders = self.commands["engine"]
+        # Those of several builds are named by their folders.
+        of = lambda folder: f" {os.path.basename(os.path.abspath(folder))}" if len(folders) > 1 else ""
+        return {arm + of(folder): start(folder, *extra) for arm, extra in arms.items() for folder in folders}
 
     def streams_arms(self, workload, topic, n):
         start = lambda *options: lambda app, out, state: [
@@ -187,8 +190,23 @@ class Workloads:
                 n = good[0]["n"]
                 cost = of("cpu") / n * 1e6
                 middle = median([row.get("middle", cost) for row in good])
-                if arm in ("engine", "engine by key"):
+                if arm.startswith("engine") and "relay" not in arm:
                     base = cost
-                goal = GOALS.get(f"{workload} {arm}", "")
+                goal = next((goal for name, goal in GOALS.items() if f"{workload} {arm}".startswith(name)), "")
                 print(f"| {arm} | {runs} | {n:,} | {of('cpu'):.2f} | {cost:.3f} | {middle:.3f} | {f'{middle / base:.1f}' if base else ''} | {goal} | {of('wall'):.1f} | "
                       f"{of('rss_mb'):.0f} | {of('broker_cpu'):.1f} | {written('out')} | {written('changelog')} | {written('between')} |")
+        if len(self.commands.get("engine", [])) > 1:
+            self.build_tables(rows)
+
+    def build_tables(self, rows):
+        """Each build of our programs against the first: CPU seconds and, where they were counted, instructions."""
+        names = [os.path.basename(os.path.abspath(folder)) for folder in self.commands["engine"]]
+        print("\n### Builds compared\n\n| workload | measure | runs | " + " | ".join(names) + " |\n|---|---|--:|" + "--:|" * len(names))
+        arms = dict.fromkeys((row["load"], row["arm"].removesuffix(" " + names[0])) for row in rows if row["arm"].endswith(" " + names[0]))
+        for workload, arm in arms:
+            for measure in ("instructions",) if self.options.instructions else ("cpu", "user"):
+                values = [[row[measure] for row in rows if (row["load"], row["arm"]) == (workload, f"{arm} {name}") and not row["wrong"]] for name in names]
+                if all(values):
+                    medians = [median(of) for of in values]
+                    cells = " | ".join(f"{m:,.2f} ({m / medians[0]:.3f})" for m in medians)
+                    print(f"| {workload} {arm} | {measure} | {min(map(len, values))} | {cells} |")

@@ -1,5 +1,6 @@
 //! The driver: feeds a plan with records, runs it on any number of simulated workers, and keeps what its sinks write.
 
+mod changelogs;
 mod time;
 
 use std::{
@@ -11,6 +12,7 @@ use kafka_proto::records::{
     Batch, BatchBuilder, Compression, Decompressor, Placement, Stamp, batches,
 };
 
+use self::changelogs::Changelogs;
 use super::inputs::Inputs;
 use crate::{
     batch::{Frame, InputPartition, OutRecord, Outbox, OutboxConfig, Record, Rows},
@@ -33,9 +35,6 @@ pub struct InRecord<'a> {
     pub timestamp: i64,
 }
 
-/// Changelog entries of one operator and key group: the last value of each key.
-type Changelog = BTreeMap<Vec<u8>, Vec<u8>>;
-
 /// Runs a plan without a broker: records in, records out.
 ///
 /// The records go through the real batch format both ways, and rows between workers through the same cuts as in production.
@@ -57,7 +56,9 @@ pub struct Driver {
     rows: VecDeque<(usize, u16, Rows, Position)>,
     spare: Vec<Rows>,
     outputs: BTreeMap<String, Vec<OutRecord>>,
-    changelog: BTreeMap<(String, u32), Changelog>,
+    changelogs: Changelogs,
+    /// Where changelogs are written that are forgotten.
+    written: Option<Outbox>,
     /// What each operator had acted upon at the last commit.
     watermarks: BTreeMap<String, i64>,
     /// Rows that went from one worker to another, by operator.
@@ -116,7 +117,8 @@ impl Driver {
             rows: VecDeque::new(),
             spare: Vec::new(),
             outputs: BTreeMap::new(),
-            changelog: BTreeMap::new(),
+            changelogs: Changelogs::default(),
+            written: None,
             watermarks: BTreeMap::new(),
             exchanged: BTreeMap::new(),
             next: 0,
@@ -560,11 +562,7 @@ impl Driver {
                             &mut rows,
                             self.fire_bytes,
                         );
-                        for (head, key, value) in rows.iter() {
-                            let group = self.keys.group_of_hash(head.hash);
-                            let log = self.changelog.entry((id.clone(), group)).or_default();
-                            log.insert(key.to_vec(), value.to_vec());
-                        }
+                        self.log(&id, &rows, false);
                         if emits_changes {
                             self.fire(worker, operator, Port::Fired, &mut rows)?;
                         }
@@ -575,12 +573,7 @@ impl Driver {
                 while is_more {
                     is_more =
                         self.tasks[worker].drain_removed(operator, &mut rows, self.fire_bytes);
-                    for (head, key, _) in rows.iter() {
-                        let group = self.keys.group_of_hash(head.hash);
-                        if let Some(log) = self.changelog.get_mut(&(id.clone(), group)) {
-                            log.remove(key);
-                        }
-                    }
+                    self.log(&id, &rows, true);
                     rows.clear();
                 }
                 self.tasks[worker].committed(operator);
@@ -643,12 +636,7 @@ impl Driver {
             let id = self.app.graph().id(operator);
             for group in 0..self.keys.count() {
                 let owner = usize::from(next.tasks[0].owners()[group as usize]);
-                for (key, value) in self
-                    .changelog
-                    .get(&(id.clone(), group))
-                    .into_iter()
-                    .flatten()
-                {
+                for (key, value) in self.changelogs.entries(&id, group) {
                     let restored = next.tasks[owner].restore(operator, group, key, Some(value));
                     restored.unwrap_or_else(|e| panic!("{e}"));
                 }
@@ -659,7 +647,7 @@ impl Driver {
                 task.restore_watermark(self.operator(id), *at);
             }
         }
-        next.changelog.clone_from(&self.changelog);
+        next.changelogs.clone_from(&self.changelogs);
         next.offsets.clone_from(&self.offsets);
         next.inputs.clone_from(&self.inputs);
         next.watermarks.clone_from(&self.watermarks);
@@ -709,8 +697,7 @@ impl Driver {
     /// Number of entries in an operator's changelog, as of the last commit: what a restart reads back.
     #[must_use]
     pub fn changelog_entries(&self, id: &str) -> usize {
-        let of_it = self.changelog.iter().filter(|((of, _), _)| of == id);
-        of_it.map(|(_, entries)| entries.len()).sum()
+        self.changelogs.len(id)
     }
 
     /// How much state an operator holds, over all workers.
