@@ -354,4 +354,25 @@ mod tests {
         other.operators[1].watermarks[3] = Some(-6);
         assert!(!other.says_as(&one));
     }
+
+    #[test]
+    fn what_is_said_is_all_but_the_epoch() {
+        let next = OffsetMetadata {
+            epoch: 301,
+            ..some()
+        };
+        assert!(next.says_as(&some()));
+        let others = [
+            OffsetMetadata { seed: 1, ..some() },
+            OffsetMetadata {
+                inputs: vec![(short("lines"), 4)],
+                ..some()
+            },
+            OffsetMetadata {
+                operators: Vec::new(),
+                ..some()
+            },
+        ];
+        assert!(others.iter().all(|other| !other.says_as(&some())));
+    }
 }

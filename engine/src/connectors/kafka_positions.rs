@@ -265,8 +265,8 @@ impl Kafka {
                 vec![i64::MAX; of.len()]
             };
             for (((at, ..), answer), latest) in questions.into_iter().zip(answers).zip(latest) {
-                // Where nothing is as young as that time, all that is there is older.
-                ends[at] = Some(answer.map_or(latest, |offset| offset.min(latest)));
+                // Where nothing that may be read is as young as that time, all of it is older.
+                ends[at] = Some(answer.unwrap_or(latest));
             }
         }
         let of: Vec<Place> = committed.iter().map(|(_, place)| *place).collect();

@@ -28,6 +28,8 @@ pub(crate) struct Memory {
     is_revoked: Arc<AtomicBool>,
     group: String,
     life: Arc<Life>,
+    /// Of what is written.
+    pub(crate) batch_bytes_max: usize,
 }
 
 /// How long a process lives, counted in what it does to the cluster: each batch appended, each acknowledgement and each commit.
@@ -94,6 +96,7 @@ impl Memory {
             is_revoked: Arc::default(),
             group: group.to_owned(),
             life: Life::of(i64::MAX),
+            batch_bytes_max: 1024,
         }
     }
 
@@ -431,7 +434,7 @@ impl Log for Memory {
         OutboxConfig {
             partitions: 1,
             compression: Compression::NONE,
-            batch_bytes_max: 1024,
+            batch_bytes_max: self.batch_bytes_max,
         }
     }
 

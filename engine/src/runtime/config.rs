@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::now::WallClock;
 use crate::Error;
 use crate::batch::names;
 
@@ -45,6 +46,7 @@ pub struct Config {
     pub client: BTreeMap<String, String>,
     /// How long a stop takes at most.
     pub(crate) stop_timeout: Duration,
+    pub(crate) wall_clock: WallClock,
 }
 
 impl Default for Config {
@@ -68,6 +70,7 @@ impl Default for Config {
             until_end: false,
             drain: true,
             stop_timeout: Duration::from_secs(30),
+            wall_clock: WallClock::default(),
             client: client
                 .into_iter()
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))

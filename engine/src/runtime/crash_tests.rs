@@ -394,18 +394,23 @@ async fn positions_that_a_tool_has_set_are_refused_beside_state() {
 
 #[tokio::test]
 async fn positions_of_another_state_are_refused() {
-    let memory = ran(counts).await;
-    let text = memory.committed_metadata("rows", 0).unwrap();
-    let mut metadata = OffsetMetadata::decode(&text).unwrap().unwrap();
-    metadata.seed += 1;
-    for partition in 0..3 {
-        let to = Committed {
-            offset: 5,
-            metadata: metadata.encode(),
-        };
-        memory.set_committed("rows", partition, Some(to));
+    for (partitions, why) in [
+        (0..3, "positions of another state"),
+        (1..2, "positions of two different states"),
+    ] {
+        let memory = ran(counts).await;
+        let text = memory.committed_metadata("rows", 0).unwrap();
+        let mut metadata = OffsetMetadata::decode(&text).unwrap().unwrap();
+        metadata.seed += 1;
+        for partition in partitions {
+            let to = Committed {
+                offset: 5,
+                metadata: metadata.encode(),
+            };
+            memory.set_committed("rows", partition, Some(to));
+        }
+        refused(&memory, counts, &[why, RESET]).await;
     }
-    refused(&memory, counts, &["of another state", RESET]).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::alignment::Alignment;
 use super::exchange::Weigh;
+use super::now::WallClock;
 use crate::Error;
 use crate::batch::Rows;
 use crate::checkpoint::epoch::Epoch;
@@ -84,6 +85,7 @@ pub(crate) struct Errand {
     pub(crate) topics: Arc<[String]>,
     /// When the run began.
     pub(crate) started: Option<Instant>,
+    pub(crate) wall_clock: WallClock,
     /// How far the partitions of all workers are.
     pub(crate) alignment: Arc<Alignment>,
 }

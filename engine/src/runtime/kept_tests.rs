@@ -20,11 +20,18 @@ const CHANGELOG: &str = "app-count-1-changelog";
 
 /// Whether one word is not to be borne.
 static PANICS: AtomicBool = AtomicBool::new(true);
+/// The same of another word, for another test.
+static PANICS_LATE: AtomicBool = AtomicBool::new(true);
 
 /// Ten keys or so are in memory.
 fn counts_on_disk(s: Scope<'_>) {
     let words = s.source("lines").utf8().inspect(|word| {
         assert!(*word != "panic" || !PANICS.load(Ordering::Relaxed));
+        assert!(*word != "panic late" || !PANICS_LATE.load(Ordering::Relaxed));
+        if *word == "pause" {
+            // Time for a commit before the next record.
+            std::thread::sleep(Duration::from_millis(20));
+        }
     });
     let keyed = words.key_by(|w| w);
     let store = Store::Disk { cache_bytes: 1024 };
@@ -133,6 +140,26 @@ async fn after_an_end_in_the_middle_the_changelog_is_the_truth() {
     let error = setting.run(1).await.unwrap_err();
     assert!(matches!(error, Error::Panic { .. }), "{error}");
     PANICS.store(false, Ordering::Relaxed);
+    assert!(setting.run(1).await.unwrap() >= 500);
+    assert_eq!(setting.counts(), setting.truth);
+}
+
+/// The last commit was no orderly end: what the store has counted since is not what the changelog's end says.
+#[tokio::test]
+async fn after_an_end_behind_commits_the_changelog_is_the_truth() {
+    let mut setting = Setting::new();
+    setting.feed(0..500);
+    setting.run(1).await.unwrap();
+    let words = (0..100).map(|word| format!("word {word}"));
+    let pauses = (0..5).map(|_| "pause".to_owned());
+    let late = [String::from("panic late")];
+    for text in words.clone().chain(pauses).chain(words).chain(late) {
+        setting.memory.produce("lines", 0, [Some(text.as_bytes())]);
+        *setting.truth.entry(text).or_default() += 1;
+    }
+    let error = setting.run(1).await.unwrap_err();
+    assert!(matches!(error, Error::Panic { .. }), "{error}");
+    PANICS_LATE.store(false, Ordering::Relaxed);
     assert!(setting.run(1).await.unwrap() >= 500);
     assert_eq!(setting.counts(), setting.truth);
 }

@@ -1,6 +1,8 @@
 //! Threads, exchanges, commits and shutdown. Knows nothing of Kafka (it sees `checkpoint::log`) nor of the types that a plan handles.
 
 mod alignment;
+#[cfg(test)]
+mod clock_tests;
 mod config;
 #[cfg(test)]
 mod crash_tests;

@@ -5,21 +5,39 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::Now;
 
-/// Where the monotonic clock of a worker begins.
+/// The wall clock, in milliseconds since 1970: the machine's, but in tests of what happens when it is set.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clocks(Instant);
+pub(crate) struct WallClock(pub(crate) fn() -> i64);
+
+impl Default for WallClock {
+    fn default() -> Self {
+        Self(machine_ms)
+    }
+}
+
+pub(super) fn machine_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, millis)
+}
+
+/// Both clocks of a worker; the monotonic one begins here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    began: Instant,
+    wall: WallClock,
+}
 
 impl Clocks {
-    pub(super) fn begin() -> Self {
-        Self(Instant::now())
+    pub(super) fn begin(wall: WallClock) -> Self {
+        let began = Instant::now();
+        Self { began, wall }
     }
 
     /// Both clocks now.
     pub(super) fn now(self) -> Now {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Now {
-            wall_ms: since.map_or(0, millis),
-            elapsed_ms: millis(self.0.elapsed()),
+            wall_ms: (self.wall.0)(),
+            elapsed_ms: millis(self.began.elapsed()),
         }
     }
 }

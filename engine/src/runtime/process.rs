@@ -148,10 +148,9 @@ async fn run_open<L: Log>(
         let mut crew = match stop.or(starting).await {
             Ok(Some(crew)) => crew,
             Ok(None) => return Ok(()),
-            // The first commit found that another process has the work.
+            // The first commit found that another process has the work. All that was written before it is acknowledged.
             Err(Error::Fenced(why)) => {
                 tracing::warn!(application = %job.application_id, why, "the work was lost to another process; standing by");
-                log.revoke().await;
                 continue;
             }
             Err(error) => return Err(error),
@@ -308,6 +307,7 @@ impl Crew {
                 drains: config.drain,
                 topics: Arc::clone(&topics),
                 started: Some(started),
+                wall_clock: config.wall_clock,
                 alignment: Arc::clone(&alignment),
                 ..Errand::default()
             })

@@ -254,7 +254,9 @@ async fn a_panic_in_the_plan_ends_the_run_with_its_text_and_commits_nothing_behi
         matches!(&error, Error::Panic { message, .. } if message.contains("no line pleases me")),
         "{error}"
     );
-    assert_eq!(memory.committed_at("lines", 0), None);
+    // Where it begins may be committed: the first barrier may come before the first record.
+    let committed = memory.committed_at("lines", 0);
+    assert!(committed.is_none_or(|at| at == 0), "{committed:?}");
 }
 
 #[tokio::test]

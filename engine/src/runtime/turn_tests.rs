@@ -367,3 +367,66 @@ async fn the_state_of_an_epoch_is_that_of_its_positions() {
         }
     }
 }
+
+/// One of two streams of a topic has had more of the batch than the other: no offset says where both go on.
+#[tokio::test]
+async fn a_stop_in_a_batch_of_two_streams_waits_for_its_end_and_each_row_is_counted_once() {
+    let memory = Memory::new("app");
+    memory.create("lines", 1);
+    let lines: Vec<String> = (0..2_000u64).map(|n| n.to_string()).collect();
+    memory.produce("lines", 0, lines.iter().map(|line| Some(line.as_bytes())));
+    let (is_there, is_seen) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (there, gate) = (Arc::clone(&is_there), Arc::clone(&is_seen));
+    let plan = move |s: Scope<'_>| {
+        for (nth, output) in ["counts", "others"].into_iter().enumerate() {
+            let (there, gate) = (Arc::clone(&there), Arc::clone(&gate));
+            let numbers = s.source("lines").utf8().try_map(str::parse::<u64>);
+            // Within the first call of the second stream; many follow it.
+            let numbers = numbers.inspect(move |n| {
+                let is_here = nth == 1 && *n == 40;
+                there.fetch_or(is_here, Ordering::Relaxed);
+                wait_at(is_here, &gate);
+            });
+            numbers.key_by(|_| 1u64).count().sink(output);
+        }
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let script = async {
+        until(|| is_there.load(Ordering::Relaxed)).await;
+        stop.send(()).unwrap();
+        // Time for the worker to be told, in most runs of this test.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        is_seen.store(true, Ordering::Relaxed);
+    };
+    let slow = endless(1, Duration::from_secs(3600));
+    let run = run_plan(&memory, plan.clone(), &slow, async { drop(stopped.await) });
+    let (first, ()) = tokio::join!(run, script);
+    first.unwrap();
+    let never = std::future::pending();
+    run_plan(&memory, plan, &config(1), never).await.unwrap();
+    for output in ["counts", "others"] {
+        let last = memory.records(output).pop().unwrap().1.unwrap();
+        assert_eq!(last, 2_000u64.to_be_bytes(), "{output}");
+    }
+}
+
+/// Each row comes before the time of the one before it is over.
+#[tokio::test]
+async fn what_waits_is_sent_when_linger_is_over_although_rows_keep_coming() {
+    let mut memory = Memory::new("app");
+    // No batch is full.
+    memory.batch_bytes_max = 64 << 20;
+    memory.create("lines", 1);
+    memory.create("copies", 1);
+    let copy = |s: Scope<'_>| s.source("lines").utf8().map(|l| ((), l)).sink("copies");
+    let mut slow = endless(1, Duration::from_secs(3600));
+    slow.set("linger.ms", "300").unwrap();
+    let sent = until(|| {
+        memory.produce("lines", 0, [Some(&b"line"[..])]);
+        !memory.records("copies").is_empty()
+    });
+    run_plan(&memory, copy, &slow, sent).await.unwrap();
+}

@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::job::Job;
+use super::errand::Parcel;
+use super::job::{Found, Job, Seat};
+use super::work::{At, Fire, Progress, Work};
 use super::{Config, process};
 use crate::Error;
+use crate::batch::{Batch, BatchBuilder, Compression, Frame, InputPartition, OutboxConfig, Stamp};
 use crate::checkpoint::changelog::{IDENTITY_KEY, Identity};
+use crate::checkpoint::log::{Need, Place};
 use crate::connectors::memory_cluster::Memory;
-use crate::flow::Scope;
+use crate::flow::{Scope, TimeRange};
 use crate::inspect::{Inspector, Snapshot};
-use crate::operators::AsyncWait;
+use crate::operators::{AsyncWait, Event};
 use crate::plan::App;
 use crate::windows::Tumbling;
 
@@ -212,4 +216,142 @@ async fn changelogs_of_different_seeds_are_refused() {
             assert!(error.contains(text), "{error}");
         }
     }
+}
+
+/// The work of one worker that owns all keys.
+fn work_of(plan: impl Fn(Scope<'_>) + Send + Sync + 'static) -> Work {
+    let job = Job::new("app".to_owned(), None, App::new("app", plan).unwrap());
+    let job = Arc::new(job.unwrap());
+    let count = |(_, need): &(String, Need)| match need {
+        Need::Changelog { partitions } => *partitions,
+        Need::Input(_) | Need::Output(_) => 1,
+    };
+    let partitions: Vec<i32> = job.topics.iter().map(count).collect();
+    let seat = Seat {
+        me: 0,
+        workers: 1,
+        seed: 1,
+    };
+    let found = Found {
+        record_bytes_max: 1 << 20,
+        ..Found::default()
+    };
+    let outbox = OutboxConfig::default();
+    job.work(seat, &partitions, outbox, None, found).unwrap()
+}
+
+/// Reads one record of partition 0.
+fn read_line(work: &mut Work, topic: usize, line: &[u8]) {
+    let mut builder = BatchBuilder::new(Compression::NONE, 64);
+    builder.append(0, None, Some(line), &[]).unwrap();
+    let batch = Batch::new(builder.finish(Stamp::NONE).unwrap()).unwrap();
+    let frame = Frame::new(InputPartition::single(0), &batch, batch.body(), 0);
+    let read = work.records(topic, frame, At::START, u32::MAX);
+    assert_eq!(read.unwrap(), Progress::Done);
+}
+
+/// Takes the rows that a worker has for itself, level by level.
+fn handle_rows(work: &mut Work) {
+    loop {
+        let mut parcels = Vec::new();
+        work.take_rows(true, |_, _, operator, mark, rows| {
+            let rows = std::mem::take(rows);
+            parcels.push(Parcel {
+                operator,
+                rows,
+                mark,
+            });
+        });
+        if parcels.is_empty() {
+            return;
+        }
+        for parcel in parcels {
+            assert_eq!(work.rows(0, &parcel, At::START).unwrap(), Progress::Done);
+        }
+        for level in (0..work.levels()).rev() {
+            while work.fire_due(level).unwrap() {}
+        }
+    }
+}
+
+/// While a worker waits for others at a barrier no rows come to it.
+#[test]
+fn rows_that_do_not_come_are_not_silence_while_work_stands_still() {
+    let mut work = work_of(|s: Scope<'_>| {
+        let rows = s.source("lines").utf8().try_map(str::parse::<i64>);
+        let first = rows.with_timestamps(|t| *t, Duration::ZERO).key_by(|_| 0);
+        let again = first.process(0, |_, _, event, out| {
+            if let Event::Row(t) = event {
+                out.push(t);
+            }
+        });
+        let windows = again
+            .with_timestamps(|t| *t, Duration::ZERO)
+            .key_by(|_| 0)
+            .window(Tumbling::of(Duration::from_millis(10)));
+        windows.count().map(|(_, _, n)| ((), n)).sink("counts");
+    });
+    let topic = 0;
+    work.assign(Place::single(topic, 0));
+    read_line(&mut work, topic, b"5");
+    handle_rows(&mut work);
+    let idle_after = Duration::from_millis(4);
+    let mut look = |goes_on| {
+        std::thread::sleep(Duration::from_millis(1));
+        work.look_for_quiet(idle_after, goes_on)
+    };
+    for _ in 0..20 {
+        assert!(look(false).is_some(), "it goes on looking");
+    }
+    // Nor is one long call.
+    std::thread::sleep(3 * idle_after);
+    assert!(look(true).is_some() && look(true).is_some());
+    while look(true).is_some() {}
+}
+
+/// Brokers refuse records that lie further ahead of their clock, and a run that writes one ends with that.
+#[test]
+fn a_changelog_has_times_that_topics_take() {
+    let mut work = work_of(|s: Scope<'_>| {
+        let rows = s.source("lines").utf8().try_map(str::parse::<i64>);
+        let rows = rows.with_timestamps(|t| *t, Duration::ZERO);
+        rows.key_by(|_| 0).count().sink("counts");
+    });
+    let (topic, now_ms) = (0, 1_000_000);
+    work.assign(Place::single(topic, 0));
+    work.set_writable(TimeRange::at(now_ms));
+    read_line(&mut work, topic, b"1000000000000");
+    handle_rows(&mut work);
+    while work.fire(0).unwrap() != Fire::Done {}
+    let mut times = Vec::new();
+    for index in 0..work.outboxes() {
+        let (_, outbox, is_changelog, _) = work.outbox(index);
+        for (_, mut batch) in outbox.unwrap().take_all() {
+            let batch = Batch::new(batch.finish(Stamp::NONE).unwrap()).unwrap();
+            times.push((is_changelog, batch.max_timestamp()));
+        }
+    }
+    let taken = TimeRange::at(now_ms).nearest(i64::MAX);
+    assert_eq!(times, [(false, taken), (true, taken)]);
+}
+
+/// A run that goes on in the middle of a batch passes over what is before its position: a commit meanwhile must not go back there.
+#[test]
+fn a_place_before_the_position_in_a_batch_is_that_position() {
+    let mut work = work_of(|s: Scope<'_>| {
+        let lines = s.source("lines").utf8().key_by(|l| l);
+        lines.count().sink("counts");
+    });
+    let mut builder = BatchBuilder::new(Compression::NONE, 64);
+    for _ in 0..200 {
+        builder.append(0, None, Some(b"line"), &[]).unwrap();
+    }
+    let batch = Batch::new(builder.finish(Stamp::NONE).unwrap()).unwrap();
+    let frame = Frame::new(InputPartition::single(0), &batch, batch.body(), 100);
+    let (mut at, mut offsets) = (At::START, Vec::new());
+    while let Progress::More(next) = work.records(0, frame, at, 10).unwrap() {
+        offsets.extend(work.offset_at(0, frame, next));
+        at = next;
+    }
+    assert!(offsets.is_sorted() && offsets[0] >= 100, "{offsets:?}");
 }

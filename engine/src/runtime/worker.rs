@@ -118,6 +118,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
         let tracks_time = work.tracks_time();
         let waits_for_answers = work.waits_for_answers();
         let aligned = errand.alignment.changes();
+        let clocks = Clocks::begin(errand.wall_clock);
         Self {
             source,
             changelogs,
@@ -153,7 +154,7 @@ impl<S: Source, K: Sink> Worker<S, K> {
             tracks_time,
             waits_for_answers,
             quiet: Quiet::default(),
-            clocks: Clocks::begin(),
+            clocks,
             has_begun_round: false,
             asked_at: Instant::now(),
             look_again: None,

@@ -572,4 +572,20 @@ mod tests {
         assert!(due(&mut again, 110).is_empty());
         assert_eq!(value(&again, b"k"), None);
     }
+
+    #[test]
+    fn time_stands_while_a_timer_that_a_timer_has_set_is_due() {
+        let mut entries = entries(None);
+        let mut rows = Rows::new();
+        rows.push(entries.table.hash(b"k"), 0, &[], b"k").unwrap();
+        let head = rows.heads()[0];
+        let set = |_: &mut Entry<u64>, _: &u64, asked: &mut Vec<(bool, i64)>| {
+            asked.extend([(false, 10), (true, 5)]);
+        };
+        let by = SetBy::Timer;
+        entries.work(rows.data(), &head, 0, by, set, &mut Vec::new());
+        assert!(!entries.holds_time(9), "the other one is of the wall clock");
+        assert!(entries.holds_time(10));
+        assert!(entries.begin_round() && !entries.holds_time(10));
+    }
 }

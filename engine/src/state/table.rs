@@ -679,6 +679,23 @@ mod tests {
         assert!(table.take_error().is_none());
     }
 
+    #[cfg(feature = "fjall")]
+    #[test]
+    fn state_with_changes_that_no_changelog_has_is_not_kept_wherever_they_are() {
+        let path = crate::state::temporary_folder("undrained");
+        let disk = Box::new(crate::state::Disk::open(&path, None).unwrap());
+        let place = crate::state::StorePlace(Some((disk, 1024)));
+        let mut table = Table::placed(KeyGroups::new(7, 1), 0_u64, place);
+        table.update(b"key", 1, |n| *n = 1);
+        assert!(!table.keep(b"mark"), "in memory");
+        while table.evict_segment() {}
+        assert!(!table.keep(b"mark"), "on disk");
+        assert_eq!(drain(&mut table, 1 << 20).len(), 1);
+        assert!(table.keep(b"mark"));
+        drop(table);
+        let _ = std::fs::remove_dir_all(path);
+    }
+
     #[test]
     fn foreign_state_is_refused() {
         let mut table = table(16);

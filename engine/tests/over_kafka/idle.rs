@@ -6,16 +6,6 @@ use engine::windows::Tumbling;
 
 use super::*;
 
-/// Settings as they are by default, but for the number of workers.
-fn by_default(cluster: &Cluster, workers: usize) -> Config {
-    let properties = [
-        ("bootstrap.servers", cluster.bootstrap_servers()),
-        ("application.id", "app".to_owned()),
-        ("num.stream.threads", workers.to_string()),
-    ];
-    Config::from_properties(properties).unwrap()
-}
-
 /// Values that are seconds of event time, counted in windows of ten.
 fn counting(out: &Collected, watermarks: Watermarks) -> impl Fn(Scope<'_>) + Send + Sync + 'static {
     let out = out.clone();
@@ -39,14 +29,17 @@ fn second(cluster: &Cluster, partition: i32, second: i64) {
         .unwrap();
 }
 
-/// Seven partitions get a row each few milliseconds, the eighth has had one long ago. Traffic ends when `is_done`.
-async fn traffic(cluster: &Cluster, mut is_done: impl FnMut() -> bool) -> i64 {
-    second(cluster, 7, 1);
-    for now in 1.. {
+/// Seven partitions get a row each few milliseconds, the eighth has one at the beginning. Traffic ends when `is_done`.
+async fn traffic(cluster: &Cluster, from: i64, mut is_done: impl FnMut() -> bool) -> i64 {
+    second(cluster, 7, from);
+    for now in from.. {
         if is_done() {
             return now;
         }
-        assert!(now < 3000, "one partition is idle, and no window closes");
+        assert!(
+            now < from + 3000,
+            "one partition is idle, and no window closes"
+        );
         for partition in 0..7 {
             second(cluster, partition, now);
         }
@@ -61,7 +54,9 @@ async fn one_idle_partition_holds_no_window_open_however_many_workers_there_are(
         let cluster = Cluster::builder().topic("lines", 8).start().await.unwrap();
         let out = Collected::new();
         let script = async {
-            traffic(&cluster, || out.len() >= 30).await;
+            let now = traffic(&cluster, 1, || out.len() >= 30).await;
+            // It had something once more.
+            traffic(&cluster, now, || out.len() >= 60).await;
         };
         let watermarks = Watermarks::bounded(Duration::ZERO);
         let config = by_default(&cluster, workers);
@@ -78,7 +73,7 @@ async fn one_idle_partition_does_not_stop_those_that_are_aligned_with_it() {
         let cluster = Cluster::builder().topic("lines", 8).start().await.unwrap();
         let out = Collected::new();
         let script = async {
-            let end = traffic(&cluster, || out.len() >= 30).await;
+            let end = traffic(&cluster, 1, || out.len() >= 30).await;
             // What was held is read, too.
             let all_read = || {
                 let of = |p| cluster.committed_offset("app", "lines", p);

@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_topics;
 mod broker_lost;
 mod cuts;
+mod defaults;
 mod end_of_input;
 mod enrich;
 mod event_time;
@@ -66,6 +67,16 @@ fn config_at(bootstrap_servers: &str) -> Config {
         ("num.stream.threads", "2"),
     ];
     Config::from_properties(properties).unwrap().until_end(true)
+}
+
+/// Settings as they are by default, but for the number of workers.
+fn by_default(cluster: &Cluster, workers: usize) -> Config {
+    let properties = [
+        ("bootstrap.servers", cluster.bootstrap_servers()),
+        ("application.id", "app".to_owned()),
+        ("num.stream.threads", workers.to_string()),
+    ];
+    Config::from_properties(properties).unwrap()
 }
 
 /// A cluster with `lines` lines over 4 partitions of the topic `lines`, and the truth about their words.

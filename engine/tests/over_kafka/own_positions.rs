@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use engine::Reset;
 use engine::connectors::Lines;
+use kafka_proto::messages::{ApiKey, ErrorCode};
 
 use super::*;
 
@@ -133,4 +134,52 @@ async fn positions_of_another_application_and_of_another_writer_are_refused() {
         error.contains("other-positions was not written by this engine"),
         "{error}"
     );
+}
+
+/// While another process has the work, or may have it, its positions go on: here they go back, so that lines come again.
+#[tokio::test]
+async fn when_the_work_comes_back_lines_go_on_where_the_kept_positions_are_now() {
+    for gone in [
+        ErrorCode::UNKNOWN_MEMBER_ID,
+        ErrorCode::REBALANCE_IN_PROGRESS,
+    ] {
+        let second = Duration::from_secs(1);
+        let cluster = Cluster::builder().topic("counts", 1).topic("lines", 1);
+        let cluster = cluster.session_timeouts(second, 60 * second);
+        let cluster = cluster.start().await.unwrap();
+        let folder = Folder::new(&format!("own-back-{gone:?}"));
+        append(&folder, "a\n");
+        let file = count(&folder);
+        let plan = move |s: Scope<'_>| {
+            file(s);
+            // A topic does not end, so neither does the run.
+            s.source("lines").utf8().for_each(|_| {});
+        };
+        let mut config = fresh(&cluster, &folder, 0).until_end(false);
+        config.set("heartbeat.interval.ms", "20").unwrap();
+        // The member that it was is waited for as long.
+        config.set("session.timeout.ms", "1000").unwrap();
+        let kept = || {
+            let records = cluster.records("app-positions", 0).unwrap().into_iter();
+            let positions = records.filter(|record| record.key.as_deref() == Some(&[1]));
+            let values = positions.map(|record| record.value.unwrap().to_vec());
+            values.collect::<Vec<_>>()
+        };
+        let counted = |n| counts(&cluster) == BTreeMap::from([("a".to_owned(), n)]);
+        let script = async {
+            until(|| counted(1) && kept().len() > 1).await;
+            let outside = cluster
+                .faults()
+                .on(ApiKey::JOIN_GROUP)
+                .always()
+                .error(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+            let _ = cluster.faults().on(ApiKey::HEARTBEAT).error(gone);
+            until(|| outside.hits() > 0).await;
+            let first: (Option<&[u8]>, Option<&[u8]>) = (Some(&[1]), Some(&kept()[0]));
+            cluster.append("app-positions", 0, [first]).unwrap();
+            outside.remove();
+            until(|| counted(2)).await;
+        };
+        run_until(plan, &config, script).await.unwrap();
+    }
 }

@@ -118,7 +118,9 @@ async fn without_a_policy_a_result_that_is_too_large_ends_the_run_and_says_so() 
         error.contains("out-0") && error.contains("MESSAGE_TOO_LARGE"),
         "{error}"
     );
-    assert_eq!(cluster.committed_offset("app", "lines", 0), None);
+    // Where it begins may be committed: the first barrier may come before the first record.
+    let committed = cluster.committed_offset("app", "lines", 0);
+    assert!(committed.is_none_or(|at| at == 0), "{committed:?}");
 }
 
 #[tokio::test]
@@ -301,7 +303,9 @@ async fn what_is_not_about_the_rows_ends_the_run_whatever_the_policy_is() {
     };
     let error = run(plan, &config(&cluster)).await.unwrap_err().to_string();
     assert!(error.contains("TOPIC_AUTHORIZATION_FAILED"), "{error}");
-    assert_eq!(cluster.committed_offset("app", "lines", 0), None);
+    // Where it begins may be committed: the first barrier may come before the first record.
+    let committed = cluster.committed_offset("app", "lines", 0);
+    assert!(committed.is_none_or(|at| at == 0), "{committed:?}");
 }
 
 #[tokio::test]

@@ -133,33 +133,43 @@ async fn a_stop_while_the_work_is_being_lost_ends_the_run() {
 
 #[tokio::test]
 async fn a_commit_that_the_group_refuses_to_a_former_owner_is_no_error_and_is_made_up_for() {
-    let second = Duration::from_secs(1);
-    let cluster = Cluster::builder()
-        .topic("lines", 4)
-        .topic("counts", 2)
-        .session_timeouts(second, 60 * second)
-        .start()
-        .await
-        .unwrap();
-    let mut truth = BTreeMap::new();
-    add_lines(&cluster, 400, &mut truth);
-    let mut config = config(&cluster);
-    config.set("heartbeat.interval.ms", "20").unwrap();
-    // The member that it was is waited for as long.
-    config.set("session.timeout.ms", "1000").unwrap();
-    let faults = cluster.faults();
-    let refused = faults.on(ApiKey::OFFSET_COMMIT);
-    let refused = refused.error(ErrorCode::ILLEGAL_GENERATION);
-    let _ = faults
-        .on(ApiKey::HEARTBEAT)
-        .error(ErrorCode::UNKNOWN_MEMBER_ID);
-    run(wordcount, &config).await.unwrap();
-    assert_eq!(refused.hits(), 1);
-    assert_eq!(committed(&cluster), [Some(100); 4]);
-    // At least once: nothing is missing.
-    let counts = counts(&cluster);
-    assert!(
-        truth.iter().all(|(word, n)| counts[word] >= *n),
-        "{counts:?}"
-    );
+    // Before anything is read, and while the workers run.
+    for commits_before in [0, 1] {
+        let second = Duration::from_secs(1);
+        let cluster = Cluster::builder()
+            .topic("lines", 4)
+            .topic("counts", 2)
+            .session_timeouts(second, 60 * second)
+            .start()
+            .await
+            .unwrap();
+        let mut truth = BTreeMap::new();
+        add_lines(&cluster, 400, &mut truth);
+        let mut config = config(&cluster);
+        config.set("heartbeat.interval.ms", "20").unwrap();
+        // The member that it was is waited for as long.
+        config.set("session.timeout.ms", "1000").unwrap();
+        let refused = cluster.faults().on(ApiKey::OFFSET_COMMIT);
+        let refused = refused
+            .after(commits_before)
+            .error(ErrorCode::ILLEGAL_GENERATION);
+        let hears_of_it = async {
+            until(|| refused.hits() == 1).await;
+            let _ = cluster
+                .faults()
+                .on(ApiKey::HEARTBEAT)
+                .error(ErrorCode::UNKNOWN_MEMBER_ID);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            outcome = run(wordcount, &config) => drop(outcome.unwrap()),
+            () = hears_of_it => {}
+        }
+        assert_eq!(refused.hits(), 1);
+        assert_eq!(committed(&cluster), [Some(100); 4]);
+        // At least once: nothing is missing.
+        let counts = counts(&cluster);
+        let is_there = |(word, n): (&String, &u64)| counts[word] >= *n;
+        assert!(truth.iter().all(is_there), "{counts:?}");
+    }
 }

@@ -11,7 +11,6 @@ use super::reading::Middle;
 use crate::Error;
 use crate::checkpoint::epoch::Epoch;
 use crate::checkpoint::log::{Position, Sink, Source};
-use crate::checkpoint::offset_metadata::Reached;
 use crate::inspect::Activity;
 
 use std::collections::VecDeque;
@@ -40,7 +39,6 @@ pub(super) struct Flushing {
     pub(super) epoch: Epoch,
     pub(super) last: bool,
     pub(super) positions: Vec<Position>,
-    pub(super) reached: Vec<Reached>,
     pub(super) acks: Acks,
     /// The levels whose changelogs are still held back, in the order in which they follow.
     pub(super) held_back: VecDeque<usize>,
@@ -144,7 +142,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
                 epoch,
                 last,
                 positions,
-                reached: self.work.reached().to_vec(),
                 acks: std::mem::take(&mut self.acks),
                 held_back: self.work.held_back().into(),
                 is_waiting: false,
@@ -186,7 +183,6 @@ impl<S: Source, K: Sink> Worker<S, K> {
             epoch,
             last,
             positions,
-            reached,
             ..
         }) = self.flushing.take()
         else {
@@ -196,7 +192,8 @@ impl<S: Source, K: Sink> Worker<S, K> {
             worker,
             epoch,
             positions,
-            reached,
+            // Only the next barrier changes it.
+            reached: self.work.reached().to_vec(),
         });
         if last {
             self.work.keep_state();

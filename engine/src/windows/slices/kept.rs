@@ -304,4 +304,23 @@ mod tests {
             }
         }
     }
+
+    /// Some of its slices are gone: what would be given out again is not all of it.
+    #[test]
+    fn a_window_that_was_past_before_a_restart_is_not_given_out_again_beside_its_neighbour() {
+        let (width, slide) = (Duration::from_millis(10), Duration::from_millis(5));
+        let rules = Rules {
+            lateness_ms: 3,
+            ..rules()
+        };
+        let keys = KeyGroups::new(1, 1);
+        let spec = Hopping::of(width, slide);
+        let mut slices = spec.state(keys, 0u64, rules, StorePlace(None));
+        slices.restore_watermark(20);
+        // In the windows from 5, which is past, and from 10, which is closed and may still be corrected.
+        take(&mut slices, [12]);
+        let mut out = Rows::new();
+        slices.fire_updates(&mut |sum: &mut u64, n| *sum += n, &mut out, usize::MAX);
+        assert_eq!(out.len(), 1);
+    }
 }
