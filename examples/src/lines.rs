@@ -158,9 +158,9 @@ fn headers(record: &ConsumerRecord, null: &[u8], out: &mut Vec<u8>) {
         if n > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(header.key);
+        out.extend_from_slice(header.name_bytes());
         out.push(b'=');
-        out.extend_from_slice(header.value.unwrap_or(null));
+        out.extend_from_slice(header.value().unwrap_or(null));
     }
 }
 

@@ -63,20 +63,41 @@ async fn topics_are_created_described_grown_listed_and_deleted() {
         code(admin.create_partitions("new", 5).await),
         ErrorCode::INVALID_PARTITIONS
     );
-    assert_eq!(admin.list_topics(false).await.unwrap(), ["new", "t"]);
+    assert_eq!(admin.list_topics().await.unwrap(), ["new", "t"]);
+    let all = admin.list_all_topics().await.unwrap();
+    assert!(
+        ["new", "t"]
+            .iter()
+            .all(|name| all.iter().any(|of| of == name))
+    );
     let deleted = admin.delete_topics(&["new", "missing"]).await.unwrap();
     assert!(deleted[0].is_ok());
     assert_eq!(
         code(deleted[1].clone()),
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
     );
-    assert_eq!(admin.list_topics(false).await.unwrap(), ["t"]);
+    assert_eq!(admin.list_topics().await.unwrap(), ["t"]);
     // To describe what is not there does not create it.
     assert_eq!(
         code(admin.describe_topic("new").await),
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
     );
-    assert_eq!(admin.list_topics(false).await.unwrap(), ["t"]);
+    assert_eq!(admin.list_topics().await.unwrap(), ["t"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_connections_of_ones_own_and_leaves_those_of_a_shared_cluster() {
+    let mock = mock().await;
+    let own = admin(&mock).await;
+    let clone = own.clone();
+    own.close().await.unwrap();
+    let error = clone.list_topics().await.unwrap_err();
+    assert!(matches!(error, Error::Closed { .. }), "{error}");
+    let cluster = Cluster::connect(Config::new(&mock.bootstrap_servers()));
+    let cluster = cluster.await.unwrap();
+    let shared = Admin::new(&cluster);
+    shared.close_within(Duration::ZERO).await.unwrap();
+    assert_eq!(Admin::new(&cluster).list_topics().await.unwrap(), ["t"]);
 }
 
 #[tokio::test(start_paused = true)]

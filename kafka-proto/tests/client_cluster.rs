@@ -448,7 +448,6 @@ async fn a_topic_that_nobody_needs_any_more_is_not_asked_for() {
 async fn a_refresh_does_not_make_a_topic_again_that_was_deleted() {
     let mock = kafka_proto::mock::Cluster::builder()
         .topic("t", 1)
-        .auto_create_topics(true)
         .on_this_runtime()
         .start()
         .await
@@ -509,6 +508,31 @@ async fn a_cluster_dropped_while_it_connects_stops_trying() {
     drop(cluster);
     sleep(60 * SECOND).await;
     assert_eq!(network.attempts("gone").len(), attempts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_cluster_ends_its_connections_and_attempts_and_opens_no_more() {
+    let network = Slow::default();
+    Script::new(&[(1, "a"), (2, "gone")]).serve(&network.network, "a");
+    let cluster = connect(&network, "a:9092").await.unwrap();
+    let open = cluster.connection(BrokerId(1), Purpose::Produce).await;
+    let open = open.unwrap();
+    let other = cluster.clone();
+    let waiting = tokio::spawn(async move {
+        other.connection(BrokerId(2), Purpose::Produce).await.err();
+        other.connection(BrokerId(2), Purpose::Produce).await.err()
+    });
+    sleep(Duration::from_millis(1)).await;
+    cluster.close().await.unwrap();
+    assert!(open.is_closed());
+    let error = waiting.await.unwrap().unwrap();
+    assert!(matches!(error, Error::Closed { .. }), "{error}");
+    let attempts = network.attempts("gone").len();
+    let error = cluster.refresh(&[]).await.unwrap_err();
+    assert!(matches!(error, Error::Closed { .. }), "{error}");
+    sleep(600 * SECOND).await;
+    assert_eq!(network.attempts("gone").len(), attempts);
+    cluster.close_within(SECOND).await.unwrap();
 }
 
 #[tokio::test]

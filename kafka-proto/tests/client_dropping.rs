@@ -175,7 +175,7 @@ async fn a_close_that_is_dropped_leaves_the_producer_closed_and_delivers_what_it
     let dropped = until_done(async |polls| {
         let producer = Producer::connect(config(&mock)).await.unwrap();
         let delivery = producer.enqueue(record(b"a")).await.unwrap();
-        let done = dropped_after(polls, producer.close(SECOND)).await;
+        let done = dropped_after(polls, producer.close_within(SECOND)).await;
         delivery.await.unwrap();
         expected += 1;
         assert_eq!(stored(&mock), expected, "{polls}");

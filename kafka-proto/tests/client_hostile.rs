@@ -353,7 +353,7 @@ async fn a_producer_with_a_paused_or_stopped_broker_holds_no_more_than_its_budge
                 "{way}: {held} held: the test fills nothing"
             );
             drop(deliveries);
-            producer.close(Duration::ZERO).await.unwrap_err();
+            producer.close_within(Duration::ZERO).await.unwrap_err();
             drop(producer);
             tokio::time::sleep(Duration::from_secs(60)).await;
             let left = live_bytes().saturating_sub(before);

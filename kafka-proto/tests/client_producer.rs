@@ -19,7 +19,7 @@ async fn mock(brokers: u16, partitions: i32) -> mock::Cluster {
     mock::Cluster::builder()
         .brokers(brokers)
         .topic("t", partitions)
-        .auto_create_topics(false)
+        .no_auto_create_topics()
         .on_this_runtime()
         .start()
         .await
@@ -451,7 +451,7 @@ async fn a_closed_producer_accepts_nothing_and_has_delivered_all() {
     let mock = mock(1, 1).await;
     let producer = producer(&mock).await;
     let delivery = producer.enqueue(record(0, "a")).await.unwrap();
-    producer.close(Duration::from_secs(1)).await.unwrap();
+    producer.close().await.unwrap();
     assert_eq!(delivery.await.unwrap().offset, Some(0));
     let error = producer.send(record(0, "b")).await.unwrap_err();
     assert!(matches!(error, Error::Closed { .. }), "{error}");
@@ -465,7 +465,7 @@ async fn closing_against_a_paused_broker_ends_in_time_and_tells_everybody() {
     mock.pause_broker(mock.broker_ids()[0]);
     let delivery = submit(&producer, "second").await;
     let begin = Instant::now();
-    assert!(producer.close(Duration::from_secs(3)).await.is_err());
+    assert!(producer.close_within(Duration::from_secs(3)).await.is_err());
     assert_eq!(begin.elapsed(), Duration::from_secs(3));
     assert_eq!(delivery.await.unwrap_err().maybe_written(), Some(true));
 }

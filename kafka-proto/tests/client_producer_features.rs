@@ -426,18 +426,25 @@ async fn timestamps_are_the_callers_or_now_and_the_brokers_where_the_topic_says_
         timestamp: Some(-5),
         ..record(None, "own")
     };
-    assert_eq!(producer.send(own).await.unwrap().log_append_time, None);
-    producer.send(record(None, "now")).await.unwrap();
+    let sent = producer.send(own).await.unwrap();
+    assert_eq!((sent.timestamp, sent.log_append_time), (-5, None));
+    let now = producer.send(record(None, "now")).await.unwrap();
     let records = mock.records("t", 0).unwrap();
     assert_eq!(records[0].timestamp, -5);
     assert!(records[1].timestamp > 1_600_000_000_000);
+    assert_eq!(now.timestamp, records[1].timestamp);
     let changes = [("message.timestamp.type", Some("LogAppendTime"))];
     Admin::new(&cluster)
         .alter_topic_configs("t", &changes)
         .await
         .unwrap();
-    let sent = producer.send(record(None, "theirs")).await.unwrap();
-    assert!(sent.log_append_time.is_some());
+    let theirs = ProducerRecord {
+        timestamp: Some(-5),
+        ..record(None, "theirs")
+    };
+    let sent = producer.send(theirs).await.unwrap();
+    assert_eq!(Some(sent.timestamp), sent.log_append_time);
+    assert_eq!(mock.records("t", 0).unwrap()[2].timestamp, sent.timestamp);
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,7 +74,7 @@ async fn a_topic_that_somebody_has_looked_at_is_looked_after_by_who_uses_it() {
         let cluster = bench.cluster(&[("delivery.timeout.ms", "60000")]).await;
         let admin = Admin::new(&cluster);
         match look {
-            "list" => drop(admin.list_topics(false).await.unwrap()),
+            "list" => drop(admin.list_topics().await.unwrap()),
             "describe" => drop(admin.describe_topic("t").await.unwrap()),
             "all" => drop(cluster.refresh_all().await.unwrap()),
             "offsets" => {

@@ -612,6 +612,43 @@ async fn who_polls_too_seldom_leaves_is_told_once_and_joins_at_the_next_poll() {
 }
 
 #[tokio::test]
+async fn a_record_is_committed_by_itself_and_by_its_topic() {
+    let mock = start().await;
+    for partition in 0..2 {
+        let values = std::iter::repeat_n((None, Some(b"v".as_slice())), 3);
+        mock.append("t", partition, values).unwrap();
+    }
+    let properties = [("group.id", "g"), ("enable.auto.commit", "false")];
+    let mut consumer = Consumer::new(&cluster(&mock, &properties).await);
+    consumer.subscribe(&["t"]).unwrap();
+    let mut records = Vec::new();
+    while records.len() < 6 {
+        records.extend(consumer.poll(LIMIT).await.unwrap());
+    }
+    let record = |partition, offset| {
+        let mut all = records.iter();
+        all.find(|record| (record.partition(), record.offset()) == (partition, offset))
+            .unwrap()
+    };
+    consumer.commit_record(record(0, 1)).await.unwrap();
+    assert_eq!(mock.committed_offset("g", "t", 0), Some(2));
+    assert_eq!(mock.committed_offset("g", "t", 1), None, "only its own");
+    let last = record(1, 2);
+    let offset = OffsetToCommit::new(last.topic(), last.partition(), last.offset() + 1);
+    consumer.commit_offsets(&[offset]).await.unwrap();
+    assert_eq!(mock.committed_offset("g", "t", 1), Some(3));
+    let committed = TopicPartition::new(last.topic(), last.partition());
+    let committed = consumer.committed(&[committed]).await.unwrap();
+    assert_eq!(committed[0].as_ref().map(|of| of.offset), Some(3));
+    let of_record = OffsetToCommit::from(last);
+    assert_eq!(
+        (of_record.offset, of_record.leader_epoch),
+        (3, last.leader_epoch())
+    );
+    consumer.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn auto_commit_commits_what_the_poll_before_delivered() {
     let mock = start().await;
     for _ in 0..3 {

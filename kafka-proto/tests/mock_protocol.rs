@@ -515,7 +515,7 @@ async fn asking_for_a_topic_makes_it_only_where_both_sides_allow_it() {
     assert_eq!(error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     let response = client.call(named("a", true), 12).await;
     assert_eq!(response.topics[0].partitions.len(), 5);
-    let strict = Cluster::builder().auto_create_topics(false);
+    let strict = Cluster::builder().no_auto_create_topics();
     let strict = strict.start().await.unwrap();
     let mut client = Raw::connect(&strict).await;
     let response = client.call(named("a", true), 12).await;

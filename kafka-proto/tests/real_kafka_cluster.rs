@@ -293,7 +293,7 @@ async fn administration_is_understood_by_kafka() {
     {
         assert!(begin.elapsed() < LIMIT);
     }
-    let names = admin.list_topics(false).await.unwrap();
+    let names = admin.list_topics().await.unwrap();
     assert!(names.iter().any(|name| name == "administered"));
     let input = b"one\ntwo\nthree\n";
     kafka.tool_with_input("ConsoleProducer", &["--topic", "administered"], input);

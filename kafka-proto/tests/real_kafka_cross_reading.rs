@@ -155,7 +155,7 @@ async fn write_ours(
             let at = delivery.await.unwrap();
             places.push((at.partition, at.offset.unwrap()));
         }
-        producer.close(LIMIT).await.unwrap();
+        producer.close_within(LIMIT).await.unwrap();
     }
     places
 }
@@ -175,7 +175,7 @@ async fn read_ours(kafka: &Broker, topic: &str, count: usize) -> Vec<String> {
             let name = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
             let headers: Vec<_> = record
                 .headers()
-                .map(|header| format!("{}={}", name(header.key), text(header.value)))
+                .map(|header| format!("{}={}", name(header.name_bytes()), text(header.value())))
                 .collect();
             let fields = [
                 topic.to_owned(),

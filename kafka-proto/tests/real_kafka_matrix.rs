@@ -124,7 +124,7 @@ async fn produce(servers: &str, codec: &str, written: &mut Records) {
     for delivery in deliveries {
         assert!(delivery.await.unwrap().offset.is_some());
     }
-    producer.close(LIMIT).await.unwrap();
+    producer.close_within(LIMIT).await.unwrap();
 }
 
 /// Polls until as many records came as were written; a record that comes twice is a failure.
@@ -136,7 +136,7 @@ async fn read(consumer: &mut Consumer) -> Records {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                 let headers: Vec<_> = record
                     .headers()
-                    .map(|header| (text(header.key), header.value.map(text)))
+                    .map(|header| (text(header.name_bytes()), header.value().map(text)))
                     .collect();
                 let key = record.key().map(text).unwrap();
                 assert_eq!(headers[0].1.as_deref(), Some(&*key));

@@ -139,7 +139,7 @@ async fn sent_records_are_read_by_javas_console_consumer_in_each_codec() {
             }
         }
         producer.flush().await.unwrap();
-        producer.close(LIMIT).await.unwrap();
+        producer.close_within(LIMIT).await.unwrap();
         expected.sort();
         let expected: Vec<String> = expected.into_iter().map(|(_, _, line)| line).collect();
         must_be_equal(&read_by_java(kafka, &topic, 3), &expected, name);

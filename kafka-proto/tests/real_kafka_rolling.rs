@@ -153,7 +153,10 @@ async fn produce(servers: String, stop: Arc<AtomicBool>) -> Acknowledged {
         sender.send((n, since, delivery)).unwrap();
         n += 1;
     }
-    producer.close(Duration::from_secs(150)).await.unwrap();
+    producer
+        .close_within(Duration::from_secs(150))
+        .await
+        .unwrap();
     drop(sender);
     collecting.await.unwrap()
 }

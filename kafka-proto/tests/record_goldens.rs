@@ -82,7 +82,7 @@ fn record_fields(batch: &Batch, body: &[u8]) -> Result<Vec<Value>, RecordError> 
         let record = record?;
         let headers: Vec<Value> = record
             .headers
-            .map(|header| json!([header.name(), hex_or_null(header.value)]))
+            .map(|header| json!([header.name(), hex_or_null(header.value())]))
             .collect();
         let mut fields = json!({
             "offset": record.offset, "timestamp": record.timestamp, "keyHex": hex_or_null(record.key),

@@ -71,7 +71,12 @@ fn records(batch: &Batch) -> Vec<Owned> {
     let owned = |record: kafka_proto::records::Record<'_>| {
         let headers = record
             .headers
-            .map(|header| (header.key.to_vec(), header.value.map(<[u8]>::to_vec)))
+            .map(|header| {
+                (
+                    header.name_bytes().to_vec(),
+                    header.value().map(<[u8]>::to_vec),
+                )
+            })
             .collect();
         (
             record.offset,

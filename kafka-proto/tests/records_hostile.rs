@@ -80,9 +80,12 @@ fn read_all(field: &Bytes, decompressor: &mut Decompressor) -> Result<Vec<AnyRec
         let batch = batch?;
         for record in batch.records(batch.uncompressed(decompressor)?) {
             let record = record?;
-            let headers = record
-                .headers
-                .map(|header| (header.name().into_owned(), header.value.map(<[u8]>::to_vec)));
+            let headers = record.headers.map(|header| {
+                (
+                    header.name().into_owned(),
+                    header.value().map(<[u8]>::to_vec),
+                )
+            });
             found.push((
                 record.timestamp,
                 record.key.map(<[u8]>::to_vec),
@@ -106,7 +109,7 @@ fn walk_all(field: &Bytes, decompressor: &mut Decompressor) -> Result<u64, Recor
             let record = record?;
             sum += record
                 .headers
-                .map(|header| header.key.len() as u64)
+                .map(|header| header.name_bytes().len() as u64)
                 .sum::<u64>();
             sum += (record.key.unwrap_or_default().len() + record.value.unwrap_or_default().len())
                 as u64;

@@ -40,7 +40,7 @@ impl<'a> Letter<'a> {
 
     /// One of a record, with its headers.
     pub(crate) fn of_record(record: &records::Record<'a>) -> Self {
-        let headers = record.headers.map(|h| (h.name(), h.value.map(Cow::from)));
+        let headers = record.headers.map(|h| (h.name(), h.value().map(Cow::from)));
         Self {
             headers: headers.collect(),
             ..Self::of_row(record.timestamp, record.key, record.value)

@@ -29,7 +29,7 @@ impl OutRecord {
             value: record.value.map(Into::into),
             headers: record
                 .headers
-                .map(|h| (h.name().into_owned(), h.value.map(Into::into)))
+                .map(|h| (h.name().into_owned(), h.value().map(Into::into)))
                 .collect(),
             timestamp: record.timestamp,
         }

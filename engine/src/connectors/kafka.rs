@@ -659,7 +659,7 @@ impl Log for Kafka {
                 );
             }
             // Whoever still has it cannot send any more.
-            let _ = old.close(Duration::ZERO).await;
+            let _ = old.close_within(Duration::ZERO).await;
         }
     }
 
@@ -679,7 +679,7 @@ impl Log for Kafka {
             .crew
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        if crew.producer.close(CLOSE_TIMEOUT).await.is_err() {
+        if crew.producer.close_within(CLOSE_TIMEOUT).await.is_err() {
             tracing::debug!(
                 "outputs behind the last commit were not acknowledged; they are processed again"
             );

@@ -104,7 +104,7 @@ impl Remote {
             Err(error) => return Err(failed(format!("describing group {application_id}"), error)),
         }
         let names = admin
-            .list_topics(false)
+            .list_topics()
             .await
             .map_err(|e| failed("listing the topics", e))?;
         let prefix = self.prefix.as_deref().unwrap_or(application_id).to_owned();
@@ -273,7 +273,7 @@ impl Remote {
     async fn until_gone(&self, admin: &Admin) -> Result<(), Error> {
         let gone = async {
             loop {
-                let listed = admin.list_topics(false).await;
+                let listed = admin.list_topics().await;
                 let listed = listed.map_err(|e| failed("listing the topics", e))?;
                 if !self.topics.iter().any(|name| listed.contains(name)) {
                     return Ok(());

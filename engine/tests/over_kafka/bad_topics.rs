@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_missing_input_where_creation_is_off_names_the_topic_and_the_setting() {
     let cluster = Cluster::builder()
-        .auto_create_topics(false)
+        .no_auto_create_topics()
         .start()
         .await
         .unwrap();

@@ -315,7 +315,7 @@ async fn rows_for_topics_that_cannot_be_opened_are_for_the_policy_and_the_others
             .topic("lines", 4)
             .topic("fine", 2)
             .topic("bad", 1)
-            .auto_create_topics(false)
+            .no_auto_create_topics()
             .start()
             .await
             .unwrap();

@@ -52,7 +52,7 @@ async fn a_row_that_names_the_input_or_a_topic_that_may_not_be_made_ends_the_run
     );
     let cluster = Cluster::builder()
         .topic("lines", 1)
-        .auto_create_topics(false)
+        .no_auto_create_topics()
         .start()
         .await
         .unwrap();

@@ -186,7 +186,7 @@ impl Job {
                         key: record.key().map(<[u8]>::to_vec),
                         value: record.value().map(<[u8]>::to_vec),
                         headers: headers
-                            .map(|header| (text(Some(header.key)), text(header.value)))
+                            .map(|header| (text(Some(header.name_bytes())), text(header.value())))
                             .collect(),
                     };
                     all.insert((record.partition(), record.offset()), read);

@@ -115,7 +115,7 @@ async fn run(args: Produce) -> Result<(), Failure> {
         delivery.await?;
     }
     let wall = meter.wall();
-    producer.close(Duration::from_secs(10)).await?;
+    producer.close_within(Duration::from_secs(10)).await?;
     if args.stats {
         let cluster_cpu = match &cluster {
             Some(cluster) => cluster.cpu_time().await,

@@ -62,7 +62,7 @@ async fn run(args: ProducerPerf) -> Result<(), Failure> {
         screen::print(&steady.total_line(since.elapsed(), "steady state "));
     }
     let metrics = producer.cluster().metrics();
-    producer.close(Duration::from_secs(10)).await?;
+    producer.close_within(Duration::from_secs(10)).await?;
     if args.print_metrics {
         for (name, value) in metrics.iter() {
             screen::print(&format!("producer-metrics:{name} : {value}"));

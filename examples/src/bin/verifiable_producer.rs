@@ -69,7 +69,7 @@ async fn run(args: VerifiableProducer) -> std::result::Result<(), Failure> {
         }
     }
     // What was accepted is delivered or fails, within `delivery.timeout.ms`.
-    let closed = producer.close(Duration::MAX).await;
+    let closed = producer.close().await;
     while let Some(done) = waiting.join_next().await {
         let (n, outcome) = done?;
         acked += tell(&args, n, outcome);

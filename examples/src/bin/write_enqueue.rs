@@ -28,5 +28,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         last = Some(delivery.await?);
     }
     println!("10,000 records are acknowledged, the last one is {last:?}");
-    Ok(producer.close(Duration::from_secs(10)).await?)
+    Ok(producer.close_within(Duration::from_secs(10)).await?)
 }

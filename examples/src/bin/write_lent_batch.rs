@@ -30,5 +30,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             batch.record_count, batch.topic, batch.partition, batch.base_offset
         );
     }
-    Ok(producer.close(Duration::from_secs(10)).await?)
+    Ok(producer.close_within(Duration::from_secs(10)).await?)
 }

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if deliveries.is_empty() {
             println!("{copied} records are copied");
-            return Ok(producer.close(Duration::from_secs(10)).await?);
+            return Ok(producer.close_within(Duration::from_secs(10)).await?);
         }
         for delivery in deliveries {
             copied += delivery.await?.record_count;

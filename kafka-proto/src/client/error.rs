@@ -1,5 +1,8 @@
 //! What can go wrong in a client, by whose fault it is: the network's, the peer's, the broker's answer, or the caller's.
+//!
+//! The `Debug` text is the readable one: it is what `fn main() -> Result<(), Box<dyn Error>>` prints.
 
+use std::fmt::{self, Debug, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use crate::wire::{DecodeError, EncodeError};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation of the client failed. Cheap to clone: one failure may concern many callers.
-#[derive(Debug, Clone, Error)]
+#[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A property or a combination of properties is wrong.
@@ -295,6 +298,18 @@ impl Error {
     }
 }
 
+impl Debug for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl Debug for ConfigError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
 fn detail(message: &Option<Arc<str>>) -> String {
     message
         .as_ref()
@@ -317,7 +332,7 @@ fn fate(maybe_written: bool) -> &'static str {
 }
 
 /// What is wrong with a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// No such property.
@@ -351,4 +366,25 @@ pub enum ConfigError {
     /// A property that must be given was not.
     #[error("`{0}` is not set")]
     Missing(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn main_shows_the_advice_and_not_the_fields() {
+        let shown = |error: Box<dyn std::error::Error>| format!("Error: {error:?}");
+        let connect = Error::Connect {
+            address: "localhost:9092".into(),
+            reason: "connection refused".into(),
+        };
+        let text = shown(connect.into());
+        assert!(
+            text.starts_with("Error: cannot connect to localhost:9092: connection refused; check"),
+            "{text}"
+        );
+        let missing = ConfigError::Missing("group.id");
+        assert_eq!(shown(missing.into()), "Error: `group.id` is not set");
+    }
 }

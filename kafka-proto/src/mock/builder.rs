@@ -93,9 +93,9 @@ impl Builder {
         self
     }
 
-    /// `auto.create.topics.enable`: whether asking for a topic makes it. On by default, as in Kafka.
-    pub fn auto_create_topics(mut self, enable: bool) -> Self {
-        self.settings.auto_create_topics = enable;
+    /// `auto.create.topics.enable=false`: asking for a topic does not make it. It does by default, as in Kafka.
+    pub fn no_auto_create_topics(mut self) -> Self {
+        self.settings.auto_create_topics = false;
         self
     }
 

@@ -1,4 +1,5 @@
 //! The handle to a running cluster: addresses, logs, brokers, leaders, faults.
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,7 +26,9 @@ const INFLATED_BYTES_MAX: usize = 64 << 20;
 const BATCH_BYTES: usize = 64 << 10;
 
 /// What a test asked of a cluster and cannot have.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` text is the readable one, for tests that `unwrap` it or return it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no such topic or partition.
@@ -51,6 +54,12 @@ pub enum Error {
     /// The cluster's runtime is gone.
     #[error("the in-process cluster has ended, because the runtime it ran on has")]
     Ended,
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// A record in a log, with everything it holds copied out.
@@ -342,7 +351,7 @@ impl Cluster {
                         headers: record
                             .headers
                             .map(|header| {
-                                let value = header.value.map(Bytes::copy_from_slice);
+                                let value = header.value().map(Bytes::copy_from_slice);
                                 (header.name().into_owned(), value)
                             })
                             .collect(),
@@ -595,8 +604,17 @@ impl Cluster {
     }
 
     /// Keeps decided transactions from completing: their ids answer CONCURRENT_TRANSACTIONS, readers wait at the last
-    /// stable offset. Letting go writes the markers.
-    pub fn hold_transaction_markers(&self, hold: bool) {
+    /// stable offset.
+    pub fn hold_transaction_markers(&self) {
+        self.set_markers_held(true);
+    }
+
+    /// Writes the markers of transactions that were kept from completing, and keeps no further one.
+    pub fn release_transaction_markers(&self) {
+        self.set_markers_held(false);
+    }
+
+    fn set_markers_held(&self, hold: bool) {
         let now_ms = self.shared.clock.unix_ms();
         let mut state = self.shared.state();
         for ended in state.transactions.hold_markers(hold) {

@@ -25,16 +25,24 @@ pub struct Record<'a> {
 /// One header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// The name as it was written. Kafka writes UTF-8 here; nothing enforces it.
-    pub key: &'a [u8],
-    /// The value; none and empty are two things.
-    pub value: Option<&'a [u8]>,
+    name: &'a [u8],
+    value: Option<&'a [u8]>,
 }
 
 impl<'a> Header<'a> {
     /// The name as text, with what is not UTF-8 replaced, as Kafka's own reader does.
     pub fn name(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.key)
+        String::from_utf8_lossy(self.name)
+    }
+
+    /// The name as it was written. Kafka writes UTF-8 here; nothing enforces it.
+    pub const fn name_bytes(&self) -> &'a [u8] {
+        self.name
+    }
+
+    /// The value; none and empty are two things.
+    pub const fn value(&self) -> Option<&'a [u8]> {
+        self.value
     }
 }
 
@@ -53,7 +61,7 @@ impl<'a> Headers<'a> {
 
     /// The first value under this name, `Some(None)` if that header has no value.
     pub fn first(mut self, name: &str) -> Option<Option<&'a [u8]>> {
-        self.find(|header| header.key == name.as_bytes())
+        self.find(|header| header.name == name.as_bytes())
             .map(|header| header.value)
     }
 
@@ -88,7 +96,7 @@ impl ExactSizeIterator for Headers<'_> {}
 fn read_header<'a>(bytes: &mut &'a [u8]) -> Result<Header<'a>, Fault> {
     let key = read_bytes(bytes, Fault::Headers)?.ok_or(Fault::Headers)?;
     let value = read_bytes(bytes, Fault::Headers)?;
-    Ok(Header { key, value })
+    Ok(Header { name: key, value })
 }
 
 #[inline(always)]

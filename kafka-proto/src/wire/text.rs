@@ -85,6 +85,13 @@ impl From<&str> for Text {
     }
 }
 
+/// Shares the bytes.
+impl From<&Self> for Text {
+    fn from(text: &Self) -> Self {
+        text.clone()
+    }
+}
+
 impl From<&String> for Text {
     fn from(text: &String) -> Self {
         Self::from(text.as_str())

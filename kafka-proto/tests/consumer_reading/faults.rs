@@ -169,7 +169,7 @@ async fn a_deleted_topic_is_an_error_after_a_while() {
     let Rig { mock, cluster } = Rig::of(
         mock::Cluster::builder()
             .topic("t", 1)
-            .auto_create_topics(false),
+            .no_auto_create_topics(),
         &[
             ("metadata.max.age.ms", "20"),
             ("default.api.timeout.ms", "100"),

@@ -300,7 +300,10 @@ async fn tombstones_null_keys_empty_values_and_repeated_headers_come_as_they_wer
             let record = consumer.recv().await.unwrap();
             assert_eq!((record.key(), record.value()), (key, value), "{codec:?}");
             assert_eq!(record.timestamp(), -1);
-            let read: Vec<_> = record.headers().map(|h| (h.key, h.value)).collect();
+            let read: Vec<_> = record
+                .headers()
+                .map(|h| (h.name_bytes(), h.value()))
+                .collect();
             let names = headers.map(|(name, value)| (name.as_bytes(), value));
             assert_eq!(read, names, "{codec:?}");
         }

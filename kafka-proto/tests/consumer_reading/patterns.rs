@@ -16,7 +16,7 @@ async fn subscribed(pattern: &str) -> (Rig, Consumer) {
 }
 
 async fn with_topics(protocol: &str) -> Rig {
-    let mut builder = mock::Cluster::builder().auto_create_topics(false);
+    let mut builder = mock::Cluster::builder().no_auto_create_topics();
     for topic in ["orders-1", "orders-2", "other-orders-3", "__internal"] {
         builder = builder.topic(topic, 2);
     }
@@ -61,12 +61,12 @@ async fn a_pattern_matches_whole_names_and_topics_made_later_join() {
     write(&rig, "orders-2");
     let read = topics_of(&mut consumer, 4).await;
     assert_eq!(read, set(&["orders-1", "orders-2"]));
-    assert_eq!(consumer.matched_topics(), ["orders-1", "orders-2"]);
+    assert_eq!(consumer.subscription(), ["orders-1", "orders-2"]);
     rig.mock.create_topic("orders-7", 2).unwrap();
     write(&rig, "orders-7");
     assert_eq!(topics_of(&mut consumer, 2).await, set(&["orders-7"]));
     consumer.unsubscribe().await.unwrap();
-    assert!(consumer.matched_topics().is_empty() && consumer.assignment().is_empty());
+    assert!(consumer.subscription().is_empty() && consumer.assignment().is_empty());
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_deleted_topic_leaves_the_subscription_without_an_error() {
     topics_of(&mut consumer, 2).await;
     rig.mock.delete_topic("orders-2").unwrap();
     let leaving = async {
-        while consumer.assignment().len() != 2 || consumer.matched_topics().len() != 1 {
+        while consumer.assignment().len() != 2 || consumer.subscription().len() != 1 {
             let records = consumer.poll(std::time::Duration::from_millis(20)).await;
             assert!(records.unwrap().is_empty());
         }
@@ -121,4 +121,22 @@ async fn with_the_newer_protocol_either_side_may_match_the_pattern() {
         error.to_string().contains("group.protocol=consumer"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_name_that_is_a_pattern_of_librdkafka_is_refused_with_the_method_to_use() {
+    let (_rig, mut consumer) = subscribed("none").await;
+    consumer.unsubscribe().await.unwrap();
+    let error = consumer.subscribe(&["orders-1", "^orders.*"]).unwrap_err();
+    assert!(matches!(error, Error::Usage { .. }), "{error}");
+    for part in ["`^orders.*`", "`subscribe_pattern`"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(consumer.subscription().is_empty());
+    consumer.subscribe(&["orders-1"]).unwrap();
+    assert_eq!(consumer.subscription(), ["orders-1"]);
+    consumer.subscribe(&["orders-2"]).unwrap();
+    assert_eq!(consumer.subscription(), ["orders-2"]);
+    consumer.unsubscribe().await.unwrap();
+    assert!(consumer.subscription().is_empty());
 }

@@ -50,7 +50,7 @@ pub(crate) async fn read_all(config: Config, topic: &str, partitions: i32) -> Ve
                         let record = record.unwrap();
                         let headers = record
                             .headers
-                            .map(|header| (text(header.key), header.value.map(text)));
+                            .map(|header| (text(header.name_bytes()), header.value().map(text)));
                         read.push(Read {
                             partition,
                             offset: record.offset,

@@ -165,7 +165,7 @@ fn read(bytes: Bytes, inflated_max: usize, found: &mut Found) -> Result<(), Reco
 fn record_fields(batch: &Batch, record: &Record<'_>) -> Value {
     let headers = record
         .headers
-        .map(|header| json!([header.name(), header.value.map(text)]));
+        .map(|header| json!([header.name(), header.value().map(text)]));
     let mut value = json!({
         "offset": record.offset,
         "timestamp": record.timestamp,

@@ -27,6 +27,8 @@ use crate::messages::{DescribeClusterRequest, ErrorCode};
 #[derive(Debug, Clone)]
 pub struct Admin {
     cluster: Cluster,
+    /// Nobody but it and its clones uses the cluster.
+    is_own: bool,
 }
 
 /// What a cluster says about itself.
@@ -47,7 +49,9 @@ impl Admin {
     /// # Errors
     /// As [`Cluster::connect`].
     pub async fn connect(config: Config) -> Result<Self> {
-        Ok(Self::new(&Cluster::connect(config).await?))
+        let cluster = Cluster::connect(config).await?;
+        let is_own = true;
+        Ok(Self { cluster, is_own })
     }
 
     /// Administration over a cluster's connections.
@@ -55,6 +59,7 @@ impl Admin {
     pub fn new(cluster: &Cluster) -> Self {
         Self {
             cluster: cluster.clone(),
+            is_own: false,
         }
     }
 
@@ -62,6 +67,29 @@ impl Admin {
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Ends it: connections of its own ([`Admin::connect`]) are closed as by [`Cluster::close`], for its clones too; those of a cluster
+    /// ([`Admin::new`]) stay.
+    ///
+    /// # Errors
+    /// As [`Cluster::close`].
+    pub async fn close(self) -> Result<()> {
+        match self.is_own {
+            true => self.cluster.close().await,
+            false => Ok(()),
+        }
+    }
+
+    /// As [`Admin::close`], within another time than `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// As [`Cluster::close`].
+    pub async fn close_within(self, timeout: Duration) -> Result<()> {
+        match self.is_own {
+            true => self.cluster.close_within(timeout).await,
+            false => Ok(()),
+        }
     }
 
     /// The cluster's id and brokers, asked for now.

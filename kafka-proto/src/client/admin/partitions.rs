@@ -13,14 +13,25 @@ use crate::messages::{CreatePartitionsRequest, DeleteRecordsRequest, ErrorCode};
 use crate::wire::Text;
 
 impl Admin {
-    /// The names of all topics, sorted; Kafka's own ones too if asked for.
+    /// The names of all topics but Kafka's internal ones (`__consumer_offsets`), sorted.
     ///
     /// # Errors
     /// What goes wrong while asking.
-    pub async fn list_topics(&self, with_internal: bool) -> Result<Vec<String>> {
+    pub async fn list_topics(&self) -> Result<Vec<String>> {
+        self.topic_names(|topic| !topic.is_internal).await
+    }
+
+    /// The names of all topics, Kafka's internal ones too, sorted.
+    ///
+    /// # Errors
+    /// What goes wrong while asking.
+    pub async fn list_all_topics(&self) -> Result<Vec<String>> {
+        self.topic_names(|_| true).await
+    }
+
+    async fn topic_names(&self, is_wanted: impl Fn(&Topic) -> bool) -> Result<Vec<String>> {
         let metadata = self.cluster().refresh_all().await?;
-        let topics = metadata.topics();
-        let wanted = topics.filter(|topic| with_internal || !topic.is_internal);
+        let wanted = metadata.topics().filter(|topic| is_wanted(topic));
         let mut names: Vec<String> = wanted.map(|topic| topic.name.to_string()).collect();
         names.sort_unstable();
         Ok(names)

@@ -4,6 +4,8 @@
 //! holds anybody up, and a slow address holds up only those who want just that broker.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -95,6 +97,7 @@ struct Opener {
     metrics: Arc<Metrics>,
     spoken: Mutex<Spoken>,
     jitter: Mutex<Jitter>,
+    is_closed: AtomicBool,
 }
 
 /// How long one server may take before another is tried beside it, where any of them will do.
@@ -113,6 +116,7 @@ impl Connections {
                 metrics,
                 spoken: Mutex::default(),
                 jitter: Mutex::default(),
+                is_closed: AtomicBool::new(false),
             }),
             slots: Mutex::default(),
             any: Arc::default(),
@@ -182,6 +186,21 @@ impl Connections {
         self.any.connection(opener, targets).await
     }
 
+    /// Closes all of them, and opens none from now on; the open ones are returned, for those who wait until they have ended.
+    pub(super) fn close(&self) -> Vec<Connection> {
+        self.opener.is_closed.store(true, Release);
+        // Held, so that no connection goes from here to a slot meanwhile.
+        let mut any = lock(&self.any.state);
+        let slots = lock(&self.slots);
+        let slots: Vec<Arc<Slot>> = slots.values().map(|at| Arc::clone(&at.slot)).collect();
+        let of_slots = slots.iter().filter_map(|slot| lock(&slot.state).close());
+        any.close().into_iter().chain(of_slots).collect()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.opener.is_closed.load(Acquire)
+    }
+
     /// Drops the connection of [`Connections::any`], so that the next one is chosen anew.
     pub(super) fn forget_any(&self) {
         lock(&self.any.state).open = None;
@@ -215,6 +234,9 @@ impl Slot {
                 let mut state = lock(&self.state);
                 if let Some(connection) = state.alive() {
                     return Ok(connection);
+                }
+                if opener.is_closed.load(Acquire) {
+                    return Err(Error::Closed { what: "client" });
                 }
                 // An attempt whose runtime ended is none.
                 let opening = state.opening.as_ref().map(|opening| opening.result.clone());
@@ -269,6 +291,9 @@ impl Slot {
         state.not_before = Some(Instant::now() + opener.delay(state.failures.max(1)));
         state.open = opened.as_ref().ok().cloned();
         state.opening = None;
+        if opener.is_closed.load(Acquire) {
+            state.close();
+        }
     }
 }
 
@@ -282,6 +307,16 @@ impl Drop for Slot {
 }
 
 impl State {
+    /// Ends the attempt and the connection, whichever there is.
+    fn close(&mut self) -> Option<Connection> {
+        if let Some(opening) = self.opening.take() {
+            opening.task.abort();
+        }
+        let open = self.open.take();
+        open.iter().for_each(Connection::close);
+        open
+    }
+
     /// The connection, if it is still open.
     fn alive(&mut self) -> Option<Connection> {
         if self.open.as_ref().is_some_and(Connection::is_closed) {

@@ -37,7 +37,8 @@ use crate::messages::{ErrorCode, MetadataRequest, MetadataResponse};
 use crate::net::{Connect, Tcp};
 use crate::wire::Text;
 
-/// A client's view of a Kafka cluster. Cheap to clone: clones share connections and metadata, and all of it closes with the last one.
+/// A client's view of a Kafka cluster. Cheap to clone: clones share connections and metadata, and all of it closes with the last one,
+/// or by [`Cluster::close`].
 #[derive(Debug, Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -116,6 +117,40 @@ impl Cluster {
             Duration::from_millis(cluster.inner.config.metadata_max_age_ms),
         ));
         Ok(cluster)
+    }
+
+    /// Closes all connections, for all clones: what is unanswered fails, and what needs a connection later is [`Error::Closed`]. Producers and
+    /// consumers on the cluster are to be closed before.
+    ///
+    /// It takes `default.api.timeout.ms` at most. Dropped before it has ended, the connections end all the same.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if a connection has not ended by then.
+    pub async fn close(&self) -> Result<()> {
+        self.close_by(Deadline::of_api(self.config())).await
+    }
+
+    /// As [`Cluster::close`], within another time than `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// As [`Cluster::close`].
+    pub async fn close_within(&self, timeout: Duration) -> Result<()> {
+        self.close_by(Deadline::after(timeout, "the timeout of `close_within`"))
+            .await
+    }
+
+    async fn close_by(&self, deadline: Deadline) -> Result<()> {
+        let open = self.inner.connections.close();
+        // So that the task which keeps the metadata young sees it.
+        self.request_refresh();
+        let ended = async {
+            for connection in &open {
+                connection.closed().await;
+            }
+            Ok(())
+        };
+        let what = || "closing the connections".to_owned();
+        deadline.bound(what, ended).await
     }
 
     /// The settings.

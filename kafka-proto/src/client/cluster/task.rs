@@ -11,7 +11,7 @@ use super::{Cluster, Inner, lock};
 /// Whoever asks after such a pause begins at the first back-off again.
 const LONG_AGO: Duration = Duration::from_secs(2);
 
-/// Refreshes until the cluster's last handle is gone.
+/// Refreshes until the cluster is closed or its last handle is gone.
 pub(super) async fn keep_young(inner: Weak<Inner>, wanted: Arc<Notify>, max_age: Duration) {
     let (mut failures, mut unchanged) = (0, 0);
     loop {
@@ -27,6 +27,9 @@ pub(super) async fn keep_young(inner: Weak<Inner>, wanted: Arc<Notify>, max_age:
         }
         let Some(inner) = inner.upgrade() else { return };
         let cluster = Cluster { inner };
+        if cluster.inner.connections.is_closed() {
+            return;
+        }
         let before = cluster.metadata();
         let missing = match cluster.ask_again().await {
             Ok(metadata) => {

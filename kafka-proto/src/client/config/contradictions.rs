@@ -5,7 +5,7 @@ use crate::client::error::ConfigError;
 
 /// Checks the configuration as a whole; adjusts defaults that were not set, as Java's client does.
 pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
-    config.check_ranges()?;
+    config.check_values()?;
     config.compression()?;
     if config.bootstrap_servers.is_empty() {
         return Err(ConfigError::Missing("bootstrap.servers"));

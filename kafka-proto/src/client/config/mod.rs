@@ -282,6 +282,27 @@ mod tests {
     }
 
     #[test]
+    fn a_setter_takes_text_and_a_wrong_one_is_an_error_of_the_whole() {
+        let right = Config::new("a:1")
+            .auto_offset_reset("earliest")
+            .linger_ms("7")
+            .enable_idempotence("true")
+            .group_id("g".to_owned());
+        assert_eq!(right.auto_offset_reset, OffsetReset::Earliest);
+        assert_eq!((right.linger_ms, right.group_id.as_deref()), (7, Some("g")));
+        let wrong = right.auto_offset_reset("erliest").linger_ms("soon");
+        let text = wrong.clone().validate().unwrap_err().to_string();
+        assert!(
+            text.contains("`auto.offset.reset` cannot be `erliest`"),
+            "{text}"
+        );
+        // The last word counts.
+        let mut mended = wrong.auto_offset_reset(OffsetReset::Latest);
+        mended.set("linger.ms", "3").unwrap();
+        assert!(mended.validate().is_ok());
+    }
+
+    #[test]
     fn properties_of_java_programs_are_accepted() {
         assert!(Config::from_properties([("key.serializer", "org.example.Foo")]).is_ok());
     }

@@ -1,5 +1,7 @@
 //! The table of properties: each is declared once, with Kafka's name, librdkafka's where it differs, type, default, range and meaning.
 
+use std::collections::BTreeMap;
+
 use super::value::{Setting, Value};
 use super::{
     Acks, CompressionType, GroupProtocol, IsolationLevel, MetadataRecovery, OffsetReset,
@@ -35,13 +37,16 @@ macro_rules! properties {
         $(#[doc = $doc:literal])*
         $name:literal $([$($alias:literal),*])? $field:ident: $type:ty = $default:expr $(, in $range:expr)?;
     )*) => {
-        /// All settings of a client: each field is a property of Kafka's in snake_case, and a method of the same name sets it.
+        /// All settings of a client: each field is a property of Kafka's in snake_case, and a method of the same name sets it, to a value or
+        /// to its text. A text that is no value of its property is an error of [`Config::validate`], and so of whatever connects.
         ///
         /// ```
         /// use kafka_proto::client::{Acks, Config};
-        /// let config = Config::new("localhost:9092").linger_ms(0).acks(Acks::All).client_id("example");
+        /// let config = Config::new("localhost:9092").linger_ms(0).acks(Acks::All).auto_offset_reset("earliest");
         /// assert_eq!(config.request_timeout_ms, 30_000);
-        /// assert!(config.validate().is_ok());
+        /// assert!(config.clone().validate().is_ok());
+        /// let error = config.acks("some").validate().unwrap_err();
+        /// assert_eq!(error.to_string(), "`acks` cannot be `some`: expected all, -1, 0 or 1");
         /// ```
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
@@ -49,11 +54,13 @@ macro_rules! properties {
             $( $(#[doc = $doc])* pub $field: $type, )*
             /// Names of the properties that were set, as opposed to left at their defaults.
             set: Vec<&'static str>,
+            /// What is wrong with properties that were set from code to a text that is none of their values.
+            wrong: BTreeMap<&'static str, ConfigError>,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $( $field: $default, )* set: Vec::new() }
+                Self { $( $field: $default, )* set: Vec::new(), wrong: BTreeMap::new() }
             }
         }
 
@@ -62,7 +69,13 @@ macro_rules! properties {
                 $(#[doc = $doc])*
                 #[must_use]
                 pub fn $field(mut self, value: impl Setting<$type>) -> Self {
-                    self.$field = value.into_setting();
+                    match value.into_setting($name) {
+                        Ok(value) => {
+                            self.$field = value;
+                            self.wrong.remove($name);
+                        }
+                        Err(error) => drop(self.wrong.insert($name, error)),
+                    }
                     self.set.push($name);
                     self
                 }
@@ -77,6 +90,7 @@ macro_rules! properties {
                             let value = <$type as Value>::parse(text).map_err(invalid)?;
                             $( in_range(&value, $range).map_err(invalid)?; )?
                             self.$field = value;
+                            self.wrong.remove($name);
                             self.set.push($name);
                         }
                     )*
@@ -100,8 +114,11 @@ macro_rules! properties {
                 self.set.iter().any(|set| *set == name)
             }
 
-            /// Values set from code that lie outside their ranges.
-            pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
+            /// Values set from code that are none, or lie outside their ranges.
+            pub(super) fn check_values(&self) -> Result<(), ConfigError> {
+                if let Some(error) = self.wrong.values().next() {
+                    return Err(error.clone());
+                }
                 $($(
                     in_range(&self.$field, $range)
                         .map_err(|expected| ConfigError::Invalid { name: $name, value: self.$field.show(), expected })?;

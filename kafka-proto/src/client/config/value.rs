@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::client::error::ConfigError;
+
 /// A type that a property can have.
-pub(super) trait Value: Sized {
+pub trait Value: Sized {
     /// What the documentation calls it.
     const KIND: &'static str;
     /// Reads it, or says what was expected.
@@ -17,40 +19,54 @@ pub(super) trait Value: Sized {
     }
 }
 
-/// What a setter of [`Config`](super::Config) takes for a property of type `T`.
-///
-/// Numbers, booleans and choices are taken as they are, so that `linger_ms(0)` needs no suffix; text also as `&str`.
+/// What a setter of [`Config`](super::Config) takes for a property of type `T`: a value of this type, or its text as it would stand in a
+/// file, so that `linger_ms(0)`, `linger_ms("0")`, `acks(Acks::All)` and `acks("all")` all do.
 pub trait Setting<T> {
-    /// The property's value.
-    fn into_setting(self) -> T;
+    /// The value of the property `name`.
+    ///
+    /// # Errors
+    /// A text that is no value of the property.
+    fn into_setting(self, name: &'static str) -> Result<T, ConfigError>;
+}
+
+impl<T: Value> Setting<T> for &str {
+    fn into_setting(self, name: &'static str) -> Result<T, ConfigError> {
+        let text = self.trim();
+        T::parse(text).map_err(|expected| ConfigError::Invalid {
+            name,
+            value: text.to_owned(),
+            expected,
+        })
+    }
+}
+
+impl<T: Value> Setting<T> for &String {
+    fn into_setting(self, name: &'static str) -> Result<T, ConfigError> {
+        self.as_str().into_setting(name)
+    }
+}
+
+impl<T: Value> Setting<T> for String {
+    fn into_setting(self, name: &'static str) -> Result<T, ConfigError> {
+        self.as_str().into_setting(name)
+    }
 }
 
 macro_rules! settings {
-    ($($given:ty => $type:ty: |$value:ident| $into:expr;)*) => {$(
-        impl Setting<$type> for $given {
-            fn into_setting(self) -> $type {
-                let $value = self;
-                $into
+    ($($type:ty),*) => {$(
+        impl Setting<$type> for $type {
+            fn into_setting(self, _: &'static str) -> Result<$type, ConfigError> {
+                Ok(self)
             }
         }
     )*};
 }
 
-settings! {
-    bool => bool: |value| value;
-    OffsetReset => OffsetReset: |value| value;
-    String => String: |value| value;
-    &str => String: |value| value.to_owned();
-    Option<String> => Option<String>: |value| value;
-    String => Option<String>: |value| Some(value);
-    &str => Option<String>: |value| Some(value.to_owned());
-    Vec<String> => Vec<String>: |value| value;
-    &str => Vec<String>: |value| servers(value);
-}
+settings! { bool, OffsetReset, Option<String>, Vec<String> }
 
 macro_rules! numbers {
     ($($type:ty),*) => {$(
-        settings! { $type => $type: |value| value; }
+        settings! { $type }
 
         impl Value for $type {
             const KIND: &'static str = "number";
@@ -129,7 +145,7 @@ macro_rules! choice {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name { $( $(#[$vdoc])* $variant, )* }
 
-        settings! { $name => $name: |value| value; }
+        settings! { $name }
 
         impl Value for $name {
             const KIND: &'static str = "choice";

@@ -53,6 +53,8 @@ pub struct Consumer {
     pub(super) membership: Option<Membership>,
     pub(super) offsets: Option<GroupOffsets>,
     pub(super) pattern: Option<PatternSubscription>,
+    /// The topics that it is subscribed to now.
+    pub(super) subscription: Vec<String>,
     /// Assigned, and their start is not known yet.
     pub(super) unplaced: Vec<TopicPartition>,
     /// The question for committed offsets.
@@ -95,6 +97,7 @@ impl Consumer {
             offsets: None,
             membership: None,
             pattern: None,
+            subscription: Vec::new(),
             unplaced: Vec::new(),
             lookup: Kept::none(),
             rebalances: VecDeque::new(),
@@ -126,8 +129,15 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Error::Config`] without a `group.id` or with an assignor that is not one of Kafka's; [`Error::Usage`] if partitions are assigned by
-    /// hand.
+    /// hand, or for a name that begins with `^`: what is a pattern to librdkafka goes to [`Consumer::subscribe_pattern`] here. A name that
+    /// brokers refuse is an error of a later poll.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
+        if let Some(pattern) = topics.iter().find(|topic| topic.starts_with('^')) {
+            return Err(Error::usage(format!(
+                "`{pattern}` is a pattern and no topic: use `subscribe_pattern`, which takes one regular expression for the whole name, with \
+                 `|` between several"
+            )));
+        }
         if self.pattern.is_some() {
             return Err(Error::usage(
                 "the consumer is subscribed to a pattern; unsubscribe first",
@@ -135,6 +145,7 @@ impl Consumer {
         }
         if let Some(membership) = &self.membership {
             membership.subscribe(topics);
+            self.subscription = topics.iter().map(|topic| (*topic).to_owned()).collect();
             return Ok(());
         }
         self.subscribe_with(GroupOptions::configured(self.cluster.config(), topics)?)
@@ -164,7 +175,9 @@ impl Consumer {
     pub(super) fn join(&mut self, mut options: GroupOptions) -> Result<()> {
         let interval = Duration::from_millis(self.cluster.config().max_poll_interval_ms);
         options.poll_interval_max.get_or_insert(interval);
+        let topics = options.topics.clone();
         let membership = Membership::join(&self.cluster, options)?;
+        self.subscription = topics;
         self.offsets = Some(membership.offsets().clone());
         self.membership = Some(membership);
         Ok(())
@@ -197,6 +210,13 @@ impl Consumer {
                 .for_each(|p| self.fetcher.assign(&p.topic, p.partition, Start::Reset)),
         }
         Ok(())
+    }
+
+    /// The topics that it is subscribed to: those of [`Consumer::subscribe`], or those that match the pattern of
+    /// [`Consumer::subscribe_pattern`] now. Empty without a subscription, before matching topics were looked up, and where the coordinator
+    /// matches.
+    pub fn subscription(&self) -> &[String] {
+        &self.subscription
     }
 
     /// The partitions that are read, and how far.
@@ -326,6 +346,25 @@ impl Consumer {
         self.commit_offsets(&self.positions())
     }
 
+    /// Commits the position behind a record, of its partition alone: it and all before it count as processed.
+    ///
+    /// ```no_run
+    /// # async fn example(consumer: &mut kafka_proto::client::Consumer) -> kafka_proto::client::Result<()> {
+    /// let record = consumer.recv().await?;
+    /// // … processes it …
+    /// consumer.commit_record(&record).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Consumer::commit`].
+    pub fn commit_record(
+        &self,
+        record: &ConsumerRecord,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.commit_offsets(&[OffsetToCommit::from(record)])
+    }
+
     /// Commits these offsets: the position behind the last processed record of each partition.
     ///
     /// # Errors
@@ -394,6 +433,7 @@ impl Consumer {
             .filter(|_| is_member);
         // What was announced is given up with everything else.
         (self.pattern, self.revocation) = (None, None);
+        self.subscription = Vec::new();
         self.last_commit = Kept::none();
         self.drop_all();
         let (membership, _offsets) = (self.membership.take(), self.offsets.take());

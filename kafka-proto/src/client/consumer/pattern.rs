@@ -56,7 +56,6 @@ pub(super) struct PatternSubscription {
     pattern: TopicPattern,
     /// What to join with, until it has joined.
     options: Option<GroupOptions>,
-    matched: Vec<String>,
     looking: Kept<Result<Arc<Metadata>>>,
     failures: u32,
 }
@@ -65,7 +64,6 @@ impl fmt::Debug for PatternSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PatternSubscription")
             .field("regex", &self.pattern.regex.as_str())
-            .field("matched", &self.matched)
             .finish_non_exhaustive()
     }
 }
@@ -118,20 +116,12 @@ impl Consumer {
         let mut subscription = PatternSubscription {
             pattern: TopicPattern::new(pattern, exclude_internal)?,
             options: Some(options),
-            matched: Vec::new(),
             looking: Kept::none(),
             failures: 0,
         };
         subscription.look(&self.cluster, Duration::ZERO);
         self.pattern = Some(subscription);
         Ok(())
-    }
-
-    /// The topics that a pattern matches now; none without a pattern, or before they were looked up.
-    pub fn matched_topics(&self) -> &[String] {
-        self.pattern
-            .as_ref()
-            .map_or(&[], |pattern| &pattern.matched)
     }
 
     /// Ready when the topics were looked up again.
@@ -154,18 +144,17 @@ impl Consumer {
         pattern.look(&self.cluster, age);
         let matched = pattern.pattern.matching(&metadata);
         if let Some(mut options) = pattern.options.take() {
-            options.topics.clone_from(&matched);
-            pattern.matched = matched;
-            tracing::info!(topics = ?options.topics, "topics match the pattern");
+            tracing::info!(topics = ?matched, "topics match the pattern");
+            options.topics = matched;
             return Poll::Ready(self.join(options));
         }
-        if matched != pattern.matched {
+        if matched != self.subscription {
             tracing::info!(topics = ?matched, "other topics match the pattern");
             if let Some(membership) = &self.membership {
                 let names: Vec<&str> = matched.iter().map(String::as_str).collect();
                 membership.subscribe(&names);
             }
-            pattern.matched = matched;
+            self.subscription = matched;
         }
         Poll::Ready(Ok(()))
     }

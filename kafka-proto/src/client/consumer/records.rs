@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    client::error::Result,
+    client::{error::Result, group::OffsetToCommit},
     records::{Decompressor, Headers, Record, WalkPlace},
     wire::Text,
 };
@@ -137,6 +137,19 @@ impl ConsumerRecord {
 
     fn slice(&self, field: Field) -> Option<&[u8]> {
         self.batch.body.get(field.range()?)
+    }
+}
+
+/// The position behind the record: what is committed once it is processed.
+impl From<&ConsumerRecord> for OffsetToCommit {
+    fn from(record: &ConsumerRecord) -> Self {
+        let next = record.offset.saturating_add(1);
+        let leader_epoch = record.leader_epoch();
+        Self {
+            leader_epoch,
+            // The record's topic may be a slice of a whole response.
+            ..Self::new(record.topic().detach(), record.partition(), next)
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct RecordMetadata {
     pub partition: i32,
     /// The offset; `None` as for [`Delivered::base_offset`].
     pub offset: Option<i64>,
+    /// The record's time as it stands in the log, in milliseconds since 1970: the broker's if the topic is set to that, else the record's own.
+    pub timestamp: i64,
     /// The broker's time, if the topic is set to that.
     pub log_append_time: Option<i64>,
 }
@@ -158,7 +160,7 @@ impl Completion {
     }
 
     /// Where one of its records went.
-    fn record(&self, state: &State, delta: u32) -> Result<RecordMetadata> {
+    fn record(&self, state: &State, delta: u32, timestamp: i64) -> Result<RecordMetadata> {
         let mut parts = state.told.iter().chain(&state.more);
         let part = parts.find(|part| delta.wrapping_sub(part.first) < part.count);
         let Some(part) = part else {
@@ -170,6 +172,7 @@ impl Completion {
                 topic: went.topic,
                 partition: went.partition,
                 offset: went.base_offset.map(|base| base + at),
+                timestamp: went.log_append_time.unwrap_or(timestamp),
                 log_append_time: went.log_append_time,
             })
     }
@@ -325,13 +328,15 @@ impl Drop for Delivery {
 pub struct RecordDelivery {
     batch: Delivery,
     delta: u32,
+    timestamp: i64,
 }
 
 impl RecordDelivery {
-    pub(super) fn new(completion: Arc<Completion>, delta: i32) -> Self {
+    pub(super) fn new(completion: Arc<Completion>, delta: i32, timestamp: i64) -> Self {
         Self {
             batch: Delivery::new(completion),
             delta: delta.unsigned_abs(),
+            timestamp,
         }
     }
 }
@@ -340,9 +345,10 @@ impl Future for RecordDelivery {
     type Output = Result<RecordMetadata>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let delta = self.delta;
+        let (delta, timestamp) = (self.delta, self.timestamp);
         let batch = &mut self.batch;
-        let read = |completion: &Completion, state: &State| completion.record(state, delta);
+        let read =
+            |completion: &Completion, state: &State| completion.record(state, delta, timestamp);
         batch.completion.poll(&mut batch.place, cx, read)
     }
 }

@@ -219,7 +219,8 @@ impl Producer {
                 .append(timestamp, record.key, record.value, record.headers)
             {
                 Ok(delta) => {
-                    let delivery = RecordDelivery::new(Arc::clone(&filling.completion), delta);
+                    let delivery =
+                        RecordDelivery::new(Arc::clone(&filling.completion), delta, timestamp);
                     let is_full = filling.builder.size_bytes() >= batch_size;
                     if is_full {
                         self.seal(accumulator, &mut open)?;
@@ -513,13 +514,22 @@ impl Producer {
         }
     }
 
-    /// Accepts nothing more, waits at most `timeout` for what was accepted, and ends the producer; what is left then fails.
+    /// Accepts nothing more, waits until everything accepted so far has ended, and ends the producer, of which all clones are part.
     ///
-    /// Dropped before it is done, the producer stays closed and delivers what it has.
+    /// Each record ends within `delivery.timeout.ms`, and whether it was delivered its own future says. Dropped before it is done, the producer
+    /// stays closed and delivers what it has.
     ///
     /// # Errors
-    /// The time was too short.
-    pub async fn close(&self, timeout: Duration) -> Result<()> {
+    /// None at present.
+    pub async fn close(&self) -> Result<()> {
+        self.close_within(Duration::MAX).await
+    }
+
+    /// As [`Producer::close`], within this time; what is left then fails.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if the time was too short.
+    pub async fn close_within(&self, timeout: Duration) -> Result<()> {
         self.shared.is_closed.store(true, Relaxed);
         let result = tokio::time::timeout(timeout, self.flush()).await;
         // If the task is gone already there is nothing to end.
@@ -529,7 +539,7 @@ impl Producer {
             Err(_) => Err(Error::Timeout {
                 what: "closing the producer".into(),
                 after: timeout,
-                setting: "the timeout of `close`",
+                setting: "the timeout of `close_within`",
             }),
         }
     }
