@@ -518,3 +518,38 @@ async fn a_throttled_producer_holds_back_and_nothing_times_out_by_it() {
     let (_, broker) = metrics.brokers.last_key_value().unwrap();
     assert!(broker.queue_us.max() > 9_000_000 && broker.produce_us.max() < 5_000_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_topic_counts_what_is_produced_to_it_and_each_broker_what_is_in_flight() {
+    let mock = mock(1).await;
+    let cluster = Cluster::connect(config(&mock)).await.unwrap();
+    let producer = Producer::new(&cluster).unwrap();
+    producer.send(record(None, "a")).await.unwrap();
+    let other = ProducerRecord {
+        topic: "other",
+        ..record(None, "bb")
+    };
+    producer.send(other).await.unwrap();
+    producer.send(other).await.unwrap();
+    let faults = mock.faults();
+    faults
+        .on(ApiKey::PRODUCE)
+        .error(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    producer.send(record(None, "c")).await.unwrap_err();
+    let now = cluster.metrics();
+    let (t, other) = (&now.topics["t"], &now.topics["other"]);
+    assert_eq!((t.records_sent, t.records_failed), (1, 1));
+    assert_eq!((other.records_sent, other.batches_sent), (2, 2));
+    assert_eq!(
+        t.batch_bytes_sent + other.batch_bytes_sent,
+        now.batch_bytes_sent
+    );
+    assert_eq!(now.requests_in_flight(), 0);
+    mock.pause_broker(mock.broker_ids()[0]);
+    let delivery = producer.enqueue(record(None, "d")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(cluster.metrics().requests_in_flight(), 1);
+    mock.resume_broker(mock.broker_ids()[0]);
+    delivery.await.unwrap();
+    assert_eq!(cluster.metrics().requests_in_flight(), 0);
+}

@@ -648,6 +648,49 @@ async fn a_record_is_committed_by_itself_and_by_its_topic() {
     consumer.close().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn commits_rebalances_and_polls_are_counted() {
+    let builder = mock::Cluster::builder().topic("t", 1).on_this_runtime();
+    let builder = builder.initial_rebalance_delay(Duration::ZERO);
+    let mock = builder.start().await.unwrap();
+    mock.append("t", 0, [(None, Some(b"v".as_slice()))])
+        .unwrap();
+    let properties = [("group.id", "g"), ("enable.auto.commit", "false")];
+    let cluster = Cluster::connect(properties.iter().fold(
+        Config::new(&mock.bootstrap_servers()).auto_offset_reset("earliest"),
+        |mut config, (name, value)| {
+            config.set(name, value).unwrap();
+            config
+        },
+    ));
+    let cluster = cluster.await.unwrap();
+    let mut consumer = Consumer::new(&cluster);
+    let refuse = |api, code| mock.faults().on(api).error(code);
+    refuse(ApiKey::JOIN_GROUP, ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    consumer.subscribe(&["t"]).unwrap();
+    consumer.poll(LIMIT).await.unwrap_err();
+    let of_group = || cluster.metrics().groups["g"].clone();
+    let refused = of_group();
+    assert_eq!((refused.rebalances, refused.rebalances_failed), (0, 1));
+    assert_eq!(refused.last_rebalance, None);
+    while consumer.poll(LIMIT).await.unwrap().is_empty() {}
+    let joined = of_group();
+    assert_eq!((joined.rebalances, joined.rebalances_failed), (1, 1));
+    assert!(joined.last_rebalance.is_some());
+    consumer.commit().await.unwrap();
+    refuse(ApiKey::OFFSET_COMMIT, ErrorCode::GROUP_AUTHORIZATION_FAILED);
+    consumer.commit().await.unwrap_err();
+    let committed = of_group();
+    assert_eq!((committed.commits, committed.commits_failed), (1, 1));
+    assert_eq!(committed.commit_us.count(), 1);
+    assert!(cluster.metrics().last_poll.is_some());
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    consumer.poll(Duration::ZERO).await.unwrap();
+    let polls = cluster.metrics().poll_interval_us;
+    assert!(polls.max() >= 100_000_000, "{polls:?}");
+    assert_eq!(cluster.metrics().records_lag_max(), Some(0));
+}
+
 #[tokio::test]
 async fn auto_commit_commits_what_the_poll_before_delivered() {
     let mock = start().await;

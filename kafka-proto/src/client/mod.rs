@@ -48,7 +48,7 @@ pub use group::{
 };
 pub use metrics::{
     BrokerMetricsSnapshot, BudgetSnapshot, GroupMetricsSnapshot, HistogramSnapshot,
-    MetricsSnapshot, PartitionMetricsSnapshot,
+    MetricsSnapshot, PartitionMetricsSnapshot, TopicMetricsSnapshot,
 };
 pub use producer::{
     AddedHeaders, Delivered, Delivery, Interceptor, NotSubmitted, OpenBatch, Partitioner, Producer,

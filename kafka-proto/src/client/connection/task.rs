@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frame::{FrameError, FrameReader};
 use crate::client::error::{Error, Result};
-use crate::client::metrics::{BrokerMetrics, Histogram, Metrics};
+use crate::client::metrics::{BrokerMetrics, Histogram, InFlight, Metrics};
 use crate::messages::ApiKey;
 use crate::net::BoxStream;
 
@@ -70,6 +70,7 @@ struct Unanswered {
     deadline: Instant,
     timeout: Duration,
     reply: Reply,
+    _in_flight: InFlight,
     /// When writing it began, and its last byte among all that this connection writes.
     taken: Instant,
     last_byte: u64,
@@ -304,6 +305,7 @@ impl Task {
             deadline,
             timeout: outgoing.timeout,
             reply: outgoing.reply,
+            _in_flight: InFlight::to(&self.of_broker),
             taken: now,
             last_byte: self.state.bytes_taken,
             written: None,

@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     batches::FetchedBatches,
-    driving::{AutoCommit, Kept},
+    driving::{AutoCommit, Kept, Polls},
     fetcher::{Fetcher, Progress, Start},
     pattern::PatternSubscription,
     queue::Queue,
@@ -72,6 +72,7 @@ pub struct Consumer {
     pub(super) room: Kept<()>,
     /// Ends when the group is to be told that a long wait is no silence, or a commit by itself is due.
     pub(super) tick: Kept<()>,
+    pub(super) polls: Polls,
     /// When a poll let others run last.
     pub(super) yielded_at: Instant,
 }
@@ -108,6 +109,7 @@ impl Consumer {
             queue: Queue::new(fetcher.decompressor()),
             room: Kept::none(),
             tick: Kept::none(),
+            polls: Polls::default(),
             yielded_at: Instant::now(),
             fetcher,
             cluster: cluster.clone(),

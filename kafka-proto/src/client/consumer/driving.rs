@@ -15,6 +15,7 @@ use crate::{
     client::{
         error::Result,
         group::{Assignment, CommittedOffset, GroupEvent, TopicPartition},
+        metrics::Metrics,
     },
     wire::Text,
 };
@@ -90,6 +91,29 @@ impl AutoCommit {
     }
 }
 
+/// When the application polls, for the metrics. Cheap enough for each record: what is shorter than a millisecond is not counted.
+#[derive(Debug, Default)]
+pub(super) struct Polls {
+    last: Option<Instant>,
+    noted: Option<Instant>,
+}
+
+impl Polls {
+    fn note(&mut self, now: Instant, metrics: &Metrics) {
+        const COUNTED: Duration = Duration::from_millis(1);
+        let last = self.last.replace(now);
+        if let Some(last) = last
+            && now - last >= COUNTED
+        {
+            metrics.poll_interval_us.record_time(now - last);
+        }
+        if self.noted.is_none_or(|noted| now - noted >= COUNTED) {
+            metrics.last_poll.now();
+            self.noted = Some(now);
+        }
+    }
+}
+
 impl Consumer {
     /// What every poll begins with: the application is alive, what was delivered is processed, what was announced is given up.
     ///
@@ -99,6 +123,7 @@ impl Consumer {
         /// A small part of any heartbeat's interval.
         const BUSY: Duration = Duration::from_millis(10);
         let now = Instant::now();
+        self.polls.note(now, self.cluster.counters());
         if let Some(membership) = &self.membership {
             membership.polled_at(now);
         }
@@ -398,5 +423,24 @@ impl Consumer {
         if let Some(auto) = &mut self.auto_commit {
             auto.committed.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_that_follows_within_a_millisecond_is_not_counted() {
+        let metrics = Metrics::default();
+        let (mut polls, begin) = (Polls::default(), Instant::now());
+        assert_eq!(metrics.snapshot().last_poll, None);
+        for micros in [0, 400, 800, 7_800] {
+            polls.note(begin + Duration::from_micros(micros), &metrics);
+        }
+        let seen = metrics.snapshot();
+        assert_eq!(seen.poll_interval_us.count(), 1);
+        assert_eq!(seen.poll_interval_us.sum(), 7_000);
+        assert!(seen.last_poll.is_some());
     }
 }

@@ -61,10 +61,17 @@ impl Notes {
 
     /// The application is told this.
     pub(super) fn told(&mut self, event: &Result<GroupEvent>, identity: &Identity) {
+        if let Err(_) | Ok(GroupEvent::Lost(_)) = event
+            && self.rebalancing.take().is_some()
+        {
+            // Partitions that were on the move come to no assignment for now.
+            self.metrics.rebalances_failed.add(1);
+        }
         let (group, member, generation) = (&self.group, &identity.member_id, identity.generation);
         match event {
             Ok(GroupEvent::Assigned(assignment)) => {
                 self.metrics.rebalances.add(1);
+                self.metrics.last_rebalance.now();
                 self.metrics
                     .partitions_assigned
                     .add(assignment.added.len() as u64);

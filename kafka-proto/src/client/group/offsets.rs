@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 use crate::{
     client::{
@@ -100,6 +103,7 @@ struct Job {
     request: Option<OffsetCommitRequest>,
     /// As whom the member committed.
     standing: Option<Identity>,
+    started: Instant,
     /// Counted from when the commit was started, not from when those before it have ended.
     deadline: Deadline,
     done: oneshot::Sender<Result<()>>,
@@ -221,6 +225,7 @@ impl GroupOffsets {
                 drop(self.jobs.send(Job {
                     request: Some(self.request(offsets, present)),
                     standing,
+                    started: Instant::now(),
                     deadline: Deadline::of_api(self.cluster.config()),
                     done,
                 }));
@@ -239,6 +244,7 @@ impl GroupOffsets {
         drop(self.jobs.send(Job {
             request: None,
             standing: None,
+            started: Instant::now(),
             deadline: Deadline::of_api(self.cluster.config()),
             done,
         }));
@@ -557,9 +563,11 @@ struct Committing {
 
 impl Committing {
     async fn in_order(self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        let metrics = self.cluster.counters().groups.entry(&self.group);
         while let Some(Job {
             request,
             standing,
+            started,
             deadline,
             done,
         }) = queue.recv().await
@@ -569,8 +577,15 @@ impl Committing {
                 continue;
             };
             let result = self.commit(request, standing.as_ref(), deadline).await;
-            if let Err(error) = &result {
-                tracing::debug!(group = %self.group, %error, "a commit failed");
+            match &result {
+                Ok(()) => {
+                    metrics.commits.add(1);
+                    metrics.commit_us.record_time(started.elapsed());
+                }
+                Err(error) => {
+                    metrics.commits_failed.add(1);
+                    tracing::debug!(group = %self.group, %error, "a commit failed");
+                }
             }
             // Who started it may not want to know.
             let _ = done.send(result);

@@ -1,5 +1,8 @@
 //! What a client counts: per request, batch or answer, never per record, and without a lock. Read as one plain snapshot.
 //!
+//! Each item says in brackets what Java's client calls it, where it has the same. Java's rates and averages are computed from counters and
+//! histograms: [`MetricsSnapshot::since`], [`MetricsSnapshot::per_second`], [`HistogramSnapshot::mean`].
+//!
 //! Whoever counts holds an `Arc` of the counters it bumps: that of the client, of a broker, of a partition. Only to get hold of them
 //! takes a lock, once a connection or an assignment.
 
@@ -158,6 +161,9 @@ metrics! {
         batch_queue_us,
         /// Microseconds from a batch's first record to its acknowledgement.
         delivery_us,
+        /// Microseconds from one poll of a consumer to the next (`time-between-poll-avg`, `-max`; a limit is `max.poll.interval.ms`), where
+        /// it was a millisecond or more: reading record by record is not slowed down by counting what is shorter.
+        poll_interval_us,
     }
     also {
         /// The time that was counted: since the client was made, or since the earlier snapshot.
@@ -166,7 +172,11 @@ metrics! {
         brokers: Family<Arc<str>, BrokerMetrics> => BTreeMap<Arc<str>, BrokerMetricsSnapshot>,
         /// The partitions that are being read now, by topic and number.
         partitions: Family<(Arc<str>, i32), PartitionMetrics> => BTreeMap<(Arc<str>, i32), PartitionMetricsSnapshot>,
-        /// The groups that the client is or was a member of, by name.
+        /// How long ago a consumer polled last, to the millisecond (`last-poll-seconds-ago`); `None`: none has.
+        last_poll: LastTime => Option<Duration>,
+        /// The topics that were produced to, by name.
+        topics: Family<Arc<str>, TopicMetrics> => BTreeMap<Arc<str>, TopicMetricsSnapshot>,
+        /// The groups that the client is or was a member of, or commits for, by name.
         groups: Family<Arc<str>, GroupMetrics> => BTreeMap<Arc<str>, GroupMetricsSnapshot>,
         /// How often each error code was answered.
         errors: Family<ErrorCode, Counter> => BTreeMap<ErrorCode, u64>,
@@ -215,6 +225,33 @@ metrics! {
         request_us,
     }
     also {
+        /// Requests that are not answered yet, now (`requests-in-flight`).
+        requests_in_flight: Gauge => i64,
+    }
+}
+
+metrics! {
+    /// The counters of what is produced to one topic.
+    TopicMetrics,
+    /// What the counters of producing to one topic stood at.
+    TopicMetricsSnapshot;
+    counters {
+        /// Records that the brokers acknowledged (`record-send-total`).
+        records_sent,
+        /// Batches that the brokers acknowledged.
+        batches_sent,
+        /// Bytes of acknowledged batches, as on the wire (`byte-total`).
+        batch_bytes_sent,
+        /// Bytes of the same batches before compression (`compression-rate` is the quotient).
+        batch_bytes_uncompressed,
+        /// Records whose delivery failed for good (`record-error-total`).
+        records_failed,
+    }
+    levels {
+    }
+    histograms {
+    }
+    also {
     }
 }
 
@@ -247,9 +284,9 @@ metrics! {
     /// What the counters of this client's membership in one group stood at.
     GroupMetricsSnapshot;
     counters {
-        /// Times that it joined, for the first time or again.
+        /// Times that it joined, for the first time or again (`join-total`).
         joins,
-        /// Assignments that it was told of.
+        /// Assignments that it was told of (`rebalance-total`).
         rebalances,
         /// Partitions that it got.
         partitions_assigned,
@@ -257,7 +294,13 @@ metrics! {
         partitions_revoked,
         /// Partitions that it lost without being asked.
         partitions_lost,
-        /// Heartbeats that were answered well.
+        /// Rebalances that came to no assignment: the member was refused, or its partitions were lost (`failed-rebalance-total`).
+        rebalances_failed,
+        /// Commits that the coordinator took (`commit-total`).
+        commits,
+        /// Commits that failed for good.
+        commits_failed,
+        /// Heartbeats that were answered well (`heartbeat-total`).
         heartbeats,
         /// Heartbeats that were answered with an error, or not at all.
         heartbeats_failed,
@@ -265,13 +308,18 @@ metrics! {
     levels {
     }
     histograms {
-        /// Microseconds from joining, or from being asked to give partitions up, to the next assignment.
+        /// Microseconds from joining, or from being asked to give partitions up, to the next assignment (`rebalance-latency-avg`, `-max`).
         rebalance_us,
+        /// Microseconds from the start of a commit to its end, waiting for those before it and trying again included
+        /// (`commit-latency-avg`, `-max`).
+        commit_us,
         /// Microseconds from a heartbeat to its answer.
         heartbeat_us,
     }
     also {
-        /// How long ago the last heartbeat was answered well; `None`: none was.
+        /// How long ago it was last told of an assignment (`last-rebalance-seconds-ago`); `None`: never.
+        last_rebalance: LastTime => Option<Duration>,
+        /// How long ago the last heartbeat was answered well (`last-heartbeat-seconds-ago`); `None`: none was.
         last_heartbeat: LastTime => Option<Duration>,
     }
 }
@@ -282,6 +330,22 @@ impl MetricsSnapshot {
     #[expect(clippy::cast_precision_loss, reason = "a rate is no exact number")]
     pub fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.age.as_secs_f64().max(1e-9)
+    }
+
+    /// The largest lag of the partitions that are being read (`records-lag-max`); `None` while none is known.
+    #[must_use]
+    pub fn records_lag_max(&self) -> Option<u64> {
+        self.partitions
+            .values()
+            .filter_map(PartitionMetricsSnapshot::lag)
+            .max()
+    }
+
+    /// Requests to all brokers that are not answered yet (`requests-in-flight`).
+    #[must_use]
+    pub fn requests_in_flight(&self) -> i64 {
+        let brokers = self.brokers.values();
+        brokers.map(|broker| broker.requests_in_flight).sum()
     }
 
     /// How many times smaller compression made what was sent; 1 if nothing was.
@@ -351,6 +415,33 @@ impl Level {
 
     pub(crate) fn value(&self) -> i64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// How many there are of something now.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicI64);
+
+impl Gauge {
+    fn snapshot(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A request that counts as unanswered until this is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<BrokerMetrics>);
+
+impl InFlight {
+    pub(crate) fn to(broker: &Arc<BrokerMetrics>) -> Self {
+        broker.requests_in_flight.0.fetch_add(1, Relaxed);
+        Self(Arc::clone(broker))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.requests_in_flight.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -441,6 +532,12 @@ impl<K: Ord + Clone, T: Default> Family<K, T> {
 impl Family<Arc<str>, BrokerMetrics> {
     fn snapshot(&self) -> BTreeMap<Arc<str>, BrokerMetricsSnapshot> {
         self.read(BrokerMetrics::snapshot)
+    }
+}
+
+impl Family<Arc<str>, TopicMetrics> {
+    fn snapshot(&self) -> BTreeMap<Arc<str>, TopicMetricsSnapshot> {
+        self.read(TopicMetrics::snapshot)
     }
 }
 
@@ -538,6 +635,19 @@ impl Since for BrokerMetricsSnapshot {
     }
 }
 
+/// A gauge stays what it is now.
+impl Since for i64 {
+    fn since(&self, _: &Self) -> Self {
+        *self
+    }
+}
+
+impl Since for TopicMetricsSnapshot {
+    fn since(&self, earlier: &Self) -> Self {
+        self.since(earlier)
+    }
+}
+
 impl Since for Option<Duration> {
     fn since(&self, _: &Self) -> Self {
         *self
@@ -615,14 +725,33 @@ mod tests {
             metrics.snapshot().partitions.values().next().unwrap().lag(),
             None
         );
+        assert_eq!(metrics.snapshot().records_lag_max(), None);
         partition.position.set(3);
         partition.end_offset.set(10);
+        let near = metrics.partitions.entry(&("t".into(), 1));
+        near.position.set(9);
+        near.end_offset.set(10);
         let seen = metrics.snapshot();
+        assert_eq!(seen.records_lag_max(), Some(7));
         assert_eq!(seen.partitions.values().next().unwrap().lag(), Some(7));
         assert_eq!((seen.budgets[0].taken, seen.budgets[0].limit), (5, 10));
-        drop((partition, bytes));
+        drop((partition, near, bytes));
         let seen = metrics.snapshot();
         assert!(seen.partitions.is_empty() && seen.budgets.is_empty());
+    }
+
+    #[test]
+    fn a_request_is_in_flight_until_it_is_dropped_and_a_difference_says_how_many_are_now() {
+        let metrics = Metrics::default();
+        let broker = metrics.broker(&"broker 1".into());
+        let first = InFlight::to(&broker);
+        let before = metrics.snapshot();
+        let second = InFlight::to(&broker);
+        let now = metrics.snapshot();
+        assert_eq!(now.requests_in_flight(), 2);
+        assert_eq!(now.since(&before).requests_in_flight(), 2);
+        drop((first, second));
+        assert_eq!(metrics.snapshot().requests_in_flight(), 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result};
 
 use super::{
     BrokerMetricsSnapshot, GroupMetricsSnapshot, HistogramSnapshot, MetricsSnapshot,
-    PartitionMetricsSnapshot,
+    PartitionMetricsSnapshot, TopicMetricsSnapshot,
 };
 
 impl Display for MetricsSnapshot {
@@ -34,6 +34,9 @@ impl Display for MetricsSnapshot {
         for (name, broker) in &self.brokers {
             writeln!(f, "{name}:\n{broker}")?;
         }
+        for (name, topic) in &self.topics {
+            writeln!(f, "produced to {name}:\n{topic}")?;
+        }
         for (name, group) in &self.groups {
             writeln!(f, "group {name}:\n{group}")?;
         }
@@ -46,10 +49,9 @@ impl Display for MetricsSnapshot {
 
 impl Display for BrokerMetricsSnapshot {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let counters = self.iter().filter(|(_, count)| *count > 0);
-        for (place, (name, count)) in counters.enumerate() {
-            let before = if place == 0 { "  " } else { ", " };
-            write!(f, "{before}{name} {count}")?;
+        in_one_line(f, self.iter())?;
+        if self.requests_in_flight > 0 {
+            write!(f, ", {} in flight", self.requests_in_flight)?;
         }
         for (name, values) in self.histograms().filter(|(_, values)| values.count() > 0) {
             write!(f, "\n  {name:<12} {}", Spread(values))?;
@@ -58,15 +60,22 @@ impl Display for BrokerMetricsSnapshot {
     }
 }
 
+impl Display for TopicMetricsSnapshot {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        in_one_line(f, self.iter())
+    }
+}
+
 impl Display for GroupMetricsSnapshot {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let counters = self.iter().filter(|(_, count)| *count > 0);
-        for (place, (name, count)) in counters.enumerate() {
-            let before = if place == 0 { "  " } else { ", " };
-            write!(f, "{before}{name} {count}")?;
-        }
-        if let Some(age) = self.last_heartbeat {
-            write!(f, ", the last {:.1} s ago", age.as_secs_f64())?;
+        in_one_line(f, self.iter())?;
+        for (what, age) in [
+            ("heartbeat", self.last_heartbeat),
+            ("rebalance", self.last_rebalance),
+        ] {
+            if let Some(age) = age {
+                write!(f, ", the last {what} {:.1} s ago", age.as_secs_f64())?;
+            }
         }
         for (name, values) in self.histograms().filter(|(_, values)| values.count() > 0) {
             write!(f, "\n  {name:<12} {}", Spread(values))?;
@@ -83,6 +92,18 @@ impl Display for PartitionMetricsSnapshot {
             None => write!(f, "at offset {}", self.position),
         }
     }
+}
+
+/// Counters that are not 0.
+fn in_one_line(
+    f: &mut Formatter<'_>,
+    counters: impl Iterator<Item = (&'static str, u64)>,
+) -> Result {
+    for (place, (name, count)) in counters.filter(|(_, count)| *count > 0).enumerate() {
+        let before = if place == 0 { "  " } else { ", " };
+        write!(f, "{before}{name} {count}")?;
+    }
+    Ok(())
 }
 
 /// A histogram in one line.

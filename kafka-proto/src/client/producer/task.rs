@@ -560,6 +560,7 @@ impl Task {
         let counters = self.shared.cluster.counters();
         for ((ticket, generation), outcome) in done {
             let count = u64::from(ticket.count);
+            let of_topic = counters.topics.entry(ticket.place().0);
             match &outcome {
                 Outcome::Acknowledged { base_offset, .. } => {
                     counters.batches_sent.add(1);
@@ -567,6 +568,10 @@ impl Task {
                     counters.batch_bytes_sent.add(ticket.bytes as u64);
                     let uncompressed = ticket.bytes_uncompressed as u64;
                     counters.batch_bytes_uncompressed.add(uncompressed);
+                    of_topic.batches_sent.add(1);
+                    of_topic.records_sent.add(count);
+                    of_topic.batch_bytes_sent.add(ticket.bytes as u64);
+                    of_topic.batch_bytes_uncompressed.add(uncompressed);
                     counters.batch_records.record(count);
                     counters.batch_bytes.record(ticket.bytes as u64);
                     counters.delivery_us.record_time(ticket.accepted.elapsed());
@@ -581,6 +586,7 @@ impl Task {
                 }
                 Outcome::Failed(error) => {
                     counters.records_failed.add(count);
+                    of_topic.records_failed.add(count);
                     tracing::warn!(%error, records = count, "batch not delivered");
                 }
             }
