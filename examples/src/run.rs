@@ -1,6 +1,7 @@
 //! What `wordcount`, `passthrough` and `uppercase` do around their plan: settings, an in-process cluster where no other is named, progress,
 //! statistics, and an orderly end.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ pub fn log_warnings() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .try_init();
 }

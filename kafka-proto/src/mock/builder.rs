@@ -1,6 +1,7 @@
 //! How a cluster is set up before it starts.
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use super::state::{Broker, Settings, State};
 pub struct Builder {
     brokers: i32,
     racks: Vec<String>,
+    listeners: Vec<SocketAddr>,
+    advertised: Vec<(String, u16)>,
     topics: Vec<NewTopic>,
     settings: Settings,
     replication_factor: Option<i16>,
@@ -41,6 +44,8 @@ impl Default for Builder {
         Self {
             brokers: 1,
             racks: Vec::new(),
+            listeners: Vec::new(),
+            advertised: Vec::new(),
             topics: Vec::new(),
             settings: Settings {
                 cluster_id: String::from("mock-cluster-in-memory"),
@@ -63,7 +68,7 @@ impl Default for Builder {
             },
             replication_factor: None,
             own_thread: true,
-            network: Network::Loopback,
+            network: Network::Tcp,
         }
     }
 }
@@ -108,6 +113,23 @@ impl Builder {
     /// The brokers' racks, in the order of their ids. Clients with a `client.rack` are sent to a replica there (KIP-392).
     pub fn racks(mut self, racks: &[&str]) -> Self {
         self.racks = racks.iter().map(|rack| (*rack).to_owned()).collect();
+        self
+    }
+
+    /// `listeners`: where the brokers listen, one address each in the order of their ids; port 0 is any free one. By default
+    /// free ports of 127.0.0.1. Whoever reaches the port may read and write everything.
+    pub fn listeners(mut self, listeners: &[SocketAddr]) -> Self {
+        self.listeners = listeners.to_vec();
+        self
+    }
+
+    /// `advertised.listeners`: host and port that clients are sent to, one each in the order of the brokers' ids, where
+    /// that is not the listener itself: behind a proxy, in a container. Port 0 is the one listened on.
+    pub fn advertised_listeners(mut self, advertised: &[(&str, u16)]) -> Self {
+        self.advertised = advertised
+            .iter()
+            .map(|&(host, port)| (host.to_owned(), port))
+            .collect();
         self
     }
 
@@ -202,8 +224,8 @@ impl Builder {
     /// Starts the brokers. When this returns they listen.
     ///
     /// # Errors
-    /// No port or thread to be had, or a topic that cannot be made (its name, its number of partitions or a setting; the
-    /// text says which).
+    /// No port or thread to be had, listeners that do not fit the brokers, or a topic that cannot be made (its name, its
+    /// number of partitions or a setting; the text says which).
     pub async fn start(mut self) -> io::Result<Cluster> {
         let factor = i16::try_from(self.brokers.min(3)).unwrap_or(1);
         self.settings.replication_factor = self.replication_factor.unwrap_or(factor);
@@ -213,6 +235,7 @@ impl Builder {
                 self.settings.replication_factor, self.brokers
             )));
         }
+        self.check_listeners()?;
         let network = self.network.clone();
         let (commands, receiver) = mpsc::unbounded_channel();
         if !self.own_thread {
@@ -258,17 +281,53 @@ impl Builder {
         Ok(Cluster::new(shared, commands, Some(thread)))
     }
 
+    fn check_listeners(&self) -> io::Result<()> {
+        for (name, count) in [
+            ("listeners", self.listeners.len()),
+            ("advertised listeners", self.advertised.len()),
+        ] {
+            if count > 0 && !matches!(self.network, Network::Tcp) {
+                return Err(invalid(format!(
+                    "{name} are of no use in memory: leave them out, or listen on TCP"
+                )));
+            }
+            if count > 0 && i32::try_from(count) != Ok(self.brokers) {
+                return Err(invalid(format!(
+                    "{name} must be as many as brokers: {count} for {}",
+                    self.brokers
+                )));
+            }
+        }
+        let nowhere = self.listeners.iter().find(|at| at.ip().is_unspecified());
+        match nowhere {
+            Some(at) if self.advertised.is_empty() => Err(invalid(format!(
+                "clients cannot be sent to {at}: say with advertised listeners where they reach it"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the ports and makes the topics.
     async fn listen(self) -> io::Result<(Arc<Shared>, Vec<(i32, Listener)>)> {
         let mut state = State::new(self.settings);
         let mut listeners = Vec::new();
         for id in 1..=self.brokers {
-            let (listener, host, port) = self.network.listen(id, 0).await?;
+            let index = id as usize - 1;
+            let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let mut at = self.listeners.get(index).copied().unwrap_or(any_port);
+            let (listener, host, port) = self.network.listen(id, at).await?;
+            at.set_port(port);
+            let (host, port) = match self.advertised.get(index) {
+                Some((host, 0)) => (host.clone(), port),
+                Some((host, port)) => (host.clone(), *port),
+                None => (host, port),
+            };
             state.brokers.push(Broker {
                 id,
                 host,
                 port,
-                rack: self.racks.get(id as usize - 1).cloned(),
+                listener: at,
+                rack: self.racks.get(index).cloned(),
                 up: true,
             });
             listeners.push((id, listener));

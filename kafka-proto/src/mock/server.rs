@@ -2,7 +2,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -133,8 +133,8 @@ pub(crate) enum Command {
 /// What the brokers listen on.
 #[derive(Debug, Clone)]
 pub(crate) enum Network {
-    /// TCP on 127.0.0.1.
-    Loopback,
+    /// TCP.
+    Tcp,
     /// Pipes inside the process.
     Memory(Memory),
 }
@@ -142,24 +142,26 @@ pub(crate) enum Network {
 /// Where one broker's connections come from.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Loopback(TcpListener),
+    Tcp(TcpListener),
     Memory(MemoryListener),
 }
 
 impl Network {
-    /// Opens the listener of a broker: on any free port at first, later on the same one again. Gives its address.
+    /// Opens the listener of a broker (port 0 is any free one) and gives its host and port.
     pub(crate) async fn listen(
         &self,
         broker: i32,
-        port: u16,
+        at: SocketAddr,
     ) -> io::Result<(Listener, String, u16)> {
         match self {
-            Self::Loopback => {
-                let listener =
-                    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+            Self::Tcp => {
+                let listener = TcpListener::bind(at).await.map_err(|error| {
+                    let text = format!("broker {broker} cannot listen on {at}: {error}");
+                    io::Error::new(error.kind(), text)
+                })?;
                 let address = listener.local_addr()?;
                 let host = address.ip().to_string();
-                Ok((Listener::Loopback(listener), host, address.port()))
+                Ok((Listener::Tcp(listener), host, address.port()))
             }
             Self::Memory(network) => {
                 let host = format!("broker-{broker}");
@@ -174,7 +176,7 @@ impl Listener {
     /// The next client: where it comes from, and its stream. Safe to drop.
     async fn accept(&mut self) -> io::Result<(String, BoxStream)> {
         match self {
-            Self::Loopback(listener) => {
+            Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok((format!("/{}", peer.ip()), Box::new(stream)))
@@ -211,12 +213,14 @@ pub(crate) async fn supervise(
     while let Some(command) = commands.recv().await {
         match command {
             Command::Start(id, done) => {
-                let port = shared.state().broker(id).map_or(0, |broker| broker.port);
-                let started = match running.entry(id) {
-                    Entry::Occupied(_) => Ok(()),
-                    Entry::Vacant(place) => network.listen(id, port).await.map(|(listener, ..)| {
-                        place.insert(run_broker(&shared, id, listener));
-                    }),
+                let at = shared.state().broker(id).map(|broker| broker.listener);
+                let started = match (running.entry(id), at) {
+                    (Entry::Vacant(place), Some(at)) => {
+                        network.listen(id, at).await.map(|(listener, ..)| {
+                            place.insert(run_broker(&shared, id, listener));
+                        })
+                    }
+                    _ => Ok(()),
                 };
                 let _ = done.send(started);
             }

@@ -1,6 +1,7 @@
 //! Everything the cluster knows, behind one lock: the brokers' common memory of topics, groups and transactions, so that
 //! a leader can move without copying anything. Pure.
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::messages::{ApiKey, ErrorCode, Versions};
@@ -39,6 +40,8 @@ pub(crate) struct Broker {
     pub(crate) id: i32,
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Where it listens, which may differ from what clients are told.
+    pub(crate) listener: SocketAddr,
     pub(crate) rack: Option<String>,
     pub(crate) up: bool,
 }
