@@ -379,7 +379,7 @@ async fn javas_admin_tools_make_describe_and_change_topics() {
         "--add-config",
         "max.message.bytes=2000",
     ];
-    java("kafka.admin.ConfigCommand", &alter, "");
+    java("org.apache.kafka.tools.ConfigCommand", &alter, "");
     let size = cluster.topic_config("made", "max.message.bytes");
     assert_eq!(size.as_deref(), Some("2000"));
     topics(&["--delete", "--topic", "made"]);
