@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use engine::{
     flow::{OnBad, Pipe, Scope, Stream},
+    operators::Event,
     testing::{Driver, InRecord, OutRecord},
     time::{Generator, Watermarks},
     windows::Tumbling,
@@ -275,4 +276,130 @@ fn a_generator_cannot_end_time() {
         1,
         "as without the restart"
     );
+}
+
+/// A process function that gives out each number with the number as its time, of its own accord or by a timer.
+fn by_process<'b>(s: Scope<'b>, by_timer: bool) -> Stream<'b, i64, impl Pipe<i64> + use<'b>> {
+    parsed(s)
+        .key_by(|_| "k")
+        .process((), move |cx, _, event, out| match event {
+            Event::Row(n) if by_timer => cx.timer_at(n),
+            Event::Row(n) => out.push_at(n, n),
+            Event::Timer(at) => out.push(at),
+            Event::WallTimer(_) => {}
+        })
+}
+
+/// The numbers of the lines; their time is that of their record.
+fn parsed<'b>(s: Scope<'b>) -> Stream<'b, i64, impl Pipe<i64> + use<'b>> {
+    s.source("in").utf8().try_map(str::parse::<i64>)
+}
+
+/// Records at the time 0 with these numbers.
+fn numbers(driver: &mut Driver, numbers: &[i64]) -> Result<(), String> {
+    let text: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    let records: Vec<_> = text
+        .iter()
+        .map(|text| InRecord {
+            value: Some(text.as_bytes()),
+            timestamp: 0,
+            ..InRecord::default()
+        })
+        .collect();
+    let fed = driver.try_feed_records("in", 0, &records);
+    fed.map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_row_that_a_process_function_gives_no_time_is_bad_where_windows_or_in_order_follow() {
+    for no_time in NO_TIMES {
+        for by_timer in [false, true] {
+            let windows = Driver::new(move |s| count_windows(by_process(s, by_timer)));
+            let in_order = Driver::new(move |s| {
+                let rows = by_process(s, by_timer);
+                count_windows(
+                    rows.key_by(|_| "k")
+                        .in_order()
+                        .process((), |_, _, event, out| {
+                            if let Event::Row(n) = event {
+                                out.push(n);
+                            }
+                        }),
+                );
+            });
+            for mut driver in [windows, in_order] {
+                numbers(&mut driver, &[no_time, 5, 25]).unwrap();
+                driver.finish();
+                assert_eq!(driver.counters("process-1").bad, 1, "{no_time} {by_timer}");
+                assert_eq!(
+                    counts(&mut driver),
+                    [(0, 1), (20, 1)],
+                    "{no_time} {by_timer}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_that_a_process_function_gives_no_time_goes_by_its_policy() {
+    let mut driver = Driver::new(|s| count_windows(by_process(s, false).on_bad(OnBad::Fail)));
+    let error = numbers(&mut driver, &[-1]).unwrap_err();
+    for part in ["process", "timestamp is -1", "window", "with_timestamps"] {
+        assert!(error.contains(part), "{error} lacks {part}");
+    }
+    let mut driver = Driver::new(|s| count_windows(by_process(s, false).dead_letters("bad")));
+    numbers(&mut driver, &[-1, 5, i64::MAX, 6]).unwrap();
+    driver.finish();
+    assert_eq!(driver.read("bad").len(), 2);
+    assert_eq!(counts(&mut driver), [(0, 2)]);
+}
+
+#[test]
+fn where_no_time_is_needed_a_process_function_may_give_none() {
+    let mut driver = Driver::new(|s| by_process(s, false).map(|n| ((), n)).sink("out"));
+    numbers(&mut driver, &[-1, 5]).unwrap();
+    let times: Vec<i64> = driver.read("out").iter().map(|r| r.timestamp).collect();
+    assert_eq!(times, [-1, 5]);
+    let mut driver = Driver::new(|s| {
+        let rows = by_process(s, false).map(|n| n.max(7));
+        count_windows(rows.with_timestamps(|n| *n, ms(0)));
+    });
+    numbers(&mut driver, &[-1, 5]).unwrap();
+    driver.finish();
+    assert_eq!(driver.counters("process-1").bad, 0);
+    assert_eq!(counts(&mut driver), [(0, 2)]);
+}
+
+#[test]
+fn a_partition_whose_records_have_no_time_holds_the_others_no_longer_than_an_idle_one() {
+    for no_time in NO_TIMES {
+        let by_records = Driver::new(|s| count_windows(lines(s)));
+        let by_closure = Driver::new(|s| count_windows(timed(s, ms(0).into())));
+        for mut driver in [by_records, by_closure] {
+            driver.assign("in", 1);
+            feed(&mut driver, 0, &[5, 25]).unwrap();
+            feed(&mut driver, 1, &[no_time]).unwrap();
+            driver.set_clock(499);
+            feed(&mut driver, 1, &[no_time]).unwrap();
+            driver.set_clock(2000);
+            assert_eq!(driver.watermark("window-1"), i64::MIN, "nothing more came");
+            feed(&mut driver, 1, &[no_time]).unwrap();
+            assert_eq!(driver.watermark("window-1"), 24);
+            feed(&mut driver, 0, &[45]).unwrap();
+            assert_eq!(driver.watermark("window-1"), 44);
+            // One with a time is waited for again, at once.
+            feed(&mut driver, 1, &[50, no_time]).unwrap();
+            feed(&mut driver, 0, &[75]).unwrap();
+            assert_eq!(driver.watermark("window-1"), 49);
+            feed(&mut driver, 1, &[no_time]).unwrap();
+            driver.set_clock(2499);
+            feed(&mut driver, 1, &[no_time, 60]).unwrap();
+            driver.set_clock(2999);
+            feed(&mut driver, 1, &[no_time]).unwrap();
+            assert_eq!(driver.watermark("window-1"), 59, "the time began anew");
+            driver.finish();
+            assert_eq!(driver.counters("window-1").late, 0);
+        }
+    }
 }

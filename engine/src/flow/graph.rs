@@ -317,12 +317,12 @@ impl Graph {
             .any(|n| n.kind.waits_for_time() || n.kind == Kind::Timestamps)
     }
 
-    /// The first operator that cannot do without the timestamps of a source's records: it puts rows into windows or into order by them,
-    /// and nothing between the two says what time they have.
-    pub(crate) fn is_timed_for(&self, source: usize) -> Option<usize> {
+    /// The first operator that cannot do without the timestamps that an operator gives out: it puts rows into windows or into order by
+    /// them, and nothing between the two says what time they have.
+    pub(crate) fn is_timed_for(&self, operator: usize) -> Option<usize> {
         let mut has_time_of = vec![false; self.nodes.len()];
         for (i, node) in self.nodes.iter().enumerate() {
-            let is_read = i == source || node.inputs.iter().any(|input| has_time_of[*input]);
+            let is_read = i == operator || node.inputs.iter().any(|input| has_time_of[*input]);
             if is_read && matches!(node.kind, Kind::Window | Kind::InOrder) {
                 return Some(i);
             }

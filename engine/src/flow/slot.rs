@@ -51,7 +51,7 @@ pub(crate) struct Slot {
     pub(crate) clock: Clock,
     /// Of a source and of `with_timestamps`: whether its times are in another unit.
     pub(crate) units: UnitCheck,
-    /// Of a source: the operator that cannot do without the times of its records.
+    /// Of a source, and of a process function: the operator that cannot do without the times of what it gives out.
     pub(crate) is_timed_for: Option<usize>,
     /// Of a keyed operator: the watermark that it has acted upon; rows are late against this one.
     pub(crate) watermark: Option<i64>,

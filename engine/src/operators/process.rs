@@ -2,13 +2,15 @@
 
 use std::{any::Any, collections::BTreeSet, marker::PhantomData};
 
+use super::source::without_time;
 use crate::{
     batch::{Decode, Encode, row::decode_all},
     flow::{
-        Emit, Error, Flow, Keyed, Kind, Meta, Pipe, Port, Scope, Slot, Stream, send_keyed,
+        Emit, Error, Flow, Keyed, Kind, Meta, OnBad, Pipe, Port, Scope, Slot, Stream, send_keyed,
         undecodable,
     },
     state::{CHUNK, Entries, Entry, SetBy, State, WALL_TIMER},
+    time::is_time,
 };
 
 /// What a process function is called for.
@@ -109,17 +111,28 @@ impl<S> Context<'_, S> {
 pub struct Out<O> {
     rows: Vec<(i64, O)>,
     timestamp: i64,
+    /// What follows cannot do without times.
+    is_timed: bool,
+    /// Timestamps of rows that were left out, because they are no times.
+    refused: Vec<i64>,
 }
 
 impl<O> Out<O> {
-    /// Gives out a row with the timestamp of the event.
+    /// Gives out a row with the timestamp of the event: that of the row, or the time of the timer.
     pub fn push(&mut self, row: O) {
-        self.rows.push((self.timestamp, row));
+        self.push_at(self.timestamp, row);
     }
 
-    /// Gives out a row with a timestamp of its own.
+    /// Gives out a row with a timestamp of its own, in milliseconds since 1970.
+    ///
+    /// Where windows or [`in_order`](Keyed::in_order) follow, with no [`with_timestamps`](Stream::with_timestamps) between, a timestamp
+    /// that is no time (`-1`, `i64::MIN`, `i64::MAX`) makes a bad row: it is left out, and goes by [`Stream::on_bad`].
     pub fn push_at(&mut self, timestamp: i64, row: O) {
-        self.rows.push((timestamp, row));
+        if self.is_timed && !is_time(timestamp) {
+            self.refused.push(timestamp);
+        } else {
+            self.rows.push((timestamp, row));
+        }
     }
 }
 
@@ -248,6 +261,10 @@ impl<'b, T, P: Pipe<T>, F: FnMut(T) -> K, K: Encode + Decode<'b>> Keyed<'b, T, P
         } = self;
         let operator = scope.operator(kind, &[node], None);
         scope.keeps_state(operator, kept);
+        if kind == Kind::Process {
+            // Where time is needed, a row that is given none.
+            scope.refuses(operator, OnBad::Skip);
+        }
         let ttl_ms = kept.ttl_ms;
         scope.learn(operator, |n| {
             n.emit = Emit::EveryUpdate;
@@ -283,7 +300,32 @@ where
     // What one event gives out cannot be left in the middle: the state has changed, and calling again would change it again.
     const SHARED: bool = true;
 
-    fn drive(mut self, mut next: impl FnMut(Meta, O) -> Flow) -> Flow {
+    fn drive(self, next: impl FnMut(Meta, O) -> Flow) -> Flow {
+        let (scope, operator) = (self.scope, self.operator);
+        let mut refused = Vec::new();
+        let flow = self.each(&mut refused, next);
+        // What is done with them needs the slot, which the state is borrowed from.
+        for (record, timestamp) in refused {
+            without_time(scope, operator, record, timestamp)?;
+        }
+        flow
+    }
+}
+
+impl<'b, K, T, S, O, G> Processed<'b, K, T, S, O, G>
+where
+    K: Decode<'b>,
+    T: Decode<'b>,
+    S: State,
+    G: FnMut(&mut Context<'_, S>, K, Event<T>, &mut Out<O>),
+{
+    /// Calls the function with each event and `next` with what it gives out. `refused`: rows whose timestamp is no time, by the number
+    /// of their event.
+    fn each(
+        mut self,
+        refused: &mut Vec<(u32, i64)>,
+        mut next: impl FnMut(Meta, O) -> Flow,
+    ) -> Flow {
         let (scope, operator) = (self.scope, self.operator);
         let (rows, is_due) = match (
             scope.rows(operator, Port::Sent),
@@ -298,6 +340,7 @@ where
             state,
             counters,
             watermark,
+            is_timed_for,
             ..
         } = &mut *slot;
         let Some(state) = state else {
@@ -317,6 +360,8 @@ where
         let mut out = Out {
             rows: Vec::new(),
             timestamp: 0,
+            is_timed: is_timed_for.is_some(),
+            refused: Vec::new(),
         };
         let mut asked = Vec::new();
         let set_by = match (is_due, watermark) {
@@ -398,6 +443,7 @@ where
                 };
                 entries.work(data, head, now_ms, set_by, work, &mut asked);
                 let record = index as u32;
+                refused.extend(out.refused.drain(..).map(|at| (record, at)));
                 for (timestamp, row) in out.rows.drain(..) {
                     next(Meta { timestamp, record }, row)?;
                 }

@@ -175,9 +175,9 @@ fn is_timed(scope: Scope<'_>, node: usize) -> bool {
     scope.running().is_some() && scope.slot(node).is_timed_for.is_some()
 }
 
-/// A record without a time, where that is needed, is bad.
+/// A record, or a row of a process function, without a time is bad where that is needed.
 #[cold]
-fn without_time(scope: Scope<'_>, node: usize, index: u32, timestamp: i64) -> Flow {
+pub(super) fn without_time(scope: Scope<'_>, node: usize, index: u32, timestamp: i64) -> Flow {
     let needs = scope.slot(node).is_timed_for;
     scope.bad(node, index, || {
         let needs = scope.running().zip(needs).map(|(g, i)| g.describe(i));

@@ -2,7 +2,7 @@
 
 use crate::{
     flow::{Error, Flow, Kind, Meta, OnBad, Pipe, Scope, Stream},
-    time::{Bounded, Generator, PartOf, Watermarks, is_time, meaning, misread},
+    time::{Bounded, Generator, Watermarks, is_time, meaning, misread},
 };
 
 /// Rows with a timestamp of their own; see [`Stream::with_timestamps`].
@@ -98,6 +98,14 @@ impl<'b, T, P> Stream<'b, T, P> {
 }
 
 /// A row whose timestamp cannot be its time is bad.
+/// What a call has seen of rows.
+#[derive(Default)]
+struct Seen {
+    /// The time of the last one that has one.
+    last: Option<i64>,
+    has_refused: bool,
+}
+
 #[cold]
 fn refused(scope: Scope<'_>, operator: usize, record: u32, at: i64, ahead_max: i64) -> Flow {
     scope.bad(operator, record, || {
@@ -120,7 +128,7 @@ fn step<T, G: Generator>(
     operator: usize,
     ahead_max: i64,
     generator: &mut G,
-    last: &mut Option<i64>,
+    seen: &mut Seen,
     mut timestamp: impl FnMut(&T) -> i64,
     mut next: impl FnMut(Meta, T) -> Flow,
 ) -> impl FnMut(Meta, T) -> Flow {
@@ -129,11 +137,12 @@ fn step<T, G: Generator>(
     move |meta, item| {
         let at = timestamp(&item);
         if at > ahead_max || !is_time(at) {
+            seen.has_refused = true;
             return refused(scope, operator, meta.record, at, ahead_max);
         }
         if !(may_replay && scope.call.progress.replaying.get()) {
             generator.observe(at);
-            *last = Some(at);
+            seen.last = Some(at);
         }
         next(
             Meta {
@@ -172,22 +181,23 @@ impl<T, G: Generator, P: Pipe<T>, F: FnMut(&T) -> i64, M: Fn() -> G> Pipe<T>
         let ahead_max = self
             .ahead_max_ms
             .map_or(i64::MAX, |ahead| scope.call.now_ms.saturating_add(ahead));
-        let mut last = None;
+        let mut seen = Seen::default();
         let flow = self.pipe.drive(step(
             scope,
             operator,
             ahead_max,
             generator,
-            &mut last,
+            &mut seen,
             self.timestamp,
             f,
         ));
         let mut slot = scope.slot(operator);
         slot.clock = clock;
-        if let Some(last) = last {
-            if let PartOf::Rows { .. } = of {
-                slot.clock.came(of);
-            }
+        if seen.last.is_none() && seen.has_refused {
+            slot.clock.came_timeless(of);
+        }
+        if let Some(last) = seen.last {
+            slot.clock.came(of);
             let name = || {
                 scope
                     .running()

@@ -10,11 +10,11 @@ use super::{App, Plan, times::Times};
 use crate::{
     batch::{InputPartition, Outbox, OutboxConfig, Rows, by_topic::ByTopic, letter::Letter},
     flow::{
-        Call, Counters, Error, Graph, Input, Limits, Mode, OnBad, Onces, Placement, Port, Position,
-        Progress, Scope, Slot, TimeRange,
+        Call, Counters, Error, Graph, Input, Kind, Limits, Mode, OnBad, Onces, Placement, Port,
+        Position, Progress, Scope, Slot, TimeRange,
     },
     state::{KeyGroups, KeyedState, RestoreError, Store},
-    time::{Mark, Now, PartOf, Quiet},
+    time::{Mark, Now, PartOf, Quiet, is_time},
 };
 
 /// Rows that `share` keeps at most in one call; fewer where they fan out.
@@ -102,7 +102,7 @@ impl Task {
         let slots = graph.nodes().iter().enumerate().map(|(i, node)| {
             let mut slot = Slot {
                 clock: Times::clock(&graph, i),
-                is_timed_for: (node.kind == crate::flow::Kind::Source)
+                is_timed_for: matches!(node.kind, Kind::Source | Kind::Process)
                     .then(|| graph.is_timed_for(i))
                     .flatten(),
                 ..Slot::default()
@@ -110,9 +110,9 @@ impl Task {
             if node.kind.is_cut() {
                 slot.rows.resize_with(usize::from(workers), Rows::new);
             }
-            if node.kind == crate::flow::Kind::Sink && node.topic.is_none() {
+            if node.kind == Kind::Sink && node.topic.is_none() {
                 slot.by_topic = Some(ByTopic::default());
-            } else if node.kind == crate::flow::Kind::Sink {
+            } else if node.kind == Kind::Sink {
                 slot.outbox = Some(Outbox::new(OutboxConfig::default()));
             }
             if node.dead_letters.is_some() {
@@ -213,10 +213,15 @@ impl Task {
         };
         let stop = call.progress.stop.get();
         if tracks_time {
-            if let (Input::Frame { frame, .. }, Some(of)) = (input, input.part())
-                && stop.is_none()
-            {
-                self.saw(of, frame);
+            if let (Input::Frame { frame, .. }, Some(of)) = (input, input.part()) {
+                match stop {
+                    None => self.saw(of, frame),
+                    // Its rows must not become late because the rest of it waits.
+                    Some(_) if is_time(frame.batch().max_timestamp()) => {
+                        Times::came(&mut self.slots, of, true);
+                    }
+                    Some(_) => {}
+                }
             }
             self.times.flow(&self.graph, &mut self.slots);
         }
@@ -237,8 +242,9 @@ impl Task {
         }
         // Where nobody needs the times of records, such as have none are not waited for either.
         let greatest = greatest.or_else(|| (!is_timed).then_some(frame.batch().max_timestamp()));
-        if let Some(greatest) = greatest {
-            Times::saw(&mut self.slots, of, greatest);
+        match greatest {
+            Some(greatest) => Times::saw(&mut self.slots, of, greatest),
+            None => Times::came(&mut self.slots, of, false),
         }
     }
 

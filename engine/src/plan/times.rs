@@ -89,13 +89,13 @@ impl Times {
         self.flow(graph, slots);
     }
 
-    /// Whether rows of keyed operators may turn out not to come any more: [`Self::look_for_quiet`].
+    /// Whether rows with a time may turn out not to come any more: [`Self::look_for_quiet`].
     pub(super) fn watches_quiet(&self, slots: &[RefCell<Slot>]) -> bool {
-        let is_watched = |i: &usize| slots[*i].borrow().clock.is_watched();
-        self.behind_cuts.iter().any(is_watched)
+        let mut slots = slots.iter();
+        self.is_needed && slots.any(|slot| slot.borrow().clock.is_watched())
     }
 
-    /// Looks whether rows still come of the keyed operators before a `with_timestamps`.
+    /// Looks whether rows with a time still come of partitions, and of the keyed operators before a `with_timestamps`.
     pub(super) fn look_for_quiet(
         &mut self,
         graph: &Graph,
@@ -103,6 +103,9 @@ impl Times {
         quiet: Quiet,
     ) -> bool {
         let mut has_changed = false;
+        for slot in &mut *slots {
+            has_changed |= slot.get_mut().clock.look_at_timeless(quiet);
+        }
         for i in &self.behind_cuts {
             let clock = &mut slots[*i].get_mut().clock;
             for at in 0..clock.origins().len() {
@@ -127,8 +130,18 @@ impl Times {
     /// A fetched batch was handled, and this is the greatest timestamp of its records.
     pub(super) fn saw(slots: &mut [RefCell<Slot>], of: PartOf, greatest: i64) {
         let clock = &mut slots[of.operator()].get_mut().clock;
+        clock.came(of);
         if let Some(generator) = clock.generator(of, || Bounded::new(0)) {
             crate::time::Generator::observe(generator, greatest);
+        }
+    }
+
+    /// A part of a fetched batch was handled: whether some record of it has a time.
+    pub(super) fn came(slots: &mut [RefCell<Slot>], of: PartOf, has_time: bool) {
+        let clock = &mut slots[of.operator()].get_mut().clock;
+        match has_time {
+            true => clock.came(of),
+            false => clock.came_timeless(of),
         }
     }
 

@@ -82,7 +82,7 @@ impl Generator for Bounded {
 /// How far out of order rows may come, and how far ahead of the wall clock. A `Duration` is the bound alone.
 ///
 /// A partition without anything to read (in Kafka: read to the high watermark, and nothing new for `fetch.max.wait.ms`) is idle, and others
-/// do not wait for it. When all are idle the watermark stays where it is, also if the last one was behind: silence says nothing of what
+/// do not wait for it; neither do they for one that has brought nothing but rows without a time for as long. When all are idle the watermark stays where it is, also if the last one was behind: silence says nothing of what
 /// comes next, so what waits for time waits until one of them goes on, or the input ends.
 ///
 /// ```
@@ -187,7 +187,7 @@ impl PartOf {
     }
 }
 
-/// How long rows of a keyed operator have not come, and when that makes them idle.
+/// How long rows with a time have not come, and when that makes idle what they should come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quiet {
     /// Since the last look, as far as work went on: what stands still is not quiet.
@@ -203,14 +203,22 @@ struct Part {
     generator: Option<Box<dyn AnyGenerator>>,
     idle: bool,
     ended: bool,
-    /// Of rows of a keyed operator: one has come.
+    /// One row with a time has come.
     has_rows: bool,
-    /// Of those: none has come for so long.
+    /// Where what came last of a partition has no time: how long none with a time had come by then.
+    timeless_ms: Option<i64>,
+    /// No row with a time has come for so long.
     quiet_ms: i64,
     is_quiet: bool,
 }
 
 impl Part {
+    /// Whether it may turn out that it has nothing to say of time.
+    fn is_watched(&self) -> bool {
+        let may_be_quiet = self.timeless_ms.is_some() || matches!(self.of, PartOf::Rows { .. });
+        may_be_quiet && !self.is_quiet && !self.ended
+    }
+
     fn mark(&self) -> Mark {
         if self.ended {
             return Mark::END;
@@ -219,7 +227,7 @@ impl Part {
         Mark {
             // The end of time is no watermark of a partition that goes on.
             at: watermark.min(i64::MAX - 1),
-            idle: self.idle,
+            idle: self.idle || self.is_quiet,
         }
     }
 }
@@ -244,6 +252,7 @@ impl Clock {
                 idle: false,
                 ended: false,
                 has_rows: false,
+                timeless_ms: None,
                 quiet_ms: 0,
                 is_quiet: false,
             });
@@ -287,13 +296,20 @@ impl Clock {
     /// keys that have something to say, and others must not wait for it.
     pub(crate) fn follow(&mut self, of: PartOf, mark: Mark) {
         let part = self.part(of);
-        (part.idle, part.ended) = (mark.idle || part.is_quiet, mark.is_end());
+        (part.idle, part.ended) = (mark.idle, mark.is_end());
     }
 
-    /// Rows of a keyed operator have come.
+    /// Rows with a time have come.
     pub(crate) fn came(&mut self, of: PartOf) {
         let part = self.part(of);
-        (part.has_rows, part.quiet_ms, part.is_quiet, part.idle) = (true, 0, false, false);
+        (part.has_rows, part.timeless_ms) = (true, None);
+        (part.quiet_ms, part.is_quiet, part.idle) = (0, false, false);
+    }
+
+    /// Something has come, and nothing of it has a time. (Rows of keyed operators are looked at in any case.)
+    pub(crate) fn came_timeless(&mut self, of: PartOf) {
+        let part = self.part(of);
+        part.timeless_ms = matches!(of, PartOf::Input { .. }).then_some(part.quiet_ms);
     }
 
     /// Looks whether rows still come of a keyed operator, which says this of its time; true when they do not any more. That begins when
@@ -313,10 +329,23 @@ impl Clock {
         part.is_quiet
     }
 
-    /// Whether a look at rows of keyed operators may find that they do not come any more.
+    /// Looks whether nothing but records without a time has come from a partition for so long that others need not wait for it any more;
+    /// true when there is a new one. What counts is how long such records have come: one that is not read meanwhile says nothing.
+    pub(crate) fn look_at_timeless(&mut self, quiet: Quiet) -> bool {
+        let mut is_any = false;
+        for part in self.parts.iter_mut().filter(|part| part.is_watched()) {
+            if let Some(timeless_ms) = part.timeless_ms {
+                part.quiet_ms = part.quiet_ms.saturating_add(quiet.passed_ms);
+                part.is_quiet = timeless_ms >= quiet.after_ms;
+                is_any |= part.is_quiet;
+            }
+        }
+        is_any
+    }
+
+    /// Whether a look may find something that is quiet: [`Self::look`], [`Self::look_at_timeless`].
     pub(crate) fn is_watched(&self) -> bool {
-        let is_rows = |part: &Part| matches!(part.of, PartOf::Rows { .. });
-        (self.parts.iter()).any(|part| is_rows(part) && !part.is_quiet && !part.ended)
+        self.parts.iter().any(Part::is_watched)
     }
 
     /// Every partition is at its end, and no other will come.

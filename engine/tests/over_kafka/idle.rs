@@ -13,7 +13,10 @@ fn counting(out: &Collected, watermarks: Watermarks) -> impl Fn(Scope<'_>) + Sen
         s.source("lines")
             .utf8()
             .try_map(str::parse::<i64>)
-            .with_timestamps(|second| second * 1000, watermarks)
+            .with_timestamps(
+                |second| if *second < 0 { -1 } else { second * 1000 },
+                watermarks,
+            )
             .key_by(|second| second.rem_euclid(3))
             .window(Tumbling::of(Duration::from_secs(10)))
             .count()
@@ -30,15 +33,19 @@ fn second(cluster: &Cluster, partition: i32, second: i64) {
 }
 
 /// Seven partitions get a row each few milliseconds, the eighth has one at the beginning. Traffic ends when `is_done`.
-async fn traffic(cluster: &Cluster, from: i64, mut is_done: impl FnMut() -> bool) -> i64 {
+async fn traffic(cluster: &Cluster, from: i64, is_done: impl FnMut() -> bool) -> i64 {
     second(cluster, 7, from);
+    traffic_of_seven(cluster, from, is_done).await
+}
+
+async fn traffic_of_seven(cluster: &Cluster, from: i64, mut is_done: impl FnMut() -> bool) -> i64 {
     for now in from.. {
         if is_done() {
             return now;
         }
         assert!(
             now < from + 3000,
-            "one partition is idle, and no window closes"
+            "one partition says nothing of time, and no window closes"
         );
         for partition in 0..7 {
             second(cluster, partition, now);
@@ -64,6 +71,29 @@ async fn one_idle_partition_holds_no_window_open_however_many_workers_there_are(
             .await
             .unwrap();
         assert_eq!(snapshot.rows_late, 0, "{workers} workers");
+    }
+}
+
+/// The eighth partition is never idle, and no row of it has a time.
+#[tokio::test]
+async fn a_partition_whose_rows_have_no_time_holds_no_window_open_however_many_workers_there_are() {
+    for workers in [1, 2, 4] {
+        let cluster = Cluster::builder().topic("lines", 8).start().await.unwrap();
+        let out = Collected::new();
+        let script = async {
+            let is_done = || {
+                second(&cluster, 7, -1);
+                out.len() >= 30
+            };
+            traffic_of_seven(&cluster, 1, is_done).await;
+        };
+        let watermarks = Watermarks::bounded(Duration::ZERO);
+        let config = by_default(&cluster, workers);
+        let snapshot = run_until(counting(&out, watermarks), &config, script)
+            .await
+            .unwrap();
+        assert_eq!(snapshot.rows_late, 0, "{workers} workers");
+        assert!(snapshot.records_skipped > 0, "{workers} workers");
     }
 }
 
