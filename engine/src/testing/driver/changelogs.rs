@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kafka_proto::records::Stamp;
-
 use super::Driver;
 use crate::batch::{Outbox, OutboxConfig, Rows, produce::Target};
 use crate::state::KeyGroups;
@@ -63,12 +61,10 @@ impl Driver {
             let appended = written.append(to, head.timestamp, Some(key), value);
             appended.expect("every key group has a partition, and a key's value stays below 1 MiB");
         }
-        let mut built = Vec::new();
-        for (_, mut batch) in written.take_all() {
-            let bytes = batch.finish(Stamp::NONE);
-            bytes.expect("a batch without compression can be built");
-            built.push(batch);
+        // Emptied, not finished: a finished one takes its memory along.
+        let batches: Vec<_> = written.take_all().collect();
+        for (_, batch) in batches {
+            written.lend(batch);
         }
-        built.into_iter().for_each(|batch| written.lend(batch));
     }
 }
