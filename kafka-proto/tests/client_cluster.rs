@@ -553,3 +553,33 @@ async fn an_error_of_the_network_is_the_error_of_the_caller() {
         assert!(text.contains(part), "{part} is not in {text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_65_537th_fetcher_has_connections_of_its_own() {
+    let network = Memory::default();
+    let builder = kafka_proto::mock::Cluster::builder().topic("t", 1);
+    let builder = builder.on_this_runtime().in_memory(&network);
+    let mock = builder.start().await.unwrap();
+    mock.append("t", 0, [(None, Some(b"v".as_slice()))])
+        .unwrap();
+    let config = Config::new(&mock.bootstrap_servers());
+    let cluster = Cluster::connect_by(config, Arc::new(network))
+        .await
+        .unwrap();
+    let reading = async || {
+        let mut fetcher = Fetcher::new(&cluster);
+        fetcher.assign("t", 0, Start::Earliest);
+        while fetcher.position("t", 0) != Some(1) {
+            fetcher.poll_batches(SECOND).await.unwrap();
+        }
+        fetcher
+    };
+    let first = reading().await;
+    for _ in 1..65_536 {
+        drop(Fetcher::new(&cluster));
+    }
+    let opened = cluster.metrics().connections_opened;
+    let other = reading().await;
+    assert!(cluster.metrics().connections_opened > opened);
+    drop((other, first));
+}

@@ -312,6 +312,16 @@ async fn a_connection_closes_when_its_last_handle_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttled_connection_that_nobody_needs_closes_all_the_same() {
+    let (connection, mut peer) = connected().await;
+    connection.throttle(3600 * SECOND);
+    let begin = Instant::now();
+    drop(connection);
+    assert_eq!(peer.0.read(&mut [0; 8]).await.unwrap(), 0);
+    assert!(begin.elapsed() < SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_that_the_broker_lacks_is_named_with_both_ranges() {
     let (connection, _peer) = connected().await;
     let request = kafka_proto::messages::DescribeClusterRequest::default();

@@ -717,3 +717,29 @@ async fn metrics_tell_where_time_and_memory_go_by_broker_and_batch() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn a_record_from_before_1970_is_refused_and_one_without_a_time_is_not() {
+    let mock = mock(1, 1).await;
+    let producer = producer(&mock).await;
+    for timestamp in [i64::MIN, -2] {
+        let old = ProducerRecord {
+            timestamp: Some(timestamp),
+            ..record(0, "a")
+        };
+        let error = producer.send(old).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&timestamp.to_string()), "{text}");
+        let mut batch = producer.open_batch("t", 0);
+        let error = batch.append(timestamp, None, None, &[]).unwrap_err();
+        assert!(error.to_string().contains("1970"), "{error}");
+    }
+    for timestamp in [-1, 0] {
+        let timestamp = Some(timestamp);
+        let fine = ProducerRecord {
+            timestamp,
+            ..record(0, "a")
+        };
+        producer.send(fine).await.unwrap();
+    }
+}

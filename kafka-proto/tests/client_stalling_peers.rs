@@ -356,3 +356,63 @@ async fn metadata_that_says_nothing_new_is_asked_for_ever_more_seldom() {
         is_paced(&format!("metadata, {code}"), &seconds);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_admin_call_of_several_requests_has_the_time_of_one() {
+    const API: Duration = Duration::from_secs(8);
+    let bench = bench(1).await;
+    let cluster = bench.cluster(&[("default.api.timeout.ms", "8000")]).await;
+    let admin = Admin::new(&cluster);
+    for group in ["a", "b", "c"] {
+        let offset = OffsetToCommit::new("t", 0, 1);
+        let offsets = GroupOffsets::new(&cluster, group);
+        offsets.commit(&[offset]).await.unwrap();
+    }
+    admin.describe_topic("t").await.unwrap();
+    // Each first answer takes most of the time, and then there is none.
+    let faults = bench.mock.faults();
+    let begin = Instant::now();
+    for api in [ApiKey::METADATA, ApiKey::OFFSET_FETCH, ApiKey::LIST_OFFSETS] {
+        faults.on(api).times(1).delay(6 * SECOND);
+        faults.on(api).after(1).always().never_answer();
+    }
+    for api in [ApiKey::LIST_GROUPS, ApiKey::DELETE_GROUPS] {
+        faults.on(api).always().never_answer();
+    }
+    faults.on(ApiKey::DELETE_RECORDS).always().never_answer();
+    let listed = admin.list_groups().await;
+    assert!(listed.is_err());
+    holds("list_groups", API, begin);
+    let begin = Instant::now();
+    let deleted = admin.delete_groups(&["a", "b", "c"]).await;
+    assert!(deleted.iter().all(Result::is_err));
+    holds("delete_groups", API, begin);
+    let begin = Instant::now();
+    assert!(admin.group_offsets("a").await.is_err());
+    holds("group_offsets", API, begin);
+    let begin = Instant::now();
+    let before = [("t", 0, -1), ("u", 0, -1)];
+    let deleted = admin.delete_records(&before).await;
+    assert!(deleted.is_err() || deleted.unwrap().iter().all(Result::is_err));
+    holds("delete_records", API, begin);
+    let begin = Instant::now();
+    let questions = [("t", 0, OffsetSpec::Latest)];
+    let listed = admin.list_offsets(&questions, IsolationLevel::ReadUncommitted);
+    assert!(listed.await.is_err());
+    holds("list_offsets", API, begin);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_for_a_broker_that_does_not_take_them_fail_at_once() {
+    let network = Memory::default();
+    let builder = mock::Cluster::builder().topic("t", 4);
+    let builder = builder.without(ApiKey::PRODUCE).on_this_runtime();
+    let mock = builder.in_memory(&network).start().await.unwrap();
+    let bench = Bench { mock, network };
+    let producer = Producer::new(&bench.cluster(&[]).await).unwrap();
+    let begin = Instant::now();
+    let error = producer.send(record(0)).await.unwrap_err();
+    assert!(error.to_string().contains("Produce"), "{error}");
+    assert_eq!(error.maybe_written(), Some(false));
+    assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+}

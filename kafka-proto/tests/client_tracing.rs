@@ -2,71 +2,14 @@
 #![cfg(all(feature = "client", feature = "mock"))]
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
-use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+#[path = "support/lines.rs"]
+mod lines;
 
-use kafka_proto::client::{Config, Producer, ProducerRecord};
+use kafka_proto::client::{Config, Consumer, Producer, ProducerRecord};
 use kafka_proto::messages::{ApiKey, ErrorCode};
 use kafka_proto::mock;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
-/// Keeps every event and span as a line.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, " {}={value:?}", field.name()).unwrap();
-    }
-}
-
-impl Lines {
-    fn push(&self, kind: &str, metadata: &Metadata<'_>, fields: impl FnOnce(&mut Text)) {
-        if !metadata.target().starts_with("kafka_proto::client") {
-            return;
-        }
-        let mut text = Text(format!("{kind} {}", metadata.level()));
-        fields(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-
-    /// The lines that hold all of these.
-    fn with(&self, parts: &[&str]) -> Vec<String> {
-        let lines = self.0.lock().unwrap();
-        let found = lines
-            .iter()
-            .filter(|line| parts.iter().all(|part| line.contains(part)));
-        found.cloned().collect()
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        self.push("span", span.metadata(), |text| {
-            write!(text.0, " {}", span.metadata().name()).unwrap();
-            span.record(text);
-        });
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        self.push("event", event.metadata(), |text| event.record(text));
-    }
-
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
+use self::lines::Lines;
 
 #[tokio::test]
 async fn events_name_topic_partition_broker_and_offsets() {
@@ -128,4 +71,31 @@ async fn events_name_topic_partition_broker_and_offsets() {
     // What goes well is told at debug and below.
     assert_eq!(lines.with(&["event WARN"]).len(), 1);
     assert!(lines.with(&["event ERROR"]).is_empty());
+}
+
+#[tokio::test]
+async fn settings_that_the_group_protocol_ignores_are_named_when_a_group_is_joined() {
+    let mock = mock::Cluster::builder().topic("t", 1).on_this_runtime();
+    let mock = mock.start().await.unwrap();
+    for (protocol, ignored) in [
+        ("classic", "group.remote.assignor"),
+        ("consumer", "session.timeout.ms, heartbeat.interval.ms"),
+    ] {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let mut config = Config::new(&mock.bootstrap_servers()).group_id("g");
+        for (name, value) in [
+            ("group.protocol", protocol),
+            ("session.timeout.ms", "9000"),
+            ("heartbeat.interval.ms", "1000"),
+            ("group.remote.assignor", "range"),
+        ] {
+            config.set(name, value).unwrap();
+        }
+        let mut consumer = Consumer::connect(config).await.unwrap();
+        consumer.subscribe(&["t"]).unwrap();
+        let said = lines.with(&["event WARN", "no effect", ignored]);
+        assert_eq!(said.len(), 1, "{protocol}: {}", lines.with(&[]).join("\n"));
+        consumer.close().await.unwrap();
+    }
 }

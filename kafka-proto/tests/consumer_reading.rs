@@ -12,6 +12,8 @@ mod faults;
 mod interfaces;
 #[path = "consumer_reading/limits.rs"]
 mod limits;
+#[path = "support/lines.rs"]
+mod lines;
 #[path = "consumer_reading/log.rs"]
 mod log;
 #[path = "consumer_reading/patterns.rs"]

@@ -34,12 +34,12 @@ pub enum Error {
         reason: Arc<str>,
     },
 
-    /// None of the known brokers nor of the bootstrap servers could be reached.
-    #[error("no broker is reachable; tried {tried}; the last failure was: {last}")]
+    /// None of the known brokers nor of the bootstrap servers could be reached. It may pass if `last` may.
+    #[error("no broker is reachable; tried {tried}; one failure was: {last}")]
     NoBroker {
         /// The addresses that were tried.
         tried: Arc<str>,
-        /// Why the last one failed.
+        /// Why: what a broker answered, if one did; else a failure that may pass, if there is one; else the last.
         last: Box<Self>,
     },
 
@@ -230,14 +230,12 @@ impl Error {
     /// Whether the same operation may succeed later without anybody changing anything.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Connect { .. }
-            | Self::NoBroker { .. }
             | Self::Disconnected { .. }
             | Self::Misrouted { .. }
             | Self::Timeout { .. } => true,
             Self::Broker { code, .. } => code.is_retriable(),
-            Self::Delivery { source, .. } => source.is_retriable(),
             _ => false,
         }
     }
@@ -245,7 +243,7 @@ impl Error {
     /// Whether the client that gave this error can no longer be used.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Closed { .. } | Self::Config(_) => true,
             Self::Broker { code, .. } => matches!(
                 *code,
@@ -255,7 +253,6 @@ impl Error {
                     | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
                     | ErrorCode::UNSUPPORTED_VERSION
             ),
-            Self::Delivery { source, .. } => source.is_fatal(),
             _ => false,
         }
     }
@@ -263,10 +260,19 @@ impl Error {
     /// The error code that a broker answered, if that is what this error is about.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
-        match self {
+        match self.cause() {
             Self::Broker { code, .. } => Some(*code),
-            Self::Delivery { source, .. } => source.code(),
             _ => None,
+        }
+    }
+
+    /// What an error is about that only says where something went wrong.
+    fn cause(&self) -> &Self {
+        match self {
+            Self::NoBroker { last: cause, .. } | Self::Delivery { source: cause, .. } => {
+                cause.cause()
+            }
+            _ => self,
         }
     }
 

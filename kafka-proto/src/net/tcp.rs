@@ -35,6 +35,8 @@ impl Tcp {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
+        // As Java's client: without it a connection that a firewall has forgotten is noticed by the next request only.
+        socket.set_keepalive(true)?;
         if let Some(bytes) = self.send_buffer {
             socket.set_send_buffer_size(bytes)?;
         }
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn buffers_have_the_size_that_was_asked_for() {
+    async fn buffers_have_the_size_that_was_asked_for_and_the_system_looks_after_connections() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let own = Tcp::default().socket(&address).unwrap();
         let asked = Tcp::with_buffers(Some(20_000), Some(30_000));
@@ -117,6 +119,7 @@ mod tests {
         assert!([20_000, 40_000].contains(&send.unwrap()));
         assert!([30_000, 60_000].contains(&receive.unwrap()));
         assert!(![20_000, 40_000].contains(&own.send_buffer_size().unwrap()));
+        assert!(own.keepalive().unwrap(), "the system looks after it");
     }
 
     #[tokio::test]

@@ -176,6 +176,11 @@ pub enum BuildError {
         /// Size the record would have.
         record_bytes: usize,
     },
+    /// A new record cannot be older than 1970. (Records that are passed on keep what they have.)
+    #[error(
+        "a record cannot have the timestamp {0}: it is in milliseconds since 1970, or -1 where there is none"
+    )]
+    Timestamp(i64),
     /// Offset deltas of a batch grow.
     #[error("offset delta {delta} does not follow {last} in the batch")]
     OffsetOrder {

@@ -18,6 +18,7 @@ use kafka_proto::{
 };
 
 use super::{
+    lines::Lines,
     peer::{Answer, serve},
     rig::{LIMIT, SHORT, marker, offsets, read_to, transactional},
 };
@@ -265,4 +266,29 @@ async fn a_hole_at_the_end_of_what_is_fetched_moves_the_position() {
         leader.asked()[1].1.topics[0].partitions[0].fetch_offset,
         100
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_metadata_does_not_list_is_not_turned_to() {
+    let leader = Leader::new(&[("t", ID, 1)]);
+    for _ in 0..3 {
+        leader.will_answer(vec![of_topic(
+            ID,
+            vec![PartitionData {
+                preferred_read_replica: 99,
+                ..data(0, 10, Bytes::new())
+            }],
+        )]);
+    }
+    leader.will_answer(vec![of_topic(ID, vec![data(0, 10, batch(0..10))])]);
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let cluster = leader.cluster(&[("client.rack", "c")]).await;
+    let mut fetcher = Fetcher::new(&cluster);
+    fetcher.assign("t", 0, Start::Offset(0));
+    let read = read_to(&mut fetcher, 0, 10).await;
+    assert_eq!(read, (0..10).collect::<Vec<_>>());
+    assert!(leader.asked().len() >= 4);
+    let failed = lines.with(&["cannot fetch"]);
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

@@ -83,11 +83,13 @@ impl Admin {
     /// # Errors
     /// [`Error::Broker`], or what goes wrong while asking.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
-        self.cluster().refresh(&[]).await?;
-        let metadata = self.cluster().metadata();
+        let call = self.for_one_call();
+        let what = || "listing the brokers".to_owned();
+        let refreshed = call.cluster().refresh(&[]);
+        let metadata = call.limit().bound(what, refreshed).await?;
         let mut groups = Vec::new();
         for broker in metadata.brokers() {
-            let listed = self
+            let listed = call
                 .retried_at(broker.id, async |connection: Connection| {
                     let request = ListGroupsRequest::default();
                     let response = connection.call(&request, self.timeout()).await?;
@@ -187,8 +189,9 @@ impl Admin {
     /// A group's own error stands in its place: `NON_EMPTY_GROUP`, `GROUP_ID_NOT_FOUND`, …
     pub async fn delete_groups(&self, groups: &[&str]) -> Vec<Result<()>> {
         let mut results = Vec::with_capacity(groups.len());
+        let call = self.for_one_call();
         for group in groups {
-            let result = self
+            let result = call
                 .retried_at_coordinator(group, async |_, connection: Connection| {
                     let request = DeleteGroupsRequest {
                         groups_names: vec![Text::from(*group)],
@@ -219,13 +222,15 @@ impl Admin {
         &self,
         group: &str,
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
-        let partitions = self
+        let call = self.for_one_call();
+        let partitions = call
             .retried_at_coordinator(group, async |_, connection: Connection| {
                 self.committed_partitions(group, &connection).await
             })
             .await?;
         let offsets = GroupOffsets::new(self.cluster(), group);
-        let committed = offsets.committed_with(&partitions, false).await?;
+        let committed = offsets.committed_with(&partitions, false, call.limit());
+        let committed = committed.await?;
         let found = partitions.into_iter().zip(committed);
         Ok(found
             .filter_map(|(partition, offset)| Some((partition, offset?)))

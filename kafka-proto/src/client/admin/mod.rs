@@ -29,6 +29,8 @@ pub struct Admin {
     cluster: Cluster,
     /// Nobody but it and its clones uses the cluster.
     is_own: bool,
+    /// When the call ends that this handle was made for; each request of other handles has a time of its own.
+    limit: Option<Deadline>,
 }
 
 /// What a cluster says about itself.
@@ -51,7 +53,11 @@ impl Admin {
     pub async fn connect(config: Config) -> Result<Self> {
         let cluster = Cluster::connect(config).await?;
         let is_own = true;
-        Ok(Self { cluster, is_own })
+        Ok(Self {
+            cluster,
+            is_own,
+            limit: None,
+        })
     }
 
     /// Administration over a cluster's connections.
@@ -60,6 +66,7 @@ impl Admin {
         Self {
             cluster: cluster.clone(),
             is_own: false,
+            limit: None,
         }
     }
 
@@ -150,6 +157,20 @@ impl Admin {
         .await
     }
 
+    /// A handle for one call of several requests: all of them together have the time of one.
+    fn for_one_call(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            is_own: false,
+            limit: Some(self.limit()),
+        }
+    }
+
+    fn limit(&self) -> Deadline {
+        let begun = self.limit;
+        begun.unwrap_or_else(|| Deadline::of_api(self.cluster.config()))
+    }
+
     /// How long one request may take.
     fn timeout(&self) -> Duration {
         self.cluster.config().request_timeout()
@@ -174,12 +195,12 @@ impl Admin {
 
     /// Tries until it succeeds, fails for good, or the time is over. Tells the attempt whether a broker has insisted on the controller.
     async fn persist<T>(&self, attempt: impl AsyncFn(bool) -> Result<T>) -> Result<T> {
-        let limit = Deadline::of_api(self.cluster.config());
+        let limit = self.limit();
         let begin = Instant::now();
         let mut failures = 0;
         let mut to_controller = false;
+        let what = || "the request to a broker".to_owned();
         loop {
-            let what = || "the request to a broker".to_owned();
             match limit.bound(what, attempt(to_controller)).await {
                 Err(error) if error.is_retriable() => {
                     failures += 1;
@@ -194,7 +215,7 @@ impl Admin {
                     if error.code() == Some(ErrorCode::NOT_CONTROLLER) {
                         to_controller = true;
                         // What fails here shows at the next attempt.
-                        drop(self.cluster.refresh(&[]).await);
+                        drop(limit.bound(what, self.cluster.refresh(&[])).await);
                     }
                     self.cluster.pause(failures, deadline, || error).await?;
                 }

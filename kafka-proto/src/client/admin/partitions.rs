@@ -98,12 +98,14 @@ impl Admin {
     ) -> Result<Vec<Result<ListedOffset>>> {
         let mut topics: Vec<&str> = questions.iter().map(|(topic, ..)| *topic).collect();
         topics.dedup();
-        for topic in topics {
-            self.cluster().look_at([topic], false).await?;
-        }
-        self.cluster()
-            .list_offsets(questions, isolation, Purpose::Metadata)
-            .await
+        let limit = self.limit();
+        let what = || "looking up topics".to_owned();
+        let looked_up = self.cluster().look_at(topics, false);
+        limit.bound(what, looked_up).await?;
+        let listed = self
+            .cluster()
+            .list_offsets_by(questions, isolation, Purpose::Metadata, limit);
+        listed.await
     }
 
     /// Deletes the records of partitions before an offset (−1: all that are acknowledged by all replicas); gives the offsets at which the
@@ -112,8 +114,9 @@ impl Admin {
     /// # Errors
     /// Of the whole; a partition's own error stands in its place: `OFFSET_OUT_OF_RANGE`, `POLICY_VIOLATION` for compacted topics, …
     pub async fn delete_records(&self, before: &[(&str, i32, i64)]) -> Result<Vec<Result<i64>>> {
+        let call = self.for_one_call();
         for (topic, ..) in before {
-            self.describe_topic(topic).await?;
+            call.describe_topic(topic).await?;
         }
         let metadata = self.cluster().metadata();
         let mut by_leader: BTreeMap<Option<BrokerId>, Vec<(&str, i32, i64)>> = BTreeMap::new();
@@ -127,7 +130,7 @@ impl Admin {
         let mut answers: BTreeMap<(&str, i32), Result<i64>> = BTreeMap::new();
         for (leader, questions) in by_leader {
             let Some(leader) = leader else { continue };
-            let found = self
+            let found = call
                 .retried_at(leader, async |connection: Connection| {
                     self.delete_at_leader(&connection, &questions).await
                 })

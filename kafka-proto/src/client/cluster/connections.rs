@@ -4,8 +4,7 @@
 //! holds anybody up, and a slow address holds up only those who want just that broker.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::lock;
 use super::state::{Broker, BrokerId, Metadata};
+use super::{Cluster, Inner, lock};
 use crate::client::address;
 use crate::client::backoff::{Backoff, Jitter};
 use crate::client::config::{Config, MetadataRecovery};
@@ -29,14 +28,14 @@ pub enum Purpose {
     /// Short questions and admin requests.
     Metadata,
     /// Fetching; the number tells several fetchers apart.
-    Fetch(u16),
+    Fetch(u64),
     /// Producing.
     Produce,
     /// A group's or a transaction's coordinator.
     Coordinator,
     /// One member's heartbeats and joining, the number tells members apart: a JoinGroup is answered when all members have joined, and
     /// what stands behind it on its connection waits as long.
-    Member(u16),
+    Member(u64),
 }
 
 #[derive(Debug)]
@@ -45,6 +44,36 @@ pub(super) struct Connections {
     slots: Mutex<HashMap<(BrokerId, Purpose), Place>>,
     /// The connection for questions that any broker answers.
     any: Arc<Slot>,
+}
+
+/// A purpose that nobody else has, and with it connections that nobody else uses: they are given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct OwnConnections {
+    cluster: Weak<Inner>,
+    purpose: Purpose,
+}
+
+impl OwnConnections {
+    /// Of the next fetcher or member of this process. A counter of 64 bits does not come round.
+    pub(crate) fn new(cluster: &Cluster, purpose: fn(u64) -> Purpose) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            cluster: Arc::downgrade(&cluster.inner),
+            purpose: purpose(NUMBERS.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    pub(crate) const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+}
+
+impl Drop for OwnConnections {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.cluster.upgrade() {
+            cluster.connections.give_back(self.purpose);
+        }
+    }
 }
 
 /// The slot of a broker and purpose, and the address that it is for.
@@ -201,6 +230,11 @@ impl Connections {
         self.opener.is_closed.load(Acquire)
     }
 
+    /// Nobody will want the connections of this purpose any more. Who has one goes on with it.
+    pub(super) fn give_back(&self, purpose: Purpose) {
+        lock(&self.slots).retain(|(_, of), _| *of != purpose);
+    }
+
     /// Drops the connection of [`Connections::any`], so that the next one is chosen anew.
     pub(super) fn forget_any(&self) {
         lock(&self.any.state).open = None;
@@ -338,6 +372,15 @@ impl Target {
     }
 }
 
+/// How much an error says of why no server of several can be used: one that a broker has answered stands for the cluster, and will be the
+/// same tomorrow; of the others one that may pass is worth another try. Of equals the last counts.
+fn weight(error: &Error) -> u8 {
+    match error {
+        Error::Broker { .. } | Error::Unsupported { .. } if !error.is_retriable() => 2,
+        _ => error.is_retriable().into(),
+    }
+}
+
 impl Opener {
     /// A broker where the metadata says it is.
     fn target(&self, cluster_id: Option<&Arc<str>>, broker: &Broker) -> Target {
@@ -361,11 +404,11 @@ impl Opener {
             .iter()
             .map(|target| self.attempt(target, failures))
             .collect();
-        let mut errors = match race(attempts, PATIENCE).await {
+        let errors = match race(attempts, PATIENCE).await {
             Ok(connection) => return Ok(connection),
             Err(errors) => errors,
         };
-        Err(match errors.pop() {
+        Err(match errors.into_iter().max_by_key(weight) {
             // The only server there is: its own words say it best.
             Some(error) if tried.len() == 1 => error,
             Some(error) => Error::NoBroker {
@@ -413,5 +456,56 @@ impl Opener {
         for last in (1..items.len()).rev() {
             items.swap(last, (jitter.bits() % (last as u64 + 1)) as usize);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::ErrorCode;
+
+    #[cfg(feature = "mock")]
+    #[tokio::test(start_paused = true)]
+    async fn connections_of_a_fetcher_or_member_that_is_gone_are_given_back() {
+        let network = crate::net::Memory::default();
+        let mock = crate::mock::Cluster::builder().on_this_runtime();
+        let mock = mock.in_memory(&network).start().await.unwrap();
+        let config = Config::new(&mock.bootstrap_servers());
+        let cluster = Cluster::connect_by(config, Arc::new(network)).await;
+        let cluster = cluster.unwrap();
+        let broker = BrokerId(mock.broker_ids()[0]);
+        let kept = OwnConnections::new(&cluster, Purpose::Fetch);
+        cluster.connection(broker, kept.purpose()).await.unwrap();
+        for purpose in [Purpose::Fetch, Purpose::Member] {
+            for _ in 0..100 {
+                let own = OwnConnections::new(&cluster, purpose);
+                assert_ne!(own.purpose(), kept.purpose());
+                cluster.connection(broker, own.purpose()).await.unwrap();
+            }
+        }
+        assert_eq!(lock(&cluster.inner.connections.slots).len(), 1);
+        assert!(cluster.open_connection(broker, kept.purpose()).is_some());
+    }
+
+    #[test]
+    fn of_several_servers_that_fail_the_one_that_a_broker_refused_for_good_is_told() {
+        let refused = Error::broker("login", ErrorCode::SASL_AUTHENTICATION_FAILED, None);
+        let down = Error::Connect {
+            address: "a:1".into(),
+            reason: "refused".into(),
+        };
+        let no_kafka = Error::NotKafka {
+            address: "b:1".into(),
+            reason: "nonsense".into(),
+        };
+        assert!(weight(&refused) > weight(&down) && weight(&down) > weight(&no_kafka));
+        let of = |last: &Error| Error::NoBroker {
+            tried: "a:1, b:1".into(),
+            last: Box::new(last.clone()),
+        };
+        assert!(of(&down).is_retriable());
+        assert!(!of(&no_kafka).is_retriable());
+        assert!(!of(&refused).is_retriable());
+        assert_eq!(of(&refused).code(), refused.code());
     }
 }

@@ -22,6 +22,7 @@ pub use coordinator::CoordinatorKind;
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use state::{Broker, BrokerId, Metadata, Partition, Topic};
 
+pub(crate) use connections::OwnConnections;
 pub(crate) use wanted::Held;
 
 use self::connections::Connections;
@@ -32,10 +33,13 @@ use super::connection::Connection;
 use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::metrics::{Metrics, MetricsSnapshot};
-use crate::messages::metadata::MetadataRequestTopic;
+use crate::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use crate::messages::{ErrorCode, MetadataRequest, MetadataResponse};
 use crate::net::{Connect, Tcp};
 use crate::wire::Text;
+
+/// The longest name that a topic can have.
+pub(crate) const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 /// A client's view of a Kafka cluster. Cheap to clone: clones share connections and metadata, and all of it closes with the last one,
 /// or by [`Cluster::close`].
@@ -492,22 +496,32 @@ impl Cluster {
         may_create: bool,
     ) -> Result<Arc<Metadata>> {
         let connection = self.any_connection().await?;
+        let (names, too_long): (Vec<_>, Vec<_>) = topics
+            .into_iter()
+            .flatten()
+            .partition(|name| name.len() <= TOPIC_NAME_BYTES_MAX);
         let request = MetadataRequest {
-            topics: topics.map(|names| {
-                names
-                    .iter()
-                    .map(|name| MetadataRequestTopic {
-                        name: Some(Text::from(&**name)),
-                        ..Default::default()
-                    })
-                    .collect()
+            topics: topics.map(|_| {
+                let topic = |name: &Arc<str>| MetadataRequestTopic {
+                    name: Some(Text::from(&**name)),
+                    ..Default::default()
+                };
+                names.into_iter().map(topic).collect()
             }),
             allow_auto_topic_creation: may_create && self.inner.config.allow_auto_create_topics,
             ..Default::default()
         };
-        let response: MetadataResponse = connection
+        let mut response: MetadataResponse = connection
             .call(&request, self.inner.config.request_timeout())
             .await?;
+        // What a broker would say of them, if their names fitted into a request: the others are not to wait for that.
+        response
+            .topics
+            .extend(too_long.into_iter().map(|name| MetadataResponseTopic {
+                name: Some(Text::from(&**name)),
+                error_code: ErrorCode::INVALID_TOPIC_EXCEPTION,
+                ..Default::default()
+            }));
         self.inner.metrics.metadata_refreshes.add(1);
         self.inner.metrics.error(response.error_code);
         if !response.error_code.is_ok() {

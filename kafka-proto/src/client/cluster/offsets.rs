@@ -66,6 +66,18 @@ impl Cluster {
         purpose: Purpose,
     ) -> Result<Vec<Result<ListedOffset>>> {
         let deadline = Deadline::of_api(&self.inner.config);
+        self.list_offsets_by(questions, isolation, purpose, deadline)
+            .await
+    }
+
+    /// As [`Cluster::list_offsets`], within the time of a larger operation.
+    pub(crate) async fn list_offsets_by(
+        &self,
+        questions: &[(&str, i32, OffsetSpec)],
+        isolation: IsolationLevel,
+        purpose: Purpose,
+        deadline: Deadline,
+    ) -> Result<Vec<Result<ListedOffset>>> {
         let mut answers: Vec<Option<Result<ListedOffset>>> = vec![None; questions.len()];
         let mut failures = 0;
         loop {

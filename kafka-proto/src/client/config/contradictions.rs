@@ -6,6 +6,7 @@ use crate::client::error::ConfigError;
 /// Checks the configuration as a whole; adjusts defaults that were not set, as Java's client does.
 pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
     config.check_values()?;
+    check_lengths(config)?;
     config.compression()?;
     if config.bootstrap_servers.is_empty() {
         return Err(ConfigError::Missing("bootstrap.servers"));
@@ -71,6 +72,21 @@ pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
         return Err(ConfigError::Contradiction(
             "`group.instance.id` is set but `group.id` is not".to_owned(),
         ));
+    }
+    Ok(())
+}
+
+/// Texts stand in requests behind a length of 16 bits.
+fn check_lengths(config: &Config) -> Result<(), ConfigError> {
+    for property in super::PROPERTIES {
+        let long = |text: &String| property.kind == "text" && text.len() > i16::MAX as usize;
+        if let Some(text) = config.value(property.name).filter(long) {
+            return Err(ConfigError::Invalid {
+                name: property.name,
+                value: text.chars().take(20).chain("…".chars()).collect(),
+                expected: format!("at most {} bytes", i16::MAX),
+            });
+        }
     }
     Ok(())
 }
@@ -164,6 +180,30 @@ mod tests {
                 numbers.iter().all(|number| text.contains(number)),
                 "{properties:?}: {text}"
             );
+        }
+    }
+
+    #[test]
+    fn settings_of_the_other_group_protocol_are_named() {
+        let classic = [
+            ("session.timeout.ms", "9000"),
+            ("group.remote.assignor", "range"),
+        ];
+        let resolved = |protocol| {
+            let properties = [&[("group.protocol", protocol)], &classic[..]].concat();
+            resolved(&properties).unwrap().without_effect()
+        };
+        assert_eq!(resolved("classic"), ["group.remote.assignor"]);
+        assert_eq!(resolved("consumer"), ["session.timeout.ms"]);
+    }
+
+    #[test]
+    fn a_text_that_no_request_can_carry_is_refused_at_the_start() {
+        let long = "x".repeat(40_000);
+        for name in ["client.id", "client.rack", "group.id", "group.instance.id"] {
+            let text = resolved(&[(name, &long)]).unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains("32767"), "{text}");
+            assert!(text.len() < 200, "{text}");
         }
     }
 

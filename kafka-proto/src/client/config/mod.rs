@@ -161,6 +161,21 @@ impl Config {
         })
     }
 
+    /// The properties that were set and mean nothing under this `group.protocol`.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        const CLASSIC: &[&str] = &[
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+            "partition.assignment.strategy",
+        ];
+        let of_the_other = match self.group_protocol {
+            GroupProtocol::Classic => &["group.remote.assignor"],
+            GroupProtocol::Consumer => CLASSIC,
+        };
+        let set = of_the_other.iter().filter(|name| self.is_set(name));
+        set.copied().collect()
+    }
+
     /// `request.timeout.ms`.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {

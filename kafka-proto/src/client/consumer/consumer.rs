@@ -17,6 +17,7 @@ use crate::{
             OffsetToCommit, Revocation, TopicPartition,
         },
     },
+    messages::ErrorCode,
     records::Decompressor,
     wire::Text,
 };
@@ -425,7 +426,7 @@ impl Consumer {
         deadline: Deadline,
     ) -> Result<()> {
         let commit = match (&self.auto_commit, &self.offsets) {
-            (Some(_), Some(offsets)) => Some(offsets.commit(&self.positions_of_known())),
+            (Some(_), Some(offsets)) => Some(last_commit(offsets, &self.positions())),
             _ => None,
         };
         let owned: Vec<TopicPartition> = self.assignment().into_iter().map(|(of, _)| of).collect();
@@ -484,7 +485,7 @@ impl Consumer {
         self.unsubscribe_with(how, deadline).await
     }
 
-    /// What is to be committed by itself: a commit for a deleted topic would be tried until its time is over, and hold a rebalance up.
+    /// What is to be committed by itself, again and again: what metadata does not list now can be committed the next time.
     pub(super) fn positions_of_known(&self) -> Vec<OffsetToCommit> {
         let metadata = self.cluster.metadata();
         let mut positions = self.positions();
@@ -504,5 +505,23 @@ impl Consumer {
             })
         };
         self.assignment().into_iter().filter_map(of).collect()
+    }
+}
+
+/// The commit before partitions are given up. Metadata is not asked which topics there are: a broker that lags behind would have the offsets of
+/// one left out. That a topic was deleted is no failure.
+pub(super) fn last_commit(
+    offsets: &GroupOffsets,
+    positions: &[OffsetToCommit],
+) -> impl Future<Output = Result<()>> + Send + use<> {
+    let commit = offsets.commit(positions);
+    async move {
+        match commit.await {
+            Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                tracing::debug!(%error, "nothing is left to be committed of a topic");
+                Ok(())
+            }
+            result => result,
+        }
     }
 }

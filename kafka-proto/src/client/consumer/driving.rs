@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     batches::FetchedBatches,
-    consumer::{Consumer, Rebalance},
+    consumer::{Consumer, Rebalance, last_commit},
     fetcher::Start,
     link::BoxFuture,
     records::ConsumerRecord,
@@ -315,7 +315,7 @@ impl Consumer {
                 }
                 let revoked = Rebalance::Revoked(partitions);
                 let commit = match (&self.auto_commit, &self.offsets) {
-                    (Some(_), Some(offsets)) => Some(offsets.commit(&self.positions_of_known())),
+                    (Some(_), Some(offsets)) => Some(last_commit(offsets, &self.positions())),
                     _ => None,
                 };
                 let called = self.called(&revoked);

@@ -11,13 +11,16 @@ use regex::Regex;
 use tokio::time::sleep;
 
 use crate::client::{
-    Cluster,
+    Backoff, Cluster,
     cluster::Metadata,
     error::{Error, Result},
     group::GroupOptions,
 };
 
 use super::{consumer::Consumer, driving::Kept};
+
+/// How soon topics are looked up again that one answer lacked; later each time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Topic names to subscribe to.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ pub(super) struct PatternSubscription {
     options: Option<GroupOptions>,
     looking: Kept<Result<Arc<Metadata>>>,
     failures: u32,
+    /// In so many answers in a row something was missing.
+    missed: u32,
 }
 
 impl fmt::Debug for PatternSubscription {
@@ -69,6 +74,21 @@ impl fmt::Debug for PatternSubscription {
 }
 
 impl PatternSubscription {
+    /// Whether to believe an answer, and when to look again. A broker that has just started may not know all topics yet: what it lacks is
+    /// believed to be gone when the next answer lacks something too, and where nothing matches the next look comes soon.
+    fn judge(&mut self, before: &[String], matched: &[String], age: Duration) -> (bool, Duration) {
+        let is_gone = |name| !matched.contains(name);
+        let lacks = matched.is_empty() || before.iter().any(is_gone);
+        if !lacks {
+            self.missed = 0;
+            return (true, age);
+        }
+        self.missed = self.missed.saturating_add(1);
+        let after = Backoff::new(LOOK_AGAIN, age).delay(self.missed, 0.5);
+        let is_believed = self.missed > 1 || before.is_empty();
+        (is_believed, after.min(age))
+    }
+
     fn look(&mut self, cluster: &Cluster, after: Duration) {
         let cluster = cluster.clone();
         self.looking = Kept::of(async move {
@@ -118,6 +138,7 @@ impl Consumer {
             options: Some(options),
             looking: Kept::none(),
             failures: 0,
+            missed: 0,
         };
         subscription.look(&self.cluster, Duration::ZERO);
         self.pattern = Some(subscription);
@@ -141,8 +162,12 @@ impl Consumer {
         };
         pattern.failures = 0;
         let age = Duration::from_millis(self.cluster.config().metadata_max_age_ms);
-        pattern.look(&self.cluster, age);
         let matched = pattern.pattern.matching(&metadata);
+        let (is_believed, after) = pattern.judge(&self.subscription, &matched, age);
+        pattern.look(&self.cluster, after);
+        if !is_believed {
+            return Poll::Ready(Ok(()));
+        }
         if let Some(mut options) = pattern.options.take() {
             tracing::info!(topics = ?matched, "topics match the pattern");
             options.topics = matched;
@@ -163,6 +188,32 @@ impl Consumer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_does_not_know_all_topics_yet_takes_none_from_a_subscription() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let mut subscription = PatternSubscription {
+            pattern: TopicPattern::new(".*", true).unwrap(),
+            options: None,
+            looking: Kept::none(),
+            failures: 0,
+            missed: 0,
+        };
+        let age = Duration::from_secs(300);
+        let mut judged = |before: &[&str], answer: &[&str]| {
+            let (before, answer): (Vec<String>, Vec<String>) = (names(before), names(answer));
+            let (is_believed, after) = subscription.judge(&before, &answer, age);
+            (is_believed, after.as_secs())
+        };
+        assert_eq!(judged(&[], &[]), (true, 1), "none yet");
+        assert_eq!(judged(&[], &[]), (true, 2));
+        assert_eq!(judged(&[], &["a", "b"]), (true, 300));
+        assert_eq!(judged(&["a", "b"], &["b"]), (false, 1), "a may be there");
+        assert_eq!(judged(&["a", "b"], &["a", "b", "c"]), (true, 300));
+        assert_eq!(judged(&["a", "b"], &[]), (false, 1));
+        assert_eq!(judged(&["a", "b"], &["b"]), (true, 2), "a is gone");
+        assert_eq!(judged(&["b"], &["b"]), (true, 300));
+    }
 
     #[test]
     fn the_whole_name_has_to_match() {

@@ -34,7 +34,7 @@ struct OwnedBatch {
     _inflated: Option<Inflated>,
 }
 
-/// Where a field stands in the body; nothing at all if `start` is past `end`.
+/// Where a field stands in the body, which is smaller than 2 GiB; nothing at all if `start` is past `end`.
 #[derive(Clone, Copy, Debug)]
 struct Field {
     start: u32,

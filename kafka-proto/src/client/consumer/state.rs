@@ -449,8 +449,10 @@ impl PartitionState {
             self.log_start_offset = data.log_start_offset;
         }
         if data.preferred_read_replica >= 0 {
-            self.read_replica = Some((data.preferred_read_replica, now + patience.read_replica));
             self.falter(1, now, patience);
+            // Counted from when it is asked: a longer wait would be over before, and the leader would name it for ever.
+            let until = self.retry_at.unwrap_or(now) + patience.read_replica;
+            self.read_replica = Some((data.preferred_read_replica, until));
             return Outcome::Retry { refresh: false };
         }
         Outcome::Good

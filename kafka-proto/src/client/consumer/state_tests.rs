@@ -299,6 +299,11 @@ fn a_follower_is_read_from_for_a_while_and_only_the_leader_decides_about_ranges(
     );
     assert_eq!(state.broker(now), Some(9));
     assert_eq!(state.broker(now + PATIENCE.read_replica), Some(1));
+    // Named once more it is asked later, and still for as long.
+    let mut again = state.clone();
+    answer(&mut again, &prefer, now);
+    let wait = PATIENCE.retry_backoff / 2;
+    assert_eq!(again.broker(now + PATIENCE.read_replica + wait), Some(9));
     let mut unreachable = state.clone();
     unreachable.broker_failed(9);
     assert_eq!(unreachable.broker(now), Some(1));

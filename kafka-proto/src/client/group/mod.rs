@@ -303,6 +303,15 @@ impl Membership {
             ));
         }
         let config = cluster.config();
+        let ignored = config.without_effect();
+        if !ignored.is_empty() {
+            tracing::warn!(
+                group = options.group,
+                ignored = ignored.join(", "),
+                "with this `group.protocol` these settings have no effect (the coordinator's settings of the group take their place), unless its \
+                 brokers lack the protocol"
+            );
+        }
         let instance_id = config.group_instance_id.as_deref().map(Text::from);
         let rebalance_timeout = Duration::from_millis(config.max_poll_interval_ms);
         let pace = Pace {

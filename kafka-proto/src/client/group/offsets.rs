@@ -297,7 +297,8 @@ impl GroupOffsets {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedOffset>>> {
-        self.committed_with(partitions, true).await
+        let deadline = Deadline::of_api(self.cluster.config());
+        self.committed_with(partitions, true, deadline).await
     }
 
     /// As [`GroupOffsets::committed`], and says whether to wait for transactions. Only who looks at a group from outside may not.
@@ -305,11 +306,11 @@ impl GroupOffsets {
         &self,
         partitions: &[TopicPartition],
         require_stable: bool,
+        deadline: Deadline,
     ) -> Result<Vec<Option<CommittedOffset>>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let deadline = Deadline::of_api(self.cluster.config());
         let mut attempts = Attempts::new(&self.cluster, &self.group, deadline);
         let what = || format!("reading the committed offsets of group {}", self.group);
         loop {
@@ -318,6 +319,11 @@ impl GroupOffsets {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             };
+            if error.code() == Some(ErrorCode::UNKNOWN_MEMBER_ID) && self.standing.is_some() {
+                // It was thrown out, learns that from its next heartbeat, and joins again by itself.
+                attempts.wait(error).await?;
+                continue;
+            }
             let topics = partitions.iter().map(|of| &of.topic);
             attempts.pause(error, topics).await?;
         }
@@ -539,6 +545,10 @@ impl<'a> Attempts<'a> {
             _ if error.is_retriable() => {}
             _ => return Err(error),
         }
+        self.wait(error).await
+    }
+
+    async fn wait(&mut self, error: Error) -> Result<()> {
         self.failures += 1;
         self.cluster
             .pause(self.failures, self.deadline.at(), || error)
@@ -600,19 +610,26 @@ impl Committing {
     ) -> Result<()> {
         let mut attempts = Attempts::new(&self.cluster, &self.group, deadline);
         let what = || format!("committing offsets for group {}", self.group);
+        let mut gone = Ok(());
         loop {
+            if gone.is_err() && request.topics.is_empty() {
+                return gone;
+            }
             let trying = self.try_once(&mut request, deadline);
             let Err(error) = deadline.bound(what, trying).await else {
-                return Ok(());
+                return gone;
             };
             let (code, generation) = (error.code(), request.generation_id_or_member_epoch);
             // The coordinator may not have heard yet of a topic that was just made: so not at the first time.
             if is_unknown(code)
                 && attempts.failures > 0
-                && let Ok(Some(error)) =
+                && let Ok(Some((topic, error))) =
                     tokio::time::timeout_at(deadline.at(), self.missing(&request)).await
             {
-                return Err(error);
+                // What is committed of the others is not to wait for it.
+                request.topics.retain(|of| of.name != topic);
+                gone = Err(error);
+                continue;
             }
             let stale = code == Some(ErrorCode::STALE_MEMBER_EPOCH);
             if stale {
@@ -637,7 +654,7 @@ impl Committing {
     }
 
     /// Says what is to be committed of a topic or partition that is not there, if the brokers agree.
-    async fn missing(&self, request: &OffsetCommitRequest) -> Option<Error> {
+    async fn missing(&self, request: &OffsetCommitRequest) -> Option<(Text, Error)> {
         let names = request.topics.iter().map(|topic| &topic.name);
         let metadata = self.cluster.look_at(names, false).await.ok()?;
         let missing = |topic: &&OffsetCommitRequestTopic| match metadata.topic(&topic.name) {
@@ -653,9 +670,10 @@ impl Committing {
             "committing offsets of {} for group {}",
             topic.name, self.group
         );
-        let hint = "the topic, or a partition of it, does not exist or was deleted; offsets of others in the same commit may be committed";
+        let hint = "the topic, or a partition of it, does not exist or was deleted; the offsets of others in the same commit are committed";
         let code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-        Some(Error::broker(what, code, Some(hint)))
+        let error = Error::broker(what, code, Some(hint));
+        Some((topic.name.clone(), error))
     }
 
     /// Membership is told of what concerns it.

@@ -5,6 +5,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
+    client::cluster::TOPIC_NAME_BYTES_MAX,
     messages::{
         ConsumerProtocolAssignment, ConsumerProtocolSubscription, Message,
         consumer_protocol::TopicPartition, join_group::JoinGroupResponseMember,
@@ -31,6 +32,8 @@ pub(crate) struct Subscription<'a> {
 pub(crate) fn subscription(of: &Subscription<'_>) -> Bytes {
     // Kafka's assignors expect ascending topics, so that equal subscriptions are equal bytes.
     let mut topics = of.topics.to_vec();
+    // Not to be written at all; the subscription says that it is no name.
+    topics.retain(|topic| topic.len() <= TOPIC_NAME_BYTES_MAX);
     topics.sort_unstable();
     let message = ConsumerProtocolSubscription {
         topics,
@@ -54,6 +57,7 @@ pub(crate) fn assignment(of: &MemberAssignment) -> Bytes {
     let assigned_partitions = of
         .partitions
         .iter()
+        .filter(|(topic, _)| topic.len() <= TOPIC_NAME_BYTES_MAX)
         .map(|(topic, partitions)| TopicPartition {
             topic: topic.clone(),
             partitions: partitions.clone(),

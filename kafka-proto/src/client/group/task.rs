@@ -4,8 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
     pin::Pin,
-    sync::Arc,
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,7 +16,7 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Connection, Purpose, TopicPartition,
-        cluster::Held,
+        cluster::{Held, OwnConnections},
         error::{Error, Result},
     },
     messages::{
@@ -46,14 +45,6 @@ const JOIN_LAPSE: Duration = Duration::from_secs(5);
 /// What leaving may take: the group gets over it without an answer, too.
 pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells the members of a process apart: each has a connection of its own.
-static NUMBERS: AtomicU16 = AtomicU16::new(0);
-
-/// The next member's connection.
-pub(super) fn purpose() -> Purpose {
-    Purpose::Member(NUMBERS.fetch_add(1, Ordering::Relaxed))
-}
-
 /// The answer to the one request that is under way.
 enum Reply {
     Joined(Result<JoinGroupResponse>),
@@ -70,7 +61,7 @@ pub(super) struct Task {
     cluster: Cluster,
     group: Arc<str>,
     /// The member's own connection: a JoinGroup may wait there for minutes.
-    purpose: Purpose,
+    own: Arc<OwnConnections>,
     member: Member,
     topics: Vec<Text>,
     subscribed: Subscribed,
@@ -99,9 +90,9 @@ impl Task {
         Self {
             notes: Notes::new(&cluster, &group),
             subscribed: Subscribed::new(&cluster, &group),
+            own: Arc::new(OwnConnections::new(&cluster, Purpose::Member)),
             cluster,
             group,
-            purpose: purpose(),
             member,
             topics: options.topics.iter().map(Text::from).collect(),
             assignors: options.assignors,
@@ -223,15 +214,18 @@ impl Task {
         });
         let protocols = protocols.collect();
         let request = self.member.join_request(protocols);
-        let (cluster, group, purpose) =
-            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
+        let (cluster, group, own) = (
+            self.cluster.clone(),
+            Arc::clone(&self.group),
+            Arc::clone(&self.own),
+        );
         let config = cluster.config();
         let rebalance = Duration::from_millis(config.max_poll_interval_ms) + JOIN_LAPSE;
         let timeout = config.request_timeout().max(rebalance);
         self.layout = None;
         Box::pin(async move {
             let answer = async {
-                let connection = connection(&cluster, &group, purpose).await?;
+                let connection = connection(&cluster, &group, &own).await?;
                 connection.call(&request, timeout).await
             };
             Reply::Joined(answer.await)
@@ -309,15 +303,18 @@ impl Task {
         let request = self
             .member
             .sync_request(std::mem::take(&mut self.assignments));
-        let (cluster, group, purpose) =
-            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
+        let (cluster, group, own) = (
+            self.cluster.clone(),
+            Arc::clone(&self.group),
+            Arc::clone(&self.own),
+        );
         // Followers wait for the leader's assignment as long as a rebalance may take.
         let config = cluster.config();
         let rebalance = Duration::from_millis(config.max_poll_interval_ms) + JOIN_LAPSE;
         let timeout = config.request_timeout().max(rebalance);
         Box::pin(async move {
             let answer = async {
-                let connection = connection(&cluster, &group, purpose).await?;
+                let connection = connection(&cluster, &group, &own).await?;
                 connection.call(&request, timeout).await
             };
             Reply::Synced(answer.await)
@@ -325,8 +322,11 @@ impl Task {
     }
 
     fn heartbeat(&self, request: HeartbeatRequest) -> BoxFuture<Reply> {
-        let (cluster, group, purpose) =
-            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
+        let (cluster, group, own) = (
+            self.cluster.clone(),
+            Arc::clone(&self.group),
+            Arc::clone(&self.own),
+        );
         Box::pin(async move {
             let config = cluster.config();
             let timeout = config
@@ -334,7 +334,7 @@ impl Task {
                 .min(Duration::from_millis(config.session_timeout_ms));
             let (generation, sent) = (request.generation_id, Instant::now());
             let answer = async {
-                let connection = connection(&cluster, &group, purpose).await?;
+                let connection = connection(&cluster, &group, &own).await?;
                 connection.call(&request, timeout).await
             };
             Reply::Beaten(generation, sent, answer.await)
@@ -476,7 +476,7 @@ impl Task {
     }
 
     fn disconnect(&self) {
-        disconnect(&self.cluster, self.purpose);
+        disconnect(&self.cluster, &self.own);
     }
 
     async fn leave(&mut self, how: GroupMembershipOperation) {
@@ -504,9 +504,9 @@ pub(super) fn reason(group: &str, why: LostWhy, poll_interval_max: Option<Durati
 }
 
 /// Closes the member's connections: nobody else uses them.
-pub(super) fn disconnect(cluster: &Cluster, purpose: Purpose) {
+pub(super) fn disconnect(cluster: &Cluster, own: &OwnConnections) {
     for broker in cluster.metadata().brokers() {
-        if let Some(connection) = cluster.open_connection(broker.id, purpose) {
+        if let Some(connection) = cluster.open_connection(broker.id, own.purpose()) {
             connection.close();
         }
     }
@@ -516,10 +516,10 @@ pub(super) fn disconnect(cluster: &Cluster, purpose: Purpose) {
 pub(super) async fn connection(
     cluster: &Cluster,
     group: &str,
-    purpose: Purpose,
+    own: &OwnConnections,
 ) -> Result<Connection> {
     let (broker, _) = cluster.coordinator(group).await?;
-    cluster.connection(broker, purpose).await
+    cluster.connection(broker, own.purpose()).await
 }
 
 /// Not on the member's connection: a JoinGroup may wait there, and brokers answer in order.

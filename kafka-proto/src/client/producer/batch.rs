@@ -20,10 +20,10 @@ pub struct OpenBatch {
 }
 
 impl OpenBatch {
-    /// Appends a record and returns its offset delta: its place in the batch. `timestamp` is in milliseconds since 1970.
+    /// Appends a record and returns its offset delta: its place in the batch. `timestamp` is in milliseconds since 1970, −1 if there is none.
     ///
     /// # Errors
-    /// [`BuildError::Full`] when it does not fit below `max.request.size` any more: submit this batch and open another.
+    /// [`BuildError::Timestamp`]; [`BuildError::Full`] when it does not fit below `max.request.size` any more: submit this batch and open another.
     #[inline]
     pub fn append(
         &mut self,
@@ -32,6 +32,9 @@ impl OpenBatch {
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
     ) -> Result<i32, BuildError> {
+        if timestamp < -1 {
+            return Err(BuildError::Timestamp(timestamp));
+        }
         self.builder.append(timestamp, key, value, headers)
     }
 

@@ -48,7 +48,7 @@ pub struct ProducerRecord<'a> {
     pub topic: &'a str,
     /// The partition; chosen by the partitioner if none is given.
     pub partition: Option<i32>,
-    /// Milliseconds since 1970; now if none is given.
+    /// Milliseconds since 1970, −1 for a record without one; now if none is given.
     pub timestamp: Option<i64>,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -136,6 +136,10 @@ impl Producer {
 
     async fn accept(&self, record: ProducerRecord<'_>) -> Result<RecordDelivery> {
         let size = self.check_size(&record)?;
+        if let Some(timestamp @ ..-1) = record.timestamp {
+            let reason = BuildError::Timestamp(timestamp);
+            return Err(Error::usage(format!("topic {}: {reason}", record.topic)));
+        }
         // The clock is read only by those who have to wait: most records find their batch open.
         let mut waiting = None;
         let mut wait = || *waiting.get_or_insert_with(|| Deadline::of_block(&self.shared.config));

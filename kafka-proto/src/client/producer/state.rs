@@ -11,12 +11,14 @@
 
 mod purge;
 mod split;
+mod verdict;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) use self::split::TooLarge;
+use self::verdict::{Verdict, verdict};
 use crate::client::backoff::Backoff;
 use crate::client::cluster::BrokerId;
 use crate::client::error::Error;
@@ -78,6 +80,8 @@ struct Partition<R, T> {
     is_known: bool,
     /// All that is queued gets new numbers, under the next identity.
     renumber: bool,
+    /// Its next batch goes in a request of its own: one that it was in with others could not be sent, whichever of them was the reason.
+    alone: bool,
     failures: u32,
     not_before: Option<Instant>,
     is_ready: bool,
@@ -273,7 +277,8 @@ impl<R, T> Sender<R, T> {
             let Some(size) = partition.sendable(now, self.identity) else {
                 continue;
             };
-            if !chosen.is_empty() && bytes + size > self.settings.request_bytes_max {
+            let is_over = bytes + size > self.settings.request_bytes_max;
+            if !chosen.is_empty() && (is_over || partition.alone) {
                 continue;
             }
             let Some(to) = route(&partition.topic, partition.partition) else {
@@ -293,6 +298,9 @@ impl<R, T> Sender<R, T> {
                 self.identity.filter(|_| self.settings.idempotent),
             );
             chosen.push(*at);
+            if partition.alone {
+                break;
+            }
         }
         let broker = broker?;
         // The next request begins with another partition, so that none starves.
@@ -351,8 +359,10 @@ impl<R, T> Sender<R, T> {
         if let Some(count) = self.per_broker.get_mut(&broker) {
             *count = count.saturating_sub(1);
         }
+        let was_alone = partitions.len() == 1;
         for at in partitions {
             let partition = &mut self.partitions[at];
+            partition.alone = false;
             let place = partition
                 .unanswered
                 .iter()
@@ -361,6 +371,19 @@ impl<R, T> Sender<R, T> {
                 continue;
             };
             let answer = answer(&partition.topic, partition.partition);
+            if let Answer::Unsent(error) = &answer
+                && !error.is_retriable()
+            {
+                // It cannot be written, or the broker does not take it: neither passes.
+                if was_alone {
+                    self.fail(at, batch, error.clone(), effects);
+                } else {
+                    partition.alone = true;
+                    partition.put_back(batch);
+                }
+                self.make_ready(at);
+                continue;
+            }
             self.batch_answered(at, batch, answer, now, random, effects);
             self.make_ready(at);
         }
@@ -498,10 +521,7 @@ impl<R, T> Sender<R, T> {
         let partition = &mut self.partitions[at];
         partition.failures += 1;
         partition.not_before = Some(now + self.settings.backoff.delay(partition.failures, random));
-        let place = partition
-            .queue
-            .partition_point(|queued| queued.order < batch.order);
-        partition.queue.insert(place, batch);
+        partition.put_back(batch);
     }
 
     fn time_out(&mut self, at: usize, mut batch: Batch<R, T>, effects: &mut Effects<R, T>) {
@@ -628,6 +648,7 @@ impl<R, T> Partition<R, T> {
             next_sequence: 0,
             is_known: false,
             renumber: false,
+            alone: false,
             failures: 0,
             not_before: None,
             is_ready: false,
@@ -688,6 +709,12 @@ impl<R, T> Partition<R, T> {
         self.unanswered.push_back(batch);
     }
 
+    fn put_back(&mut self, batch: Batch<R, T>) {
+        let order = batch.order;
+        let place = self.queue.partition_point(|queued| queued.order < order);
+        self.queue.insert(place, batch);
+    }
+
     /// Whether a batch before this one is still on its way.
     fn is_waiting_before(&self, order: u64) -> bool {
         let before = |batch: &Batch<R, T>| batch.order < order;
@@ -727,44 +754,6 @@ impl Identity {
 fn sequence_after(sequence: i32, count: u32) -> i32 {
     let next = (i64::from(sequence) + i64::from(count)) & i64::from(i32::MAX);
     next as i32
-}
-
-/// What an error code means for the batch.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is in the log since an earlier attempt.
-    Duplicate,
-    /// The broker misses a sequence before this one.
-    Gap,
-    /// The broker knows a younger epoch of this producer, or nothing fitting: a new id is needed.
-    Stale,
-    Retry {
-        refresh: bool,
-        maybe_written: bool,
-    },
-    /// It is larger than the topic allows, and was not written.
-    Split,
-    Fail,
-}
-
-fn verdict(code: ErrorCode, idempotent: bool) -> Verdict {
-    match code {
-        ErrorCode::DUPLICATE_SEQUENCE_NUMBER => Verdict::Duplicate,
-        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID if idempotent => {
-            Verdict::Gap
-        }
-        ErrorCode::INVALID_PRODUCER_EPOCH if idempotent => Verdict::Stale,
-        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Verdict::Split,
-        code if code.is_retriable() => Verdict::Retry {
-            refresh: code.refreshes_metadata(),
-            // The leader has it, only the others do not.
-            maybe_written: matches!(
-                code,
-                ErrorCode::REQUEST_TIMED_OUT | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
-            ),
-        },
-        _ => Verdict::Fail,
-    }
 }
 
 #[cfg(test)]

@@ -755,3 +755,33 @@ fn a_batch_is_sent_again_as_often_as_retries_say() {
         assert_eq!(bench.told, ["a maybe"]);
     }
 }
+
+#[test]
+fn a_batch_that_cannot_be_written_fails_at_once_and_takes_no_other_with_it() {
+    let mut bench = Bench::new(5);
+    bench.submit_to(0, "a");
+    bench.submit_to(1, "x");
+    bench.submit_to(2, "y");
+    assert_eq!(bench.sent(), ["0>1 0a@0.0 1x@0.0 2y@0.0"]);
+    let unsent = || {
+        Answer::Unsent(Error::Encode {
+            what: "Produce version 12".into(),
+            source: crate::wire::EncodeError {
+                kind: crate::wire::EncodeErrorKind::TooLong(40_000),
+                field: "name",
+            },
+        })
+    };
+    bench.answer(0, unsent());
+    assert!(bench.told.is_empty(), "which of them it was is not known");
+    // Each by itself, at once, under its own sequence.
+    assert_eq!(bench.sent(), ["1>1 0a@0.0", "2>1 2y@0.0", "3>1 1x@0.0"]);
+    bench.acknowledge(1);
+    bench.acknowledge(2);
+    bench.answer(3, unsent());
+    assert_eq!(bench.told, ["a ok", "y ok", "x no"]);
+    // From then on they go together again.
+    bench.submit_to(0, "b");
+    bench.submit_to(2, "z");
+    assert_eq!(bench.sent().len(), 1);
+}

@@ -518,7 +518,9 @@ impl Task {
             },
             Ok(()) => return,
             Err(error) => {
-                self.links.remove(&plan.broker);
+                if error.is_retriable() {
+                    self.links.remove(&plan.broker);
+                }
                 Answer::Unsent(error)
             }
         };

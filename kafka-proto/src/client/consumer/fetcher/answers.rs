@@ -143,6 +143,13 @@ impl Fetcher {
                     broker, topic = %state.topic, partition = key.partition, offset = ask.offset,
                     code = %data.error_code, preferred_read_replica = data.preferred_read_replica, "to be fetched again"
                 );
+                let replica = data.preferred_read_replica;
+                // Until metadata lists it there is no way to it: the leader is asked again, later each time.
+                let is_nowhere =
+                    replica >= 0 && self.cluster.metadata().broker(BrokerId(replica)).is_none();
+                if is_nowhere {
+                    state.broker_failed(replica);
+                }
                 let leader = &data.current_leader;
                 let learnt = leader.leader_id >= 0
                     && self.cluster.learn_leader(
@@ -151,7 +158,7 @@ impl Fetcher {
                         BrokerId(leader.leader_id),
                         leader.leader_epoch,
                     );
-                if refresh && !learnt {
+                if is_nowhere || (refresh && !learnt) {
                     self.cluster.request_refresh();
                 }
             }

@@ -217,7 +217,7 @@ impl Fetcher {
             let purpose = if busy {
                 Purpose::Metadata
             } else {
-                self.purpose
+                self.connections.purpose()
             };
             for (key, _) in &asked {
                 if let Some(assigned) = self.partitions.get_mut(key) {
@@ -383,7 +383,9 @@ impl Fetcher {
         if link.wanted.is_empty() {
             return Poll::Pending;
         }
-        if let Some(event) = std::task::ready!(link.ready(&self.cluster, self.purpose, cx, now)) {
+        if let Some(event) =
+            std::task::ready!(link.ready(&self.cluster, self.connections.purpose(), cx, now))
+        {
             return Poll::Ready(Some(event));
         }
         if link.must_check().is_some() {

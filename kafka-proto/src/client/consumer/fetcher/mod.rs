@@ -12,10 +12,7 @@ use std::{
     future::poll_fn,
     ops::RangeInclusive,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU16, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -28,7 +25,7 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Config, IsolationLevel, Jitter, OffsetReset, Pending, Purpose,
-        cluster::{Held, ListedOffset, Metadata, OffsetSpec},
+        cluster::{Held, ListedOffset, Metadata, OffsetSpec, OwnConnections},
         error::{Error, Result},
         metrics::PartitionMetrics,
     },
@@ -47,6 +44,9 @@ use super::{
 
 /// How long a topic may be missing before a poll says so: it may just have been created.
 const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a batch may inflate to, however large the buffer is: Kafka's own limit, and records count their bytes in 32 bits.
+const DECOMPRESSED_BYTES_MAX: usize = i32::MAX as usize;
 
 /// Where reading of a partition starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct Fetcher {
     cluster: Cluster,
     settings: Settings,
     budget: FetchBudget,
-    purpose: Purpose,
+    connections: OwnConnections,
     /// By number: name and id, zero if the brokers have none.
     topics: Vec<(Text, Uuid)>,
     by_name: HashMap<Text, u32>,
@@ -170,9 +170,6 @@ struct Checking {
     answer: Pending<OffsetForLeaderEpochRequest>,
 }
 
-/// Tells the fetchers of a process apart: each has connections of its own.
-static NUMBERS: AtomicU16 = AtomicU16::new(0);
-
 impl Fetcher {
     /// A fetcher with the cluster's settings and a budget of its own (`fetch.buffer.bytes`).
     pub fn new(cluster: &Cluster) -> Self {
@@ -186,7 +183,7 @@ impl Fetcher {
         Self {
             settings: Settings::new(cluster.config()),
             budget: budget.clone(),
-            purpose: Purpose::Fetch(NUMBERS.fetch_add(1, Ordering::Relaxed)),
+            connections: OwnConnections::new(cluster, Purpose::Fetch),
             topics: Vec::new(),
             by_name: HashMap::new(),
             held_topics: BTreeMap::new(),
@@ -566,7 +563,7 @@ impl Settings {
             max_bytes: config.fetch_max_bytes.max(1) as usize,
             partition_max_bytes: config.max_partition_fetch_bytes.max(1),
             check_crcs: config.check_crcs,
-            decompressed_bytes_max: config.fetch_buffer_bytes,
+            decompressed_bytes_max: config.fetch_buffer_bytes.min(DECOMPRESSED_BYTES_MAX),
         }
     }
 
@@ -628,4 +625,19 @@ fn missing_topic(topic: &str, code: ErrorCode) -> Error {
     let hint = (code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
         .then_some("the topic or the partition does not exist, or it was deleted; create it, or take it out of the subscription");
     Error::broker(format!("fetching topic {topic}"), code, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_inflates_to_no_more_than_its_records_can_count_however_large_the_buffer_is() {
+        let most = |bytes: usize| {
+            let config = Config::new("a:1").fetch_buffer_bytes(bytes);
+            Settings::new(&config).decompressed_bytes_max
+        };
+        assert_eq!(most(1 << 20), 1 << 20);
+        assert_eq!(most(1 << 33), i32::MAX as usize);
+    }
 }

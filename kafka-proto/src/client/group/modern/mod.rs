@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     client::{
         Cluster, Purpose,
+        cluster::OwnConnections,
         error::{Error, Result},
     },
     messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode},
@@ -28,7 +29,7 @@ use super::{
     state::{Identity, LostWhy, Told},
     subscribed::Subscribed,
     task::{
-        BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, end, is_end, publish, purpose,
+        BoxFuture, Events, LEAVE_TIMEOUT, acknowledged, connection, end, is_end, publish,
         sleep_until,
     },
 };
@@ -56,7 +57,7 @@ enum Reply {
 pub(super) struct Task {
     cluster: Cluster,
     group: Arc<str>,
-    purpose: Purpose,
+    own: Arc<OwnConnections>,
     member: Member,
     identity: watch::Sender<Option<Identity>>,
     polls: Arc<Polls>,
@@ -83,7 +84,7 @@ impl Task {
         Self {
             cluster: cluster.clone(),
             group: Arc::clone(group),
-            purpose: purpose(),
+            own: Arc::new(OwnConnections::new(cluster, Purpose::Member)),
             member: Member::new(settings, member_id, subscription),
             identity: watch::Sender::new(None),
             polls: Arc::clone(polls),
@@ -183,12 +184,15 @@ impl Task {
             self.notes.joins(self.member.identity());
         }
         let request = self.member.heartbeat(now.into_std());
-        let (cluster, group, purpose) =
-            (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
+        let (cluster, group, own) = (
+            self.cluster.clone(),
+            Arc::clone(&self.group),
+            Arc::clone(&self.own),
+        );
         let timeout = cluster.config().request_timeout();
         let joins = !self.joined_before;
         self.pending = Some(Box::pin(async move {
-            let connection = match connection(&cluster, &group, purpose).await {
+            let connection = match connection(&cluster, &group, &own).await {
                 Ok(connection) => connection,
                 Err(error) => return Reply::Beaten(now, Err(error)),
             };
@@ -334,15 +338,18 @@ impl Task {
         );
         tracing::warn!(group = %self.group, "{why}");
         if let Some(request) = request {
-            let (cluster, group, purpose) =
-                (self.cluster.clone(), Arc::clone(&self.group), self.purpose);
-            tokio::spawn(async move { send_leave(&cluster, &group, purpose, request).await });
+            let (cluster, group, own) = (
+                self.cluster.clone(),
+                Arc::clone(&self.group),
+                Arc::clone(&self.own),
+            );
+            tokio::spawn(async move { send_leave(&cluster, &group, &own, request).await });
         }
     }
 
     /// Nobody else uses the member's connections.
     fn disconnect(&self) {
-        super::task::disconnect(&self.cluster, self.purpose);
+        super::task::disconnect(&self.cluster, &self.own);
     }
 
     async fn leave(&mut self, how: GroupMembershipOperation) {
@@ -350,7 +357,7 @@ impl Task {
         let request = self.member.leave(how);
         publish(&self.identity, self.member.identity());
         if let Some(request) = request {
-            send_leave(&self.cluster, &self.group, self.purpose, request).await;
+            send_leave(&self.cluster, &self.group, &self.own, request).await;
         }
         self.disconnect();
     }
@@ -360,11 +367,11 @@ impl Task {
 async fn send_leave(
     cluster: &Cluster,
     group: &str,
-    purpose: Purpose,
+    own: &OwnConnections,
     request: ConsumerGroupHeartbeatRequest,
 ) {
     let left = async {
-        let connection = connection(cluster, group, purpose).await?;
+        let connection = connection(cluster, group, own).await?;
         connection.call(&request, LEAVE_TIMEOUT).await
     };
     if !matches!(tokio::time::timeout(LEAVE_TIMEOUT, left).await, Ok(Ok(_))) {

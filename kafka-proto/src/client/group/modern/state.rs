@@ -14,9 +14,12 @@ use std::{
 };
 
 use crate::{
-    client::group::{
-        Assignment, GroupMembershipOperation, TopicPartition,
-        state::{Identity, LostWhy, NO_GENERATION, Pace, Told},
+    client::{
+        cluster::TOPIC_NAME_BYTES_MAX,
+        group::{
+            Assignment, GroupMembershipOperation, TopicPartition,
+            state::{Identity, LostWhy, NO_GENERATION, Pace, Told},
+        },
     },
     messages::{
         ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode,
@@ -197,8 +200,11 @@ impl Member {
             } else {
                 -1
             },
-            subscribed_topic_names: news(|a, b| a.topics == b.topics)
-                .then(|| subscription.topics.iter().cloned().collect()),
+            subscribed_topic_names: news(|a, b| a.topics == b.topics).then(|| {
+                let names = subscription.topics.iter();
+                let names = names.filter(|name| name.len() <= TOPIC_NAME_BYTES_MAX);
+                names.cloned().collect()
+            }),
             // An empty one takes a pattern away.
             subscribed_topic_regex: match &subscription.pattern {
                 Some(pattern) if pattern_changed => Some(pattern.clone()),
