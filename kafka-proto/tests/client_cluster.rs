@@ -535,7 +535,7 @@ async fn a_closed_cluster_ends_its_connections_and_attempts_and_opens_no_more() 
     cluster.close_within(SECOND).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_error_of_the_network_is_the_error_of_the_caller() {
     #[derive(Debug)]
     struct Broken;

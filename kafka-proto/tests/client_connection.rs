@@ -115,7 +115,6 @@ async fn a_port_that_is_not_kafka_is_named_as_such() {
         (&b"HTTP/1.1 400 Bad Request\r\n"[..], "HTTP"),
         (&b"\x15\x03\x03\x00\x02\x02\x46"[..], "TLS"),
         (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], "SSH-"),
-        (&b""[..], "closed the connection"),
         (
             &b"\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00"[..],
             "cannot be read",
@@ -131,6 +130,18 @@ async fn a_port_that_is_not_kafka_is_named_as_such() {
         assert!(matches!(error, Error::NotKafka { .. }), "{text}");
         assert!(text.contains(hint) && text.contains("peer:9092"), "{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_hangs_up_may_be_a_broker_later() {
+    let error = open_against(|mut peer| async move { drop(peer.request().await) });
+    let error = error.await.unwrap_err();
+    let text = error.to_string();
+    assert!(error.is_retriable(), "{text}");
+    assert!(
+        text.contains("closed the connection") && text.contains("TLS"),
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,9 +93,10 @@ async fn an_unreachable_broker_is_one_error_with_its_address() {
         .local_addr()
         .unwrap()
         .port();
-    let error = run(wordcount, &config_at(&format!("127.0.0.1:{port}")))
-        .await
-        .unwrap_err();
+    let mut config = config_at(&format!("127.0.0.1:{port}"));
+    // It waits so long for a broker.
+    config.set("default.api.timeout.ms", "500").unwrap();
+    let error = run(wordcount, &config).await.unwrap_err();
     assert!(error.is_retriable(), "{error}");
     assert!(
         error.to_string().contains(&format!("127.0.0.1:{port}")),

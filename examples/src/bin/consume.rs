@@ -125,7 +125,12 @@ async fn run(args: Consume) -> Result<(), Failure> {
         // What was printed is committed below, no more.
         config.set("enable.auto.commit", "false")?;
     }
-    let cluster = Cluster::connect(config).await?;
+    // It may wait for the first broker.
+    let cluster = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(()),
+        connected = Cluster::connect(config) => connected?,
+    };
     let partitions = partitions(&args, &cluster).await?;
     let ends = ends(&cluster, &partitions).await?;
     let mut consumer = Consumer::new(&cluster);

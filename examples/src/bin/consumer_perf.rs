@@ -144,6 +144,12 @@ async fn run(args: ConsumerPerf) -> Result<(), Failure> {
     if let Reader::Group(consumer) = reader {
         consumer.close().await?;
     }
+    if count.records < args.num_records {
+        let (read, wanted) = (count.records, args.num_records);
+        return Err(
+            format!("read {read} of {wanted} records (`--timeout` bounds the wait)").into(),
+        );
+    }
     Ok(())
 }
 

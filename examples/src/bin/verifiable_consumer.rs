@@ -39,7 +39,12 @@ async fn run(args: VerifiableConsumer) -> Result<(), Failure> {
     } else {
         None
     };
-    let mut consumer = Consumer::connect(config).await?;
+    // It may wait for the first broker.
+    let mut consumer = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(()),
+        connected = Consumer::connect(config) => connected?,
+    };
     verifiable::print("startup_complete", &Event::Bare);
     consumer.subscribe(&[&args.topic])?;
     let (mut count, mut first) = (0, None);

@@ -32,7 +32,12 @@ async fn run(args: VerifiableProducer) -> std::result::Result<(), Failure> {
     tokio::pin!(stop);
     let mut config = args.settings()?;
     let cluster = demo::in_process(&mut config, &args.topic, "verifiable_producer").await?;
-    let producer = Producer::connect(config).await?;
+    // It may wait for the first broker.
+    let producer = tokio::select! {
+        biased;
+        () = &mut stop => return Ok(()),
+        connected = Producer::connect(config) => connected?,
+    };
     verifiable::print("startup_complete", &Event::Bare);
     let begin = Instant::now();
     let (mut sent, mut acked) = (0, 0);

@@ -19,6 +19,7 @@ mod deadline;
 mod error;
 mod group;
 mod metrics;
+mod pace;
 mod producer;
 
 pub use admin::{

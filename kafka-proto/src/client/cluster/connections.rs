@@ -4,7 +4,10 @@
 //! holds anybody up, and a slow address holds up only those who want just that broker.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Acquire, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, Ordering,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -127,6 +130,9 @@ struct Opener {
     spoken: Mutex<Spoken>,
     jitter: Mutex<Jitter>,
     is_closed: AtomicBool,
+    /// A broker of the cluster has answered. What is not Kafka at one of its addresses after that stands in for a broker, and may go away
+    /// again.
+    is_established: AtomicBool,
 }
 
 /// How long one server may take before another is tried beside it, where any of them will do.
@@ -146,10 +152,16 @@ impl Connections {
                 spoken: Mutex::default(),
                 jitter: Mutex::default(),
                 is_closed: AtomicBool::new(false),
+                is_established: AtomicBool::new(false),
             }),
             slots: Mutex::default(),
             any: Arc::default(),
         }
+    }
+
+    /// A broker of the cluster has answered.
+    pub(super) fn established(&self) {
+        self.opener.is_established.store(true, Relaxed);
     }
 
     /// The connection, if it is open.
@@ -439,7 +451,15 @@ impl Opener {
         if let Err(error @ Error::Misrouted { .. }) = &result {
             tracing::warn!(%error);
         }
-        result
+        match result {
+            Err(Error::NotKafka { address, reason }) if self.is_established.load(Relaxed) => {
+                Err(Error::Disconnected {
+                    broker: address,
+                    reason: format!("it is not a Kafka broker at present: {reason}").into(),
+                })
+            }
+            result => result,
+        }
     }
 
     /// The wait before the next attempt after so many failures.

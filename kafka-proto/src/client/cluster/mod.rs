@@ -66,11 +66,12 @@ struct Inner {
 impl Cluster {
     /// Connects to a cluster through any of its bootstrap servers and learns its brokers.
     ///
-    /// Safe to drop: nothing stays behind.
+    /// A server that cannot be reached yet, or hangs up, is tried again for `default.api.timeout.ms`, which a warning says once: programs that are
+    /// started together with their brokers wait for them, as Java's do. Safe to drop: nothing stays behind.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that are missing or contradict each other; [`Error::NoBroker`] if none of the bootstrap
-    /// servers, at none of its addresses, answers; [`Error::NotKafka`].
+    /// [`Error::Config`] for settings that are missing or contradict each other, and [`Error::NotKafka`] for a server that speaks another
+    /// protocol, at once; [`Error::NoBroker`] or what connecting says if none of the bootstrap servers, at none of its addresses, answers in that time.
     pub async fn connect(config: Config) -> Result<Self> {
         Self::connect_for(config, &[]).await
     }
@@ -114,7 +115,8 @@ impl Cluster {
                 jitter: Mutex::default(),
             }),
         };
-        cluster.refresh(topics).await?;
+        cluster.first_answer(topics).await?;
+        cluster.inner.connections.established();
         tokio::spawn(task::keep_young(
             Arc::downgrade(&cluster.inner),
             Arc::clone(&cluster.inner.refresh_wanted),
@@ -157,6 +159,34 @@ impl Cluster {
         deadline.bound(what, ended).await
     }
 
+    /// The first metadata, asked for until it is there or the time is over.
+    async fn first_answer(&self, topics: &[&str]) -> Result<()> {
+        let deadline = Deadline::of_api(&self.inner.config);
+        let servers = || self.inner.config.bootstrap_servers.join(", ");
+        let (mut failures, mut last) = (0, None);
+        loop {
+            let asking = tokio::time::timeout_at(deadline.at(), self.refresh(topics));
+            let error = match asking.await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let over = || deadline.over(format!("connecting to {}", servers()));
+                    return Err(last.unwrap_or_else(over));
+                }
+            };
+            if !error.is_retriable() {
+                return Err(error);
+            }
+            if failures == 0 {
+                let seconds = self.inner.config.default_api_timeout_ms / 1000;
+                tracing::warn!(servers = servers(), %error, "waiting for the first broker, for {seconds} s at most (`default.api.timeout.ms`)");
+            }
+            failures += 1;
+            last = Some(error.clone());
+            self.pause(failures, deadline.at(), || error).await?;
+        }
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
@@ -185,7 +215,8 @@ impl Cluster {
         self.inner.metadata.subscribe()
     }
 
-    /// Asks for the brokers and these topics now, and from now on whenever the metadata is old.
+    /// Asks for the brokers and these topics now, and whenever the metadata is old, until nobody has asked for them by name for
+    /// `metadata.max.idle.ms`, and no consumer or producer uses them.
     ///
     /// Says nothing about whether the topics are there: [`Metadata::topic`] and [`Metadata::topic_error`] do. Safe to drop.
     ///
@@ -195,7 +226,8 @@ impl Cluster {
         let names: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
         {
             let mut wanted = lock(&self.inner.wanted);
-            names.iter().for_each(|name| wanted.want(name).asked = true);
+            let now = Some(Instant::now());
+            names.iter().for_each(|name| wanted.want(name).asked = now);
         }
         self.ask(Some(names), true).await
     }
@@ -228,7 +260,7 @@ impl Cluster {
         let is_new = {
             let mut wanted = lock(&self.inner.wanted);
             let is_new = !wanted.contains(topic);
-            wanted.want(&topic.into()).asked = true;
+            wanted.want(&topic.into()).asked = Some(Instant::now());
             is_new
         };
         self.look_for(topic, is_new);
@@ -292,7 +324,7 @@ impl Cluster {
             let is_new = {
                 let mut wanted = lock(&self.inner.wanted);
                 let is_new = !wanted.contains(name);
-                wanted.want(&topic.name).asked = true;
+                wanted.want(&topic.name).asked = Some(Instant::now());
                 is_new
             };
             if is_new {
@@ -442,6 +474,17 @@ impl Cluster {
 
     /// Asks for all topics that somebody needs: one question, or two while some of them may be created.
     async fn ask_again(&self) -> Result<Arc<Metadata>> {
+        let idle_max = Duration::from_millis(self.inner.config.metadata_max_idle_ms);
+        let idle = lock(&self.inner.wanted).end_idle(Instant::now(), idle_max);
+        if !idle.is_empty() {
+            tracing::debug!(topics = ?idle, "nobody has used these for `metadata.max.idle.ms`");
+            self.inner.metadata.send_if_modified(|metadata| {
+                // What is not kept young must not be taken for the truth later.
+                let metadata = Arc::make_mut(metadata);
+                idle.iter()
+                    .fold(false, |known, name| metadata.forget_topic(name) | known)
+            });
+        }
         let (new, known) = lock(&self.inner.wanted).questions();
         if !new.is_empty() {
             let metadata = self.ask(Some(new), true).await?;
@@ -540,7 +583,7 @@ impl Cluster {
             changed
         });
         let metadata = self.metadata();
-        lock(&self.inner.wanted).seen(&metadata);
+        lock(&self.inner.wanted).seen(&metadata, Instant::now());
         tracing::debug!(
             from = %connection.name(),
             topics = response.topics.len(),

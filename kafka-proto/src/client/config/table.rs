@@ -182,6 +182,8 @@ properties! {
     "retry.backoff.max.ms" retry_backoff_max_ms: u64 = 1_000, in 0..=INT;
     /// How old metadata may grow before it is asked for again, in milliseconds.
     "metadata.max.age.ms" ["topic.metadata.refresh.interval.ms"] metadata_max_age_ms: u64 = 300_000, in 1..=LONG;
+    /// How long a topic's metadata is kept young after it was last used by a producer or asked for by name, in milliseconds (KIP-526).
+    "metadata.max.idle.ms" metadata_max_idle_ms: u64 = 300_000, in 5_000..=LONG;
     /// Whether the bootstrap servers are asked again when no known broker can be reached (KIP-899).
     "metadata.recovery.strategy" metadata_recovery_strategy: MetadataRecovery = MetadataRecovery::Rebootstrap;
     /// How long the known brokers may fail to give metadata before they are forgotten for the bootstrap servers, in milliseconds (KIP-1102).

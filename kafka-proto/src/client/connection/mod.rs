@@ -113,9 +113,15 @@ impl Connection {
         self.queue(request, version, timeout, Reply::Queue(give))
     }
 
-    /// Queues a request that has no answer.
-    pub(crate) fn send_unanswered<R: Request>(&self, request: &R, version: i16) -> Result<()> {
-        self.queue(request, version, Duration::ZERO, Reply::Nowhere)
+    /// Queues a request that gets no answer: `give` is called with an empty one when it is written to its end, which `timeout` bounds.
+    pub(crate) fn send_unanswered<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout: Duration,
+        give: Box<dyn FnOnce(Result<Bytes>) + Send>,
+    ) -> Result<()> {
+        self.queue(request, version, timeout, Reply::Written(give))
     }
 
     /// The highest version of a request that both sides speak, if there is one.

@@ -138,13 +138,13 @@ impl Connection {
                 Err(error) => error,
             };
             if !matches!(error, Error::Disconnected { .. }) {
-                return Err(not_kafka(hung_up.unwrap_or(error), &opening.name, &address));
+                return Err(not_kafka(hung_up.unwrap_or(error), &opening.name));
             }
             let next = spoken().hung_up(&address, version, Instant::now());
             let error = hung_up.unwrap_or(error);
             // Whoever has hung up on everything lately is asked once in each attempt: attempts are spaced by back-off.
             if remembered.is_some() || next > version {
-                return Err(not_kafka(error, &opening.name, &address));
+                return Err(not_kafka(error, &opening.name));
             }
             tracing::debug!(broker = %opening.name, asked = version, next, "it hung up on a version of ApiVersions");
             hung_up = Some(error);
@@ -281,18 +281,20 @@ fn offered(frame: Bytes) -> Option<(i16, i16)> {
 }
 
 /// What went wrong before the peer proved to be a broker, seen as what it most likely is.
-fn not_kafka(error: Error, name: &Arc<str>, address: &str) -> Error {
-    let reason: Arc<str> = match error {
-        // The cluster itself named this address: a broker is there, about to stop or just started.
-        Error::Disconnected { .. } if **name != *address => return error,
-        Error::Disconnected { reason, .. } => {
-            format!("it was asked for its versions, and then: {reason}").into()
-        }
-        Error::Malformed { source, .. } => format!("its answer cannot be read: {source}").into(),
-        other => return other,
-    };
-    Error::NotKafka {
-        address: Arc::clone(name),
-        reason,
+fn not_kafka(error: Error, name: &Arc<str>) -> Error {
+    match error {
+        // A broker that is about to stop or just started, a proxy without its backend, or no broker at all: that is not known yet.
+        Error::Disconnected { reason, .. } => Error::Disconnected {
+            broker: Arc::clone(name),
+            reason: format!(
+                "it was asked for its versions, and then: {reason}; is it a broker's listener, without TLS?"
+            )
+            .into(),
+        },
+        Error::Malformed { source, .. } => Error::NotKafka {
+            address: Arc::clone(name),
+            reason: format!("its answer cannot be read: {source}").into(),
+        },
+        other => other,
     }
 }

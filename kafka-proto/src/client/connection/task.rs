@@ -45,8 +45,8 @@ pub(super) struct Outgoing {
 
 /// Where an answer goes.
 pub(super) enum Reply {
-    /// There will be none (`acks=0`).
-    Nowhere,
+    /// There will be none (`acks=0`); an empty one is given once the request is written.
+    Written(Box<dyn FnOnce(Result<Bytes>) + Send>),
     /// To the one who waits.
     Once(oneshot::Sender<Result<Bytes>>),
     /// To a queue that takes the answers of many requests, with the caller's own number for this one.
@@ -56,10 +56,9 @@ pub(super) enum Reply {
 impl Reply {
     fn give(self, answer: Result<Bytes>) {
         match self {
-            Self::Nowhere => {}
             // Who dropped the future no longer wants to know.
             Self::Once(sender) => drop(sender.send(answer)),
-            Self::Queue(give) => give(answer),
+            Self::Queue(give) | Self::Written(give) => give(answer),
         }
     }
 }
@@ -101,6 +100,8 @@ pub(super) struct State {
     full: bool,
     unflushed: bool,
     unanswered: VecDeque<Unanswered>,
+    /// Requests that get no answer and are not written yet.
+    unwritten: VecDeque<Unanswered>,
     /// What came while the connection was muted. The queue of commands is read on, so that a connection that may not write still closes.
     held_back: VecDeque<Outgoing>,
     muted_until: Option<Instant>,
@@ -123,6 +124,7 @@ impl State {
             full: false,
             unflushed: false,
             unanswered: VecDeque::new(),
+            unwritten: VecDeque::new(),
             held_back: VecDeque::new(),
             muted_until: None,
             last_used: now,
@@ -174,7 +176,8 @@ impl Task {
             }
         };
         let error = self.ended.get_or_init(|| error).clone();
-        for request in self.state.unanswered.drain(..) {
+        let state = &mut self.state;
+        for request in state.unanswered.drain(..).chain(state.unwritten.drain(..)) {
             request.reply.give(Err(error.clone()));
         }
         for request in self.state.held_back.drain(..) {
@@ -294,12 +297,13 @@ impl Task {
         self.state.last_used = now;
         self.state.bytes_taken += outgoing.len as u64;
         self.state.writing.extend(outgoing.pieces);
-        if matches!(outgoing.reply, Reply::Nowhere) {
-            return;
-        }
         let deadline = now + outgoing.timeout;
         self.state.arm(deadline);
-        self.state.unanswered.push_back(Unanswered {
+        let queue = match outgoing.reply {
+            Reply::Written(_) => &mut self.state.unwritten,
+            _ => &mut self.state.unanswered,
+        };
+        queue.push_back(Unanswered {
             key: outgoing.key,
             correlation: outgoing.correlation,
             deadline,
@@ -312,10 +316,14 @@ impl Task {
         });
     }
 
-    /// Notes which requests were written to their end.
+    /// Notes which requests were written to their end; those that get no answer are done then.
     fn count_written(&mut self) {
         let now = Instant::now();
         let written = self.state.bytes_written;
+        let is_written = |request: &mut Unanswered| request.last_byte <= written;
+        while let Some(request) = self.state.unwritten.pop_front_if(is_written) {
+            request.reply.give(Ok(Bytes::new()));
+        }
         let unanswered = self.state.unanswered.iter_mut().rev();
         for request in unanswered.take_while(|request| request.written.is_none()) {
             if request.last_byte <= written {
@@ -452,6 +460,7 @@ impl Task {
         if let Some(late) = state
             .unanswered
             .iter()
+            .chain(&state.unwritten)
             .find(|request| request.deadline <= now)
         {
             self.metrics.timeouts.add(1);
@@ -471,6 +480,7 @@ impl Task {
         let next = state
             .unanswered
             .iter()
+            .chain(&state.unwritten)
             .map(|request| request.deadline)
             .chain(state.muted_until.filter(|until| *until > now))
             .min()

@@ -16,6 +16,7 @@ use crate::{
             CommittedOffset, GroupMembershipOperation, GroupOffsets, GroupOptions, Membership,
             OffsetToCommit, Revocation, TopicPartition,
         },
+        pace::Pace,
     },
     messages::ErrorCode,
     records::Decompressor,
@@ -60,6 +61,8 @@ pub struct Consumer {
     pub(super) unplaced: Vec<TopicPartition>,
     /// The question for committed offsets.
     pub(super) lookup: Kept<Result<Vec<Option<CommittedOffset>>>>,
+    /// A poll that gets its error is followed by the next one at once.
+    pub(super) lookup_pace: Pace,
     pub(super) rebalances: VecDeque<Rebalance>,
     pub(super) listener: Option<Listener>,
     /// To be given up when the next poll begins.
@@ -102,6 +105,7 @@ impl Consumer {
             subscription: Vec::new(),
             unplaced: Vec::new(),
             lookup: Kept::none(),
+            lookup_pace: Pace::default(),
             rebalances: VecDeque::new(),
             listener: None,
             revocation: None,

@@ -254,7 +254,18 @@ impl Consumer {
             }
             self.look_up();
             if let Poll::Ready(found) = self.lookup.poll(cx) {
-                self.placed(found?);
+                match found {
+                    Ok(found) => {
+                        self.lookup_pace.gets_on();
+                        self.placed(found);
+                    }
+                    Err(error) => {
+                        let delay = |failures| self.cluster.retry_delay(failures);
+                        let now = Instant::now().into_std();
+                        self.lookup_pace.falter(0, now, delay);
+                        return Err(error);
+                    }
+                }
                 continue;
             }
             if let Some(auto) = &mut self.auto_commit
@@ -373,7 +384,13 @@ impl Consumer {
             return;
         };
         let partitions = self.unplaced.clone();
-        self.lookup = Kept::of(async move { offsets.committed(&partitions).await });
+        let due = self.lookup_pace.due_at().map(Instant::from_std);
+        self.lookup = Kept::of(async move {
+            if let Some(due) = due {
+                sleep_until(due).await;
+            }
+            offsets.committed(&partitions).await
+        });
     }
 
     fn placed(&mut self, found: Vec<Option<CommittedOffset>>) {

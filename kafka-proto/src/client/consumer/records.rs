@@ -10,13 +10,15 @@ use crate::{
     wire::Text,
 };
 
-use super::{batches::FetchedBatch, room::Inflated};
+use super::{batches::FetchedBatch, room::counted};
 
 /// A record that was read. Key, value and headers are slices of the fetched frame (or of the inflated batch), which lives as long as
-/// one of its records does.
+/// one of its records, or of their [`key_bytes`](Self::key_bytes) and [`value_bytes`](Self::value_bytes), does, and counts in `fetch.buffer.bytes`
+/// until then. **What is kept for long is kept as [`ConsumerRecord::detach`] makes it**: else one small record holds megabytes, and when all of
+/// the buffer is held nothing more is fetched.
 #[derive(Clone, Debug)]
 pub struct ConsumerRecord {
-    batch: Arc<OwnedBatch>,
+    batch: Arc<Source>,
     offset: i64,
     timestamp: i64,
     key: Field,
@@ -25,13 +27,14 @@ pub struct ConsumerRecord {
     header_count: u32,
 }
 
-/// A batch whose records are handed out one by one.
+/// What the records of a batch have in common.
 #[derive(Debug)]
-struct OwnedBatch {
-    fetched: FetchedBatch,
+struct Source {
+    topic: Text,
+    partition: i32,
+    leader_epoch: i32,
+    /// Counts in the budget for as long as it, or a slice of it, lives.
     body: Bytes,
-    /// The body's room, where it is a copy of its own.
-    _inflated: Option<Inflated>,
 }
 
 /// Where a field stands in the body, which is smaller than 2 GiB; nothing at all if `start` is past `end`.
@@ -69,7 +72,7 @@ impl Field {
 
 impl ConsumerRecord {
     #[inline]
-    fn new(batch: &Arc<OwnedBatch>, record: &Record<'_>) -> Self {
+    fn new(batch: &Arc<Source>, record: &Record<'_>) -> Self {
         let (header_count, header_bytes) = record.headers.raw();
         Self {
             offset: record.offset,
@@ -82,14 +85,42 @@ impl ConsumerRecord {
         }
     }
 
+    /// The same record in memory of its own: it holds nothing that was fetched, and does not count in `fetch.buffer.bytes`.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        let mut body = Vec::new();
+        let mut copy = |field: Field| {
+            let Some(bytes) = self.slice(field) else {
+                return Field::NONE;
+            };
+            let start = body.len() as u32;
+            body.extend_from_slice(bytes);
+            let end = body.len() as u32;
+            Field { start, end }
+        };
+        let [key, value, headers] = [self.key, self.value, self.headers].map(&mut copy);
+        Self {
+            key,
+            value,
+            headers,
+            batch: Arc::new(Source {
+                topic: self.batch.topic.detach(),
+                partition: self.batch.partition,
+                leader_epoch: self.batch.leader_epoch,
+                body: body.into(),
+            }),
+            ..*self
+        }
+    }
+
     /// The topic.
     pub fn topic(&self) -> &Text {
-        self.batch.fetched.topic()
+        &self.batch.topic
     }
 
     /// The partition.
     pub fn partition(&self) -> i32 {
-        self.batch.fetched.partition()
+        self.batch.partition
     }
 
     /// Place in the partition.
@@ -112,12 +143,12 @@ impl ConsumerRecord {
         self.slice(self.value)
     }
 
-    /// The key as bytes of their own, without a copy.
+    /// The key as a slice that may be kept, without a copy: it holds all of what it is a slice of.
     pub fn key_bytes(&self) -> Option<Bytes> {
         self.key.range().map(|range| self.batch.body.slice(range))
     }
 
-    /// The value as bytes of their own, without a copy.
+    /// The value as a slice that may be kept, without a copy: it holds all of what it is a slice of.
     pub fn value_bytes(&self) -> Option<Bytes> {
         self.value.range().map(|range| self.batch.body.slice(range))
     }
@@ -132,7 +163,7 @@ impl ConsumerRecord {
 
     /// Leader epoch of the record's batch, −1 if unknown: goes with `offset + 1` into a commit (KIP-320).
     pub fn leader_epoch(&self) -> i32 {
-        self.batch.fetched.batch().partition_leader_epoch()
+        self.batch.leader_epoch
     }
 
     fn slice(&self, field: Field) -> Option<&[u8]> {
@@ -156,7 +187,8 @@ impl From<&ConsumerRecord> for OffsetToCommit {
 /// A batch that records are taken out of, and how far that went.
 #[derive(Debug)]
 pub(super) struct OpenBatch {
-    batch: Arc<OwnedBatch>,
+    fetched: FetchedBatch,
+    source: Arc<Source>,
     place: WalkPlace,
     /// Behind the last record that was taken.
     next: i64,
@@ -169,35 +201,44 @@ impl OpenBatch {
         let body = batch
             .uncompressed_bytes(decompressor)
             .map_err(|error| fetched.fail(error))?;
-        let inflated = fetched.is_compressed().then(|| {
-            fetched.inflates_to(body.len());
-            fetched.budget().inflated(body.len())
-        });
         let (place, next) = (batch.records(&body).place(), fetched.first_offset());
-        let batch = Arc::new(OwnedBatch {
-            fetched,
+        let body = match fetched.is_compressed() {
+            true => {
+                fetched.inflates_to(body.len());
+                let inflated = fetched.budget().inflated(body.len());
+                counted(body, inflated)
+            }
+            false => body,
+        };
+        let source = Arc::new(Source {
+            topic: fetched.topic().clone(),
+            partition: fetched.partition(),
+            leader_epoch: batch.partition_leader_epoch(),
             body,
-            _inflated: inflated,
         });
-        Ok(Self { batch, place, next })
+        Ok(Self {
+            fetched,
+            source,
+            place,
+            next,
+        })
     }
 
     /// Behind the last record that was taken, with the batch's leader epoch.
     pub(super) fn position(&self) -> (i64, i32) {
-        let batch = self.batch.fetched.batch();
-        (self.next, batch.partition_leader_epoch())
+        (self.next, self.source.leader_epoch)
     }
 
     /// Takes records until `into` holds `most`; whether the batch is done.
     pub(super) fn take(&mut self, most: usize, into: &mut Vec<ConsumerRecord>) -> Result<bool> {
-        let batch = &self.batch;
-        let mut records = batch.fetched.batch().records_from(&batch.body, self.place);
+        let (fetched, source) = (&self.fetched, &self.source);
+        let mut records = fetched.batch().records_from(&source.body, self.place);
         let room = most.saturating_sub(into.len());
         into.reserve(room.min(records.size_hint().1.unwrap_or(0)));
         while into.len() < most {
             let record = match records.next() {
                 Some(Ok(record)) => record,
-                Some(Err(error)) => return Err(batch.fetched.fail_at(self.next, error)),
+                Some(Err(error)) => return Err(fetched.fail_at(self.next, error)),
                 None => return Ok(true),
             };
             // A batch is fetched whole, though the position may lie inside it.
@@ -205,7 +246,7 @@ impl OpenBatch {
                 continue;
             }
             self.next = record.offset.saturating_add(1);
-            into.push(ConsumerRecord::new(batch, &record));
+            into.push(ConsumerRecord::new(source, &record));
         }
         self.place = records.place();
         Ok(records.remaining() == 0)

@@ -6,6 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::client::metrics::Metrics;
@@ -179,6 +180,29 @@ impl Drop for Inflated {
             .fetch_sub(self.bytes, Ordering::AcqRel);
         self.budget.give_back(self.bytes);
     }
+}
+
+/// Bytes that count in a budget for as long as anybody has a slice of them, whoever that is.
+struct Counted<C> {
+    bytes: Bytes,
+    _counts: C,
+}
+
+impl<C> AsRef<[u8]> for Counted<C> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// These bytes, and `counts` kept until the last slice of them is gone.
+pub(super) fn counted(bytes: Bytes, counts: impl Send + 'static) -> Bytes {
+    if bytes.is_empty() {
+        return bytes;
+    }
+    Bytes::from_owner(Counted {
+        bytes,
+        _counts: counts,
+    })
 }
 
 impl Room {

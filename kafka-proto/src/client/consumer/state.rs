@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    client::Backoff,
+    client::{Backoff, pace::Pace},
     messages::{
         ErrorCode,
         fetch::{EpochEndOffset, PartitionData},
@@ -117,9 +117,8 @@ pub(crate) struct PartitionState {
     /// A follower to read from (KIP-392), until then.
     read_replica: Option<(i32, Instant)>,
     paused: bool,
-    retry_at: Option<Instant>,
-    /// How many answers in a row brought it no further, whatever they said.
-    failures: u32,
+    /// What brings it no further counts, whatever the answer says.
+    pace: Pace,
     unknown_since: Option<Instant>,
     /// −1 until a broker has told.
     pub(crate) high_watermark: i64,
@@ -139,8 +138,7 @@ impl PartitionState {
             leader: None,
             read_replica: None,
             paused: false,
-            retry_at: None,
-            failures: 0,
+            pace: Pace::default(),
             unknown_since: None,
             high_watermark: -1,
             last_stable_offset: -1,
@@ -165,7 +163,7 @@ impl PartitionState {
         self.position_epoch = epoch;
         self.checked = None;
         self.reset = None;
-        self.set_off();
+        self.pace.hurry();
     }
 
     /// Gives the position up; `to` is to be asked for.
@@ -173,33 +171,18 @@ impl PartitionState {
         self.position = None;
         self.position_epoch = -1;
         self.reset = Some(to);
-        self.set_off();
+        self.pace.hurry();
     }
 
-    /// Something is different: worth asking at once, but not over and over.
-    fn set_off(&mut self) {
-        if self.failures <= 1 {
-            self.retry_at = None;
-        }
-    }
-
-    /// The partition gets on: the next failure is the first again.
+    /// The partition gets on, or the application has said where to go on: the next failure is the first again.
     pub(crate) fn gets_on(&mut self) {
-        self.failures = 0;
-    }
-
-    /// The application has said where to go on: that is a new beginning.
-    pub(crate) fn begins(&mut self) {
-        self.failures = 0;
-        self.retry_at = None;
+        self.pace.gets_on();
     }
 
     /// An answer brought it no further, and asking once more at once may: the first times free, then later each time.
     pub(crate) fn falter(&mut self, free: u32, now: Instant, patience: &Patience) {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures > free {
-            self.retry_at = Some(now + patience.delay(self.failures - free));
-        }
+        self.pace
+            .falter(free, now, |failures| patience.delay(failures));
     }
 
     /// Gives the position up for good: only a seek or a reset starts the partition again.
@@ -210,7 +193,7 @@ impl PartitionState {
 
     /// Whether a back-off is over, if one was on.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.due(now)
+        self.pace.is_due(now)
     }
 
     /// The broker cannot be reached: if it is only a follower, the leader is asked again.
@@ -226,7 +209,7 @@ impl PartitionState {
     /// Where to ask for a position now, if it is to be asked for.
     pub(crate) fn wants_reset(&self, now: Instant) -> Option<ResetTo> {
         self.reset
-            .filter(|_| self.leader.is_some() && self.due(now))
+            .filter(|_| self.leader.is_some() && self.is_due(now))
     }
 
     /// The answer to an asking for `to`: an offset and the leader epoch there. Whether that is the position now: what was sought meanwhile
@@ -272,17 +255,13 @@ impl PartitionState {
 
     /// When a back-off ends, if one is on.
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
-        self.retry_at.filter(|_| !self.paused)
+        self.pace.due_at().filter(|_| !self.paused)
     }
 
     /// When a missing topic becomes an error.
     pub(crate) fn given_up_at(&self, patience: &Patience) -> Option<Instant> {
         self.unknown_since
             .map(|since| since + patience.unknown_topic)
-    }
-
-    fn due(&self, now: Instant) -> bool {
-        self.retry_at.is_none_or(|at| at <= now)
     }
 
     /// Takes over what metadata says; an error once the topic was missing for too long.
@@ -302,7 +281,7 @@ impl PartitionState {
                     }
                     if new != old {
                         // Leaders may be named round in a circle.
-                        self.set_off();
+                        self.pace.hurry();
                         self.read_replica = None;
                     }
                 }
@@ -347,7 +326,7 @@ impl PartitionState {
 
     /// What to fetch, if the partition can be fetched now.
     pub(crate) fn ask(&self, now: Instant, partition_max_bytes: i32) -> Option<Ask> {
-        if self.paused || !self.due(now) {
+        if self.paused || !self.is_due(now) {
             return None;
         }
         Some(Ask {
@@ -437,7 +416,6 @@ impl PartitionState {
         now: Instant,
         patience: &Patience,
     ) -> Outcome {
-        self.retry_at = None;
         self.unknown_since = None;
         if data.diverging_epoch.epoch >= 0 {
             return self.diverged(ask, &data.diverging_epoch, now, patience);
@@ -450,9 +428,9 @@ impl PartitionState {
         }
         if data.preferred_read_replica >= 0 {
             self.falter(1, now, patience);
-            // Counted from when it is asked: a longer wait would be over before, and the leader would name it for ever.
-            let until = self.retry_at.unwrap_or(now) + patience.read_replica;
-            self.read_replica = Some((data.preferred_read_replica, until));
+            // Its time counts from when it may be asked: else who has to wait would find it over.
+            let due = self.pace.due_at().map_or(now, |at| at.max(now));
+            self.read_replica = Some((data.preferred_read_replica, due + patience.read_replica));
             return Outcome::Retry { refresh: false };
         }
         Outcome::Good

@@ -415,6 +415,6 @@ fn a_partition_that_does_not_get_on_waits_longer_each_time_until_something_is_re
     state.advance(18, 2);
     answer(&mut state, &refused, now);
     assert_eq!((state.wakes_at().unwrap() - now).as_millis(), 100);
-    state.begins();
+    state.gets_on();
     assert!(state.ask(now, 1000).is_some());
 }

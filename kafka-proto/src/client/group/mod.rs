@@ -4,6 +4,7 @@
 //! threads may read for one member.
 
 mod assignor;
+mod commits;
 mod modern;
 mod notes;
 mod offsets;
@@ -43,7 +44,7 @@ use crate::{
     wire::{Text, Uuid},
 };
 
-use state::{Identity, Member, Pace, Settings};
+use state::{Delays, Identity, Member, Settings};
 
 /// A partition of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -314,7 +315,7 @@ impl Membership {
         }
         let instance_id = config.group_instance_id.as_deref().map(Text::from);
         let rebalance_timeout = Duration::from_millis(config.max_poll_interval_ms);
-        let pace = Pace {
+        let delays = Delays {
             backoff: Backoff::new(
                 Duration::from_millis(config.retry_backoff_ms.max(1)),
                 Duration::from_millis(config.retry_backoff_max_ms.max(1)),
@@ -327,7 +328,7 @@ impl Membership {
             session_timeout: Duration::from_millis(config.session_timeout_ms),
             rebalance_timeout,
             heartbeat_interval: Duration::from_millis(config.heartbeat_interval_ms),
-            pace,
+            delays,
             cooperative: options.assignors.iter().all(|of| of.is_cooperative()),
         };
         let (commands, mut received) = mpsc::unbounded_channel();
@@ -347,7 +348,7 @@ impl Membership {
                 rack: Some(Text::from(&config.client_rack)).filter(|rack| !rack.is_empty()),
                 assignor: options.remote_assignor.as_deref().map(Text::from),
                 rebalance_timeout,
-                pace,
+                delays,
             };
             let subscription = modern::Subscription {
                 topics: options.topics.iter().map(Text::from).collect(),

@@ -1,6 +1,6 @@
 //! A group's committed offsets: commits in their order, and what is committed.
 //!
-//! Commits go through one task, one at a time with all retries, so that an older one never lands after a newer one.
+//! Commits go through one task (`commits`).
 
 use std::{
     collections::HashMap,
@@ -30,7 +30,11 @@ use crate::{
     wire::{Text, Uuid},
 };
 
-use super::{TopicPartition, state::Identity};
+use super::{
+    TopicPartition,
+    commits::{Commit, Queue},
+    state::Identity,
+};
 
 /// The last versions that name topics by name. Later ones name them by id, all of a request's topics or none: where the metadata
 /// lacks an id, the last of these is spoken.
@@ -95,18 +99,7 @@ pub struct GroupOffsets {
     /// Who the member is as far as the application has taken up what happened to it: commits are made under that. `None` where commits are
     /// not a member's.
     standing: Option<Arc<Mutex<Option<Identity>>>>,
-    jobs: mpsc::UnboundedSender<Job>,
-}
-
-struct Job {
-    /// `None` waits for all that were queued before.
-    request: Option<OffsetCommitRequest>,
-    /// As whom the member committed.
-    standing: Option<Identity>,
-    started: Instant,
-    /// Counted from when the commit was started, not from when those before it have ended.
-    deadline: Deadline,
-    done: oneshot::Sender<Result<()>>,
+    queue: Arc<Queue>,
 }
 
 /// Why a commit is refused that was made under another assignment.
@@ -147,7 +140,6 @@ impl GroupOffsets {
         identity: watch::Receiver<Option<Identity>>,
         refusals: Option<mpsc::UnboundedSender<Refusal>>,
     ) -> Self {
-        let (jobs, queue) = mpsc::unbounded_channel();
         let group: Arc<str> = group.into();
         let standing = refusals.as_ref().map(|_| Arc::default());
         let committing = Committing {
@@ -156,14 +148,13 @@ impl GroupOffsets {
             identity: identity.clone(),
             refusals,
         };
-        tokio::spawn(committing.in_order(queue));
         Self {
             cluster: cluster.clone(),
             group,
             identity,
             instance_id,
             standing,
-            jobs,
+            queue: Arc::new(Queue::start(committing)),
         }
     }
 
@@ -201,6 +192,8 @@ impl GroupOffsets {
 
     /// Commits offsets, behind all commits that were started before, and waits until the group has them.
     ///
+    /// While it waits for those, a newer commit of the same assignment that has all of its partitions takes its place, and both end together.
+    ///
     /// The commit is started when this is called. A member commits under the assignment that it has taken up last ([`Membership::next_event`];
     /// a [`Consumer`](crate::client::Consumer) does so when it polls): what was lost meanwhile is refused here, also if it is the member's again
     /// by now, since who had it in between may have committed more. Safe to drop: the commit goes on.
@@ -216,38 +209,40 @@ impl GroupOffsets {
         offsets: &[OffsetToCommit],
     ) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, answer) = oneshot::channel();
+        let deadline = Deadline::of_api(self.cluster.config());
         match self.stamp(offsets) {
             _ if offsets.is_empty() => drop(done.send(Ok(()))),
             Err(error) => drop(done.send(Err(error))),
             Ok(stamp) => {
                 let (standing, present) = stamp.unzip();
                 // With the task gone the sender is dropped, which the answer tells.
-                drop(self.jobs.send(Job {
-                    request: Some(self.request(offsets, present)),
+                let commit = Commit {
+                    request: self.request(offsets, present),
+                    partitions: offsets.iter().map(|of| of.partition.clone()).collect(),
                     standing,
                     started: Instant::now(),
-                    deadline: Deadline::of_api(self.cluster.config()),
-                    done,
-                }));
+                    deadline,
+                };
+                self.queue.push(Some(commit), done);
             }
         }
+        let group = Arc::clone(&self.group);
         async move {
-            answer.await.unwrap_or(Err(Error::Closed {
-                what: "group's commit task",
-            }))
+            let what = || format!("committing offsets for group {group}");
+            let answer = async {
+                answer.await.unwrap_or(Err(Error::Closed {
+                    what: "group's commit task",
+                }))
+            };
+            // A newer commit, with more time, may have taken its place.
+            deadline.bound(what, answer).await
         }
     }
 
     /// Waits until all commits that were started before have ended. Safe to drop.
     pub async fn settled(&self) {
         let (done, answer) = oneshot::channel();
-        drop(self.jobs.send(Job {
-            request: None,
-            standing: None,
-            started: Instant::now(),
-            deadline: Deadline::of_api(self.cluster.config()),
-            done,
-        }));
+        self.queue.push(None, done);
         drop(answer.await);
     }
 
@@ -563,8 +558,8 @@ fn is_unknown(code: Option<ErrorCode>) -> bool {
     )
 }
 
-/// The task that commits, until the last handle is gone and the queue is empty.
-struct Committing {
+/// Sends commits.
+pub(super) struct Committing {
     cluster: Cluster,
     group: Arc<str>,
     identity: watch::Receiver<Option<Identity>>,
@@ -572,42 +567,32 @@ struct Committing {
 }
 
 impl Committing {
-    async fn in_order(self, mut queue: mpsc::UnboundedReceiver<Job>) {
+    /// Commits, with all retries.
+    pub(super) async fn commit(&self, commit: Commit) -> Result<()> {
         let metrics = self.cluster.counters().groups.entry(&self.group);
-        while let Some(Job {
-            request,
-            standing,
-            started,
-            deadline,
-            done,
-        }) = queue.recv().await
-        {
-            let Some(request) = request else {
-                let _ = done.send(Ok(()));
-                continue;
-            };
-            let result = self.commit(request, standing.as_ref(), deadline).await;
-            match &result {
-                Ok(()) => {
-                    metrics.commits.add(1);
-                    metrics.commit_us.record_time(started.elapsed());
-                }
-                Err(error) => {
-                    metrics.commits_failed.add(1);
-                    tracing::debug!(group = %self.group, %error, "a commit failed");
-                }
+        let started = commit.started;
+        let result = self.try_commit(commit).await;
+        match &result {
+            Ok(()) => {
+                metrics.commits.add(1);
+                metrics.commit_us.record_time(started.elapsed());
             }
-            // Who started it may not want to know.
-            let _ = done.send(result);
+            Err(error) => {
+                metrics.commits_failed.add(1);
+                tracing::debug!(group = %self.group, %error, "a commit failed");
+            }
         }
+        result
     }
 
-    async fn commit(
-        &self,
-        mut request: OffsetCommitRequest,
-        standing: Option<&Identity>,
-        deadline: Deadline,
-    ) -> Result<()> {
+    async fn try_commit(&self, commit: Commit) -> Result<()> {
+        let Commit {
+            mut request,
+            standing,
+            deadline,
+            ..
+        } = commit;
+        let standing = standing.as_ref();
         let mut attempts = Attempts::new(&self.cluster, &self.group, deadline);
         let what = || format!("committing offsets for group {}", self.group);
         let mut gone = Ok(());

@@ -23,7 +23,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    client::Backoff,
+    client::{Backoff, pace::Pace},
     messages::{
         ErrorCode, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
         SyncGroupRequest, SyncGroupResponse,
@@ -52,7 +52,7 @@ pub(crate) struct Settings {
     /// How long members may take to give up their partitions and join again: `max.poll.interval.ms`.
     pub(crate) rebalance_timeout: Duration,
     pub(crate) heartbeat_interval: Duration,
-    pub(crate) pace: Pace,
+    pub(crate) delays: Delays,
     /// Whether the member keeps its partitions while it joins again: all of its assignors allow it.
     pub(crate) cooperative: bool,
 }
@@ -80,13 +80,13 @@ pub(crate) enum Phase {
 
 /// How long a member waits between tries that bring it no further.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Delays {
     pub(crate) backoff: Backoff,
     /// Where in the span of the jitter its delays lie, from 0 to 1: drawn once, so that the members of a group do not all come at once.
     pub(crate) spread: f64,
 }
 
-impl Pace {
+impl Delays {
     pub(crate) fn delay(&self, failures: u32) -> Duration {
         self.backoff.delay(failures, self.spread)
     }
@@ -252,7 +252,7 @@ pub(crate) struct Member {
     not_before: Option<Instant>,
     heartbeat_at: Option<Instant>,
     /// How many answers in a row brought the member no further.
-    failures: u32,
+    pace: Pace,
     /// Whether the application has the error of a refused heartbeat already.
     complained: bool,
     told: VecDeque<Told>,
@@ -275,7 +275,7 @@ impl Member {
             coordinator_lost: false,
             not_before: None,
             heartbeat_at: None,
-            failures: 0,
+            pace: Pace::default(),
             complained: false,
             told: VecDeque::new(),
         }
@@ -434,15 +434,16 @@ impl Member {
 
     /// When to try again what has just brought the member no further: later each time.
     fn later(&mut self, now: Instant) -> Option<Instant> {
-        self.failures = self.failures.saturating_add(1);
-        Some(now + self.settings.pace.delay(self.failures))
+        let delays = self.settings.delays;
+        self.pace.falter(0, now, |failures| delays.delay(failures));
+        self.pace.due_at()
     }
 
     /// As [`Member::later`], the first time at once.
     fn again(&mut self, now: Instant) -> Option<Instant> {
-        let delay = self.settings.pace.delay(self.failures);
-        self.failures = self.failures.saturating_add(1);
-        (!delay.is_zero()).then(|| now + delay)
+        let delays = self.settings.delays;
+        self.pace.falter(1, now, |failures| delays.delay(failures));
+        self.pace.due_at()
     }
 
     /// Joining makes no sense until the application has taken the error up.
@@ -523,7 +524,7 @@ impl Member {
             }
         };
         self.phase = Phase::Stable;
-        self.failures = 0;
+        self.pace.gets_on();
         self.given(partitions, userdata);
     }
 
@@ -585,7 +586,10 @@ impl Member {
             return;
         }
         match code {
-            ErrorCode::NONE => (self.failures, self.complained) = (0, false),
+            ErrorCode::NONE => {
+                self.pace.gets_on();
+                self.complained = false;
+            }
             ErrorCode::REBALANCE_IN_PROGRESS => self.rebalance(&[]),
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
                 self.join_failed(code, now);
@@ -634,8 +638,8 @@ impl Member {
     }
 
     /// Whether the last answer brought the member further.
-    pub(crate) const fn gets_on(&self) -> bool {
-        self.failures == 0
+    pub(crate) fn gets_on(&self) -> bool {
+        self.pace.failures() == 0
     }
 
     /// Joins again: the group rebalances, or the partitions of its topics are others now. The eager protocol gives up everything first, the

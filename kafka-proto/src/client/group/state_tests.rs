@@ -13,7 +13,7 @@ fn settings(instance_id: Option<&str>) -> Settings {
         session_timeout: Duration::from_secs(45),
         rebalance_timeout: Duration::from_secs(300),
         heartbeat_interval: HEARTBEAT,
-        pace: Pace {
+        delays: Delays {
             backoff: Backoff::new(BACKOFF, 10 * BACKOFF),
             spread: 0.5,
         },

@@ -54,8 +54,24 @@ enum Reply {
     Beaten(i32, Instant, Result<HeartbeatResponse>),
 }
 
-/// Topics and their numbers of partitions, as the leader divided them; held, so that changes are seen.
-type Layout = Vec<(Text, usize, Held)>;
+/// The topics that the leader divided; held, so that changes are seen.
+type Layout = Vec<Watched>;
+
+/// A topic as the leader divided it.
+struct Watched {
+    topic: Text,
+    /// `None`: it was not there.
+    shape: Option<Shape>,
+    /// Since when it is not there any more.
+    gone_since: Option<Instant>,
+    _held: Held,
+}
+
+/// For each partition the racks of its replicas, sorted; empty unless the leader has a rack itself, as in Java.
+type Shape = Vec<Vec<Text>>;
+
+/// So long a topic must be gone before the group gives its partitions up: one broker that lags behind is no reason.
+const GONE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Task {
     cluster: Cluster,
@@ -131,7 +147,8 @@ impl Task {
             } else {
                 self.step()
             };
-            let wake = [wake, self.lapses_at()].into_iter().flatten().min();
+            let wake = [wake, self.lapses_at(), self.gone_at()];
+            let wake = wake.into_iter().flatten().min();
             tokio::select! {
                 reply = wait(&mut self.pending) => self.replied(reply, events),
                 () = acknowledged(&mut self.revoking) => self.member.revoked(),
@@ -159,14 +176,11 @@ impl Task {
                     let now = Instant::now().into_std();
                     self.member.commit_refused(code, generation, now);
                 }
-                Ok(()) = changes.changed() => {
-                    if self.layout_changed() {
-                        tracing::info!(group = %self.group, "the topics have other partitions now; the group rebalances");
-                        self.layout = None;
-                        self.member.rebalance(&[]);
-                    }
+                Ok(()) = changes.changed() => self.check_layout(),
+                () = sleep_until(wake) => {
+                    self.check_polls();
+                    self.check_layout();
                 }
-                () = sleep_until(wake) => self.check_polls(),
             }
         }
     }
@@ -271,17 +285,16 @@ impl Task {
                     members.iter().flat_map(|member| &member.topics).collect();
                 cluster.look_at(topics.iter().copied(), true).await?;
                 let layouts = layouts(&cluster, &topics);
-                let sizes = topics
-                    .iter()
-                    .map(|topic| {
-                        let found = layouts.iter().find(|layout| layout.name == **topic);
-                        (
-                            (*topic).clone(),
-                            found.map_or(0, |layout| layout.partitions.len()),
-                            cluster.hold_topic(topic),
-                        )
-                    })
-                    .collect();
+                let watched = topics.iter().map(|topic| {
+                    let found = layouts.iter().find(|layout| layout.name == **topic);
+                    Watched {
+                        topic: (*topic).clone(),
+                        shape: found.map(|layout| shape(&cluster, layout)),
+                        gone_since: None,
+                        _held: cluster.hold_topic(topic),
+                    }
+                });
+                let watched = watched.collect();
                 let mut assignments = Vec::new();
                 if !keep {
                     assignments = assignor.assign(&members, &layouts);
@@ -293,7 +306,7 @@ impl Task {
                     .iter()
                     .map(|of| (of.member_id.clone(), protocol::assignment(of)))
                     .collect();
-                Ok((bytes, sizes))
+                Ok((bytes, watched))
             };
             Reply::Divided(divided.await)
         })
@@ -439,17 +452,39 @@ impl Task {
         reason(&self.group, why, self.poll_interval_max)
     }
 
-    fn layout_changed(&self) -> bool {
-        let metadata = self.cluster.metadata();
-        let Some(layout) = &self.layout else {
-            return false;
+    /// Has the group rebalance if the topics are not any more what the leader divided.
+    fn check_layout(&mut self) {
+        let Some(layout) = &mut self.layout else {
+            return;
         };
-        layout.iter().any(|(topic, size, _)| {
-            // A topic that is gone for the moment is no reason: its partitions say so themselves.
-            metadata
-                .topic(topic)
-                .is_some_and(|topic| topic.partitions.len() != *size)
-        })
+        let now = Instant::now();
+        let is_other = |watched: &mut Watched| {
+            let found = layouts(&self.cluster, &[&watched.topic].into());
+            let found = found.first().map(|layout| shape(&self.cluster, layout));
+            let is_gone = watched.shape.is_some() && found.is_none();
+            let since = watched.gone_since.unwrap_or(now);
+            watched.gone_since = is_gone.then_some(since);
+            match is_gone {
+                true => now.saturating_duration_since(since) >= GONE_AFTER,
+                false => watched.shape != found,
+            }
+        };
+        // All of them are looked at.
+        let others = layout
+            .iter_mut()
+            .filter_map(|of| is_other(of).then_some(&of.topic));
+        let others: Vec<Text> = others.cloned().collect();
+        if !others.is_empty() {
+            tracing::info!(group = %self.group, topics = ?others, "these have other partitions or racks now, or are gone; the group rebalances");
+            self.layout = None;
+            self.member.rebalance(&[]);
+        }
+    }
+
+    /// When a topic has been gone for long enough.
+    fn gone_at(&self) -> Option<Instant> {
+        let gone = self.layout.iter().flatten().filter_map(|of| of.gone_since);
+        gone.min().map(|since| since + GONE_AFTER)
     }
 
     /// When the application counts as silent, if it may.
@@ -602,6 +637,15 @@ fn layouts(cluster: &Cluster, topics: &BTreeSet<&Text>) -> Vec<TopicLayout> {
             })
         })
         .collect()
+}
+
+fn shape(cluster: &Cluster, layout: &TopicLayout) -> Shape {
+    if cluster.config().client_rack.is_empty() {
+        return vec![Vec::new(); layout.partitions.len()];
+    }
+    let mut shape = layout.partitions.clone();
+    shape.iter_mut().for_each(|racks| racks.sort_unstable());
+    shape
 }
 
 pub(super) fn hint(code: ErrorCode) -> Option<&'static str> {

@@ -499,8 +499,9 @@ impl LastTime {
 #[derive(Debug)]
 pub(crate) struct Family<K, T>(Mutex<BTreeMap<K, Arc<T>>>);
 
-/// So many members a family has at most: who talks to us decides over names, and is not to fill the memory with them.
-const FAMILY_MAX: usize = 4096;
+/// So many members a family has at most: who talks to us decides over names, and is not to fill the memory with them. When it is full, those go
+/// whose counters nobody bumps any more.
+const FAMILY_MAX: usize = 1024;
 
 impl<K, T> Default for Family<K, T> {
     fn default() -> Self {
@@ -516,6 +517,9 @@ impl<K: Ord + Clone, T: Default> Family<K, T> {
             return Arc::clone(known);
         }
         let new = Arc::<T>::default();
+        if members.len() >= FAMILY_MAX {
+            members.retain(|_, member| Arc::strong_count(member) > 1);
+        }
         if members.len() < FAMILY_MAX {
             members.insert(key.clone(), Arc::clone(&new));
         }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use super::delivery::Completion;
 use super::memory::{BATCH_OVERHEAD, Share};
+use super::state::Outcome;
+use crate::client::error::Error;
 use crate::records::{BatchBuilder, BuildError, Codec, Compression, Record, Stamp};
 
 /// A batch of one partition that its owner fills: no lock, no waiting, nothing shared, until it is given to
@@ -119,6 +121,52 @@ pub(super) struct Filling {
     pub(super) opened: Instant,
 }
 
+/// A batch that was opened and is to be sent: whoever drops this while the batch is still being filled tells its waiters that the
+/// producer is gone.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) accumulator: Arc<Accumulator>,
+    pub(super) serial: u64,
+}
+
+impl Opened {
+    /// Whether the batch is still being filled.
+    pub(super) fn is_filling(&self) -> bool {
+        self.is(&self.accumulator.lock())
+    }
+
+    fn is(&self, open: &Option<Filling>) -> bool {
+        let filling = open.as_ref();
+        filling.is_some_and(|filling| filling.serial == self.serial)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let filling = {
+            let mut open = self.accumulator.lock();
+            if !self.is(&open) {
+                return;
+            }
+            open.take()
+        };
+        if let Some(Filling {
+            builder,
+            completion,
+            ..
+        }) = filling
+        {
+            let error = Error::Delivery {
+                topic: Arc::clone(&self.accumulator.topic),
+                partition: self.accumulator.partition,
+                maybe_written: false,
+                source: Box::new(Error::Closed { what: "producer" }),
+            };
+            completion.tell(builder.record_count(), Outcome::Failed(error));
+        }
+    }
+}
+
 impl Accumulator {
     pub(super) fn new(topic: Arc<str>, partition: i32) -> Self {
         Self {
@@ -127,13 +175,6 @@ impl Accumulator {
             load: Arc::default(),
             open: Mutex::new(None),
         }
-    }
-
-    /// Whether this batch is still being filled.
-    pub(super) fn is_filling(&self, serial: u64) -> bool {
-        self.lock()
-            .as_ref()
-            .is_some_and(|filling| filling.serial == serial)
     }
 
     /// How many batches wait here or are on their way.

@@ -29,7 +29,7 @@ pub use delivery::{Delivered, Delivery, RecordDelivery, RecordMetadata};
 pub use options::{AddedHeaders, Interceptor, ProducerOptions};
 pub use partitioner::Partitioner;
 
-use self::batch::{Accumulator, Filling};
+use self::batch::{Accumulator, Filling, Opened};
 use self::delivery::{Completion, Ticket};
 use self::memory::{BATCH_OVERHEAD, Share};
 use self::shared::{Shared, TopicBuffers};
@@ -229,8 +229,19 @@ impl Producer {
                     if is_full {
                         self.seal(accumulator, &mut open)?;
                     } else if is_new {
+                        let accumulator = Arc::clone(accumulator);
                         let serial = filling.serial;
-                        self.tell(Event::Opened(Arc::clone(accumulator), serial))?;
+                        let opened = Event::Opened(Opened {
+                            accumulator,
+                            serial,
+                        });
+                        if let Err(refused) = self.events.send(opened) {
+                            // Not under the lock: it would end the batch itself.
+                            *open = None;
+                            drop(open);
+                            drop(refused);
+                            return Err(closed());
+                        }
                     }
                     if let Some(topic) = sticky_of
                         && topic.sticky.count(size, is_full, batch_size)

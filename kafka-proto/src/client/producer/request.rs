@@ -12,7 +12,9 @@ use super::state::{Answer, Plan, Sender};
 use crate::client::cluster::{BrokerId, Cluster, Metadata};
 use crate::client::connection::Connection;
 use crate::client::error::{Error, Result};
-use crate::messages::produce::{PartitionProduceData, PartitionProduceResponse, TopicProduceData};
+use crate::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
+};
 use crate::messages::{ErrorCode, ProduceRequest, ProduceResponse};
 use crate::records::{
     Batch, BatchBuilder, Compression, Decompressor, HEADER_BYTES, Stamp, restamp,
@@ -83,14 +85,29 @@ const UNCOMPRESSED_MAX: usize = 64 << 20;
 /// The highest version that names topics instead of giving their ids.
 const LAST_WITH_NAMES: i16 = 12;
 
-/// The request of a plan, and the highest version that it may have: topic ids are all or nothing (KIP-516).
+/// The topics that a request names, with the ids that it gives them. Its answer is read with these, whatever the metadata says by then.
+#[derive(Debug)]
+pub(super) struct Asked(Vec<(Arc<str>, Uuid)>);
+
+impl Asked {
+    /// The topic that an answer is about.
+    fn topic(&self, answer: &TopicProduceResponse) -> Option<&Arc<str>> {
+        let is_it = |(name, id): &&(Arc<str>, Uuid)| match answer.name.is_empty() {
+            true => *id == answer.topic_id,
+            false => answer.name == **name,
+        };
+        self.0.iter().find(is_it).map(|(name, _)| name)
+    }
+}
+
+/// The request of a plan, what it asks for, and the highest version that it may have: topic ids are all or nothing (KIP-516).
 pub(super) fn build(
     plan: &Plan,
     sender: &mut Sender<Load, (Ticket, u64)>,
     cluster: &Cluster,
     metadata: &Metadata,
     acks: i16,
-) -> (ProduceRequest, i16) {
+) -> (ProduceRequest, Asked, i16) {
     let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
     let mut version_max = i16::MAX;
     let now = Instant::now();
@@ -127,19 +144,22 @@ pub(super) fn build(
         };
         topics.push((Arc::clone(topic), entry));
     }
+    let asked = topics.iter();
+    let asked = asked.map(|(name, data)| (Arc::clone(name), data.topic_id));
+    let asked = Asked(asked.collect());
     let request = ProduceRequest {
         transactional_id: None,
         acks,
         timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
         topic_data: topics.into_iter().map(|(_, topic)| topic).collect(),
     };
-    (request, version_max)
+    (request, asked, version_max)
 }
 
 /// What a response says about one partition.
 pub(super) fn answer(
     response: &Result<ProduceResponse>,
-    metadata: &Metadata,
+    asked: &Asked,
     topic: &str,
     partition: i32,
 ) -> Answer {
@@ -147,7 +167,7 @@ pub(super) fn answer(
         Ok(response) => response,
         Err(error) => return Answer::Lost(error.clone()),
     };
-    let Some(found) = find(response, metadata, topic, partition) else {
+    let Some(found) = find(response, asked, topic, partition) else {
         return Answer::Lost(Error::broker(
             format!("producing to {topic}-{partition}"),
             ErrorCode::UNKNOWN_SERVER_ERROR,
@@ -177,21 +197,14 @@ pub(super) fn answer(
 
 fn find<'a>(
     response: &'a ProduceResponse,
-    metadata: &Metadata,
+    asked: &Asked,
     topic: &str,
     partition: i32,
 ) -> Option<&'a PartitionProduceResponse> {
-    let id = metadata.topic(topic).map(|topic| topic.id);
     response
         .responses
         .iter()
-        .filter(|answer| {
-            if answer.name.is_empty() {
-                Some(answer.topic_id) == id
-            } else {
-                answer.name == *topic
-            }
-        })
+        .filter(|answer| asked.topic(answer).is_some_and(|name| **name == *topic))
         .flat_map(|answer| &answer.partition_responses)
         .find(|answer| answer.index == partition)
 }
@@ -200,7 +213,7 @@ fn find<'a>(
 pub(super) fn heed(
     response: &ProduceResponse,
     cluster: &Cluster,
-    metadata: &Metadata,
+    asked: &Asked,
     connection: Option<&Connection>,
 ) -> Vec<(Arc<str>, i32)> {
     if let Ok(time @ 1..) = u64::try_from(response.throttle_time_ms)
@@ -218,15 +231,12 @@ pub(super) fn heed(
             if leader.leader_epoch < 0 || partition.error_code.is_ok() {
                 continue;
             }
-            let known = if topic.name.is_empty() {
-                metadata.topic_by_id(topic.topic_id)
-            } else {
-                metadata.topic(&topic.name)
+            let Some(name) = asked.topic(topic) else {
+                continue;
             };
-            let Some(known) = known else { continue };
             let (id, epoch) = (BrokerId(leader.leader_id), leader.leader_epoch);
-            if cluster.learn_leader(&known.name, partition.index, id, epoch) {
-                moved.push((Arc::clone(&known.name), partition.index));
+            if cluster.learn_leader(name, partition.index, id, epoch) {
+                moved.push((Arc::clone(name), partition.index));
             }
         }
     }

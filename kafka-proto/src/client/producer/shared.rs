@@ -15,7 +15,7 @@ use super::partitioner::{Configured, Partitioner, Sticky};
 use super::task::{self, Submission};
 use super::{Producer, ProducerRecord, build_error, state};
 use crate::client::backoff::Jitter;
-use crate::client::cluster::{BrokerId, Cluster, Held, Topic};
+use crate::client::cluster::{BrokerId, Cluster, Topic};
 use crate::client::config::Config;
 use crate::client::deadline::Deadline;
 use crate::client::error::{Error, Result};
@@ -47,8 +47,6 @@ pub(super) struct TopicBuffers {
     pub(super) partitions: Vec<Arc<Accumulator>>,
     /// Where records go for which any partition will do.
     pub(super) sticky: Arc<Sticky>,
-    /// The producer's own interest in the topic: its leaders are looked after whoever else has asked for it, and whoever gives it up.
-    held: Arc<Held>,
 }
 
 impl Producer {
@@ -128,18 +126,26 @@ impl Shared {
             || Arc::new(Sticky::new(self.random() as usize)),
             |known| Arc::clone(&known.sticky),
         );
-        let held = known.map_or_else(
-            || Arc::new(self.cluster.hold_topic(topic)),
-            |known| Arc::clone(&known.held),
-        );
         let buffers = Arc::new(TopicBuffers {
             id: now.id,
             partitions,
             sticky,
-            held,
         });
         topics.insert(Arc::clone(topic), Arc::clone(&buffers));
         buffers
+    }
+
+    /// Gives the buffers of a topic up, unless somebody is about to fill them; whether there are none now.
+    pub(super) fn drop_buffers(&self, topic: &str) -> bool {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        let is_used = topics.get(topic).is_some_and(|buffers| {
+            let mut partitions = buffers.partitions.iter();
+            Arc::strong_count(buffers) > 1 || partitions.any(|of| Arc::strong_count(of) > 1)
+        });
+        if !is_used {
+            topics.remove(topic);
+        }
+        !is_used
     }
 
     /// Where a record goes, and whether any other partition would have done.

@@ -11,6 +11,7 @@
 
 mod purge;
 mod split;
+mod topics;
 mod verdict;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,10 +19,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) use self::split::TooLarge;
-use self::verdict::{Verdict, verdict};
+use self::verdict::{Verdict, proves_unwritten, verdict};
 use crate::client::backoff::Backoff;
 use crate::client::cluster::BrokerId;
 use crate::client::error::Error;
+use crate::client::pace::Pace;
 use crate::messages::ErrorCode;
 use crate::records::Stamp;
 
@@ -82,9 +84,19 @@ struct Partition<R, T> {
     renumber: bool,
     /// Its next batch goes in a request of its own: one that it was in with others could not be sent, whichever of them was the reason.
     alone: bool,
-    failures: u32,
-    not_before: Option<Instant>,
+    pace: Pace,
     is_ready: bool,
+}
+
+/// A broker that is sent to.
+#[derive(Debug, Default)]
+struct Broker {
+    /// Requests without an answer.
+    unanswered: usize,
+    /// The request under way with partitions that did not get on: one at a time, and at this pace while none of them does. So a broker that
+    /// refuses everything is asked as seldom for a thousand partitions as for one.
+    trying: Option<u64>,
+    pace: Pace,
 }
 
 /// A request to be sent: one batch of each of these partitions, the last of its unanswered ones.
@@ -139,6 +151,10 @@ pub(super) struct Effects<R, T> {
     pub(super) too_large: Vec<TooLarge<R, T>>,
 }
 
+/// What may help at once is free so often in a row: a batch that is too large becomes two, another batch may not be refused, another partition
+/// of the broker may get on.
+const FREE: u32 = 4;
+
 /// Orders of batches lie so far apart that parts of a batch find their places between: each record could be a part.
 const ORDER_STEP: u64 = 1 << 32;
 
@@ -162,11 +178,13 @@ pub(super) struct Sender<R, T> {
     identity: Option<Identity>,
     partitions: Vec<Partition<R, T>>,
     index: HashMap<Arc<str>, HashMap<i32, usize>>,
+    /// Places in `partitions` that are free again.
+    vacant: Vec<usize>,
     /// Partitions with something in their queue.
     ready: VecDeque<usize>,
     /// Broker and partitions of each unanswered request.
     requests: HashMap<u64, (BrokerId, Vec<usize>)>,
-    per_broker: HashMap<BrokerId, usize>,
+    brokers: HashMap<BrokerId, Broker>,
     next_order: u64,
     next_request: u64,
     outstanding: usize,
@@ -180,9 +198,10 @@ impl<R, T> Sender<R, T> {
             identity: None,
             partitions: Vec::new(),
             index: HashMap::new(),
+            vacant: Vec::new(),
             ready: VecDeque::new(),
             requests: HashMap::new(),
-            per_broker: HashMap::new(),
+            brokers: HashMap::new(),
             next_order: 0,
             next_request: 0,
             outstanding: 0,
@@ -220,15 +239,7 @@ impl<R, T> Sender<R, T> {
             .get(topic)
             .and_then(|partitions| partitions.get(&partition))
             .copied();
-        let at = known.unwrap_or_else(|| {
-            self.index
-                .entry(Arc::clone(topic))
-                .or_default()
-                .insert(partition, self.partitions.len());
-            self.partitions
-                .push(Partition::new(Arc::clone(topic), partition));
-            self.partitions.len() - 1
-        });
+        let at = known.unwrap_or_else(|| self.place(topic, partition));
         self.partitions[at].queue.push_back(Batch {
             records,
             ticket: Some(ticket),
@@ -284,11 +295,18 @@ impl<R, T> Sender<R, T> {
             let Some(to) = route(&partition.topic, partition.partition) else {
                 continue;
             };
-            let is_full = self.per_broker.get(&to).copied().unwrap_or_default()
-                >= self.settings.in_flight_max;
+            let target = self.brokers.entry(to).or_default();
+            let is_full = target.unanswered >= self.settings.in_flight_max;
             let is_elsewhere = !partition.unanswered.is_empty() && partition.sent_to != to;
             if is_full || is_elsewhere || broker.is_some_and(|broker| broker != to) {
                 continue;
+            }
+            if partition.pace.failures() > 0 {
+                let is_taken = target.trying.is_some_and(|trying| trying != request);
+                if is_taken || !target.pace.is_due(now) {
+                    continue;
+                }
+                target.trying = Some(request);
             }
             broker = Some(to);
             bytes += size;
@@ -313,7 +331,7 @@ impl<R, T> Sender<R, T> {
             self.ready.rotate_left(1);
         }
         self.next_request += 1;
-        *self.per_broker.entry(broker).or_default() += 1;
+        self.brokers.entry(broker).or_default().unanswered += 1;
         self.requests.insert(request, (broker, chosen.clone()));
         Some(Plan {
             request,
@@ -336,9 +354,10 @@ impl<R, T> Sender<R, T> {
 
     /// When to look again although nothing happened: a back-off or a delivery timeout ends.
     pub(super) fn next_wakeup(&self, now: Instant) -> Option<Instant> {
-        self.ready
-            .iter()
-            .filter_map(|at| self.partitions[*at].not_before)
+        let partitions = self.ready.iter();
+        partitions
+            .filter_map(|at| self.partitions[*at].pace.due_at())
+            .chain(self.brokers.values().filter_map(|of| of.pace.due_at()))
             .filter(|not_before| *not_before > now)
             .chain(self.next_expiry)
             .min()
@@ -356,13 +375,12 @@ impl<R, T> Sender<R, T> {
         let Some((broker, partitions)) = self.requests.remove(&request) else {
             return;
         };
-        if let Some(count) = self.per_broker.get_mut(&broker) {
-            *count = count.saturating_sub(1);
-        }
         let was_alone = partitions.len() == 1;
+        let mut gets_on = false;
         for at in partitions {
             let partition = &mut self.partitions[at];
             partition.alone = false;
+            let did_not_get_on = partition.pace.failures() > 0;
             let place = partition
                 .unanswered
                 .iter()
@@ -385,7 +403,20 @@ impl<R, T> Sender<R, T> {
                 continue;
             }
             self.batch_answered(at, batch, answer, now, random, effects);
+            gets_on |= did_not_get_on && self.partitions[at].pace.failures() == 0;
             self.make_ready(at);
+        }
+        let broker = self.brokers.entry(broker).or_default();
+        broker.unanswered = broker.unanswered.saturating_sub(1);
+        if broker.trying.take_if(|trying| *trying == request).is_none() {
+            return;
+        }
+        match gets_on {
+            true => broker.pace.gets_on(),
+            false => {
+                let delay = |failures| self.settings.backoff.delay(failures, random);
+                broker.pace.falter(FREE, now, delay);
+            }
         }
     }
 
@@ -400,13 +431,13 @@ impl<R, T> Sender<R, T> {
     ) {
         let partition = &mut self.partitions[at];
         let mut has_new_leader = false;
+        let delay = |failures| self.settings.backoff.delay(failures, random);
         let error = match answer {
             Answer::Acknowledged {
                 base_offset,
                 log_append_time,
             } => {
-                partition.failures = 0;
-                partition.not_before = None;
+                partition.pace.gets_on();
                 partition.is_known = true;
                 let outcome = Outcome::Acknowledged {
                     base_offset,
@@ -438,6 +469,7 @@ impl<R, T> Sender<R, T> {
                 };
                 match verdict(code, self.settings.idempotent) {
                     Verdict::Duplicate => {
+                        partition.pace.gets_on();
                         partition.is_known = true;
                         let outcome = Outcome::Acknowledged {
                             base_offset: None,
@@ -447,10 +479,13 @@ impl<R, T> Sender<R, T> {
                         return;
                     }
                     Verdict::Split if batch.count > 1 && batch.may_go_on() => {
+                        partition.pace.falter(FREE, now, delay);
                         effects.too_large.push(TooLarge { at, batch, error });
                         return;
                     }
                     Verdict::Fail | Verdict::Split => {
+                        partition.pace.falter(FREE, now, delay);
+                        batch.maybe_written |= !proves_unwritten(code);
                         self.fail(at, batch, error, effects);
                         return;
                     }
@@ -471,23 +506,22 @@ impl<R, T> Sender<R, T> {
                             effects.bumps += 1;
                         }
                     }
-                    Verdict::Retry {
-                        refresh,
-                        maybe_written,
-                    } => {
-                        batch.maybe_written |= maybe_written;
+                    Verdict::Retry { refresh } => {
+                        batch.maybe_written |= !proves_unwritten(code);
                         effects.refresh |= refresh;
                     }
                 }
                 error
             }
         };
-        self.retry(at, batch, error, now, random, effects);
-        // Once: brokers that send us from one to the other get the back-off.
-        let partition = &mut self.partitions[at];
-        if has_new_leader && partition.failures == 1 {
-            partition.not_before = None;
+        // Of batches that were on their way together the first one counts: those behind it say the same.
+        let first = partition.queue.front();
+        let is_behind = first.is_some_and(|first| first.attempts > 0 && first.order < batch.order);
+        if !is_behind && !batch.is_purged {
+            // Once: brokers that send us from one to the other get the back-off.
+            partition.pace.falter(has_new_leader.into(), now, delay);
         }
+        self.retry(at, batch, error, now, effects);
     }
 
     /// Whether batches of a partition wait to be sent: then another one would only wait with them.
@@ -503,7 +537,6 @@ impl<R, T> Sender<R, T> {
         mut batch: Batch<R, T>,
         error: Error,
         now: Instant,
-        random: f64,
         effects: &mut Effects<R, T>,
     ) {
         batch.attempts += 1;
@@ -519,8 +552,6 @@ impl<R, T> Sender<R, T> {
         effects.retries += 1;
         batch.last_error = Some(error);
         let partition = &mut self.partitions[at];
-        partition.failures += 1;
-        partition.not_before = Some(now + self.settings.backoff.delay(partition.failures, random));
         partition.put_back(batch);
     }
 
@@ -649,8 +680,7 @@ impl<R, T> Partition<R, T> {
             is_known: false,
             renumber: false,
             alone: false,
-            failures: 0,
-            not_before: None,
+            pace: Pace::default(),
             is_ready: false,
         }
     }
@@ -675,7 +705,7 @@ impl<R, T> Partition<R, T> {
         // again would no longer be among them.
         let is_behind_one = self.unanswered.iter().any(|batch| batch.attempts > 0);
         let is_after_unknown = self.identity.is_some() && !self.is_known;
-        let waits = self.not_before.is_some_and(|not_before| not_before > now);
+        let waits = !self.pace.is_due(now);
         let must_be_alone = is_again || is_after_unknown || is_behind_one;
         (!waits && (is_idle || !must_be_alone)).then_some(first.bytes)
     }

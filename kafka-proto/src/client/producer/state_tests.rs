@@ -604,7 +604,7 @@ fn what_waits_is_purged_and_what_is_unanswered_ends_with_its_answer() {
     bench.purge();
     assert_eq!(bench.told, ["c no", "d no"]);
     bench.acknowledge(0);
-    bench.refuse(1, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    bench.refuse(1, ErrorCode::NOT_ENOUGH_REPLICAS);
     assert_eq!(bench.told[2..], ["a ok", "b no"], "it is not sent again");
     bench.at = 10_000;
     assert!(bench.sent().is_empty());
@@ -684,7 +684,7 @@ fn a_producer_without_idempotence_sends_on_after_a_purge() {
     assert_eq!(bench.sent().len(), 1);
     bench.purge();
     bench.submit("c");
-    bench.refuse(0, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    bench.refuse(0, ErrorCode::NOT_ENOUGH_REPLICAS);
     assert_eq!(bench.told, ["b no", "a no"]);
     assert_eq!(bench.sent().len(), 1);
     assert_eq!(bench.bumps, 0);

@@ -10,26 +10,27 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Instrument as _;
 
-use super::batch::{Accumulator, Loaded};
+use super::batch::{Accumulator, Loaded, Opened};
 use super::delivery::Ticket;
 use super::flushes::Flushes;
 use super::memory::Share;
-use super::request::{self, Load};
+use super::request::{self, Asked, Load};
 use super::shared::Shared;
 use super::state::{Answer, Effects, Identity, Outcome, Plan, Sender, Settings, TooLarge};
 use crate::client::backoff::{Backoff, Jitter};
-use crate::client::cluster::{BrokerId, Cluster, Metadata, Purpose};
+use crate::client::cluster::{BrokerId, Cluster, Held, Metadata, Purpose};
 use crate::client::config::Acks;
 use crate::client::connection::Connection;
 use crate::client::error::{Error, Result};
-use crate::messages::{InitProducerIdRequest, ProduceRequest};
+use crate::client::pace::Pace;
+use crate::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
 use crate::wire::Records;
 
 /// What handles tell the task.
 pub(super) enum Event {
     Submit(Submission),
     /// A batch was opened for a record; it is to be sent after `linger.ms`.
-    Opened(Arc<Accumulator>, u64),
+    Opened(Opened),
     /// Tell when everything submitted before has ended.
     Flush(oneshot::Sender<()>),
     /// Give up what is not on its way; tell when what is has ended.
@@ -53,6 +54,7 @@ enum Report {
         request: u64,
         broker: BrokerId,
         version: i16,
+        asked: Asked,
         frame: Result<Bytes>,
     },
     Connected(BrokerId, Result<Connection>),
@@ -62,9 +64,10 @@ enum Report {
 /// The way to a broker.
 enum Link {
     Open(Connection),
-    Connecting,
-    /// It failed; not to be tried before.
-    Failed(Instant),
+    /// A connection is being made, and how often in a row that failed.
+    Connecting(Pace),
+    /// It failed, and is not to be tried before the pace allows it.
+    Failed(Pace),
 }
 
 /// Events that are taken in one go: what they bring leaves in as few requests as possible.
@@ -76,10 +79,15 @@ struct Task {
     metadata: Arc<Metadata>,
     changes: watch::Receiver<Arc<Metadata>>,
     links: HashMap<BrokerId, Link>,
+    /// The topics that batches go to, by when they did last: their leaders are looked after whoever else has asked for them, and whoever gives
+    /// them up.
+    topics: HashMap<Arc<str>, (Held, Instant)>,
+    /// When to look for those that are not used any more.
+    next_look: Instant,
     reports: mpsc::UnboundedSender<Report>,
-    lingering: VecDeque<(Instant, Arc<Accumulator>, u64)>,
+    lingering: VecDeque<(Instant, Opened)>,
     /// Batches whose linger is over, of partitions where others wait already: they go on being filled meanwhile.
-    held: Vec<(Arc<Accumulator>, u64)>,
+    held: Vec<Opened>,
     flushes: Flushes,
     jitter: Jitter,
     is_identifying: bool,
@@ -108,6 +116,8 @@ pub(super) fn spawn(shared: &Arc<Shared>, events: mpsc::UnboundedReceiver<Event>
         metadata: shared.cluster.metadata(),
         changes,
         links: HashMap::new(),
+        topics: HashMap::new(),
+        next_look: Instant::now(),
         reports,
         lingering: VecDeque::new(),
         held: Vec::new(),
@@ -174,15 +184,12 @@ impl Task {
     /// Sends what can be sent; returns when to look again.
     fn work(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        while let Some((due, ..)) = self.lingering.front()
-            && *due <= now
-        {
-            if let Some((_, accumulator, serial)) = self.lingering.pop_front() {
-                self.hold(accumulator, serial);
-            }
+        while let Some((_, opened)) = self.lingering.pop_front_if(|(due, _)| *due <= now) {
+            self.hold(opened);
         }
         let mut effects = Effects::default();
         self.sender.expire(now.into_std(), &mut effects);
+        self.end_idle(now, &mut effects);
         self.apply(effects);
         self.release_held();
         let mut retry = self.send_all(now);
@@ -195,19 +202,35 @@ impl Task {
             .next_wakeup(now.into_std())
             .map(Instant::from_std);
         let linger = self.lingering.front().map(|(due, ..)| *due);
-        [wake, linger, retry].into_iter().flatten().min()
+        let look = (!self.topics.is_empty()).then_some(self.next_look);
+        [wake, linger, retry, look].into_iter().flatten().min()
+    }
+
+    /// Gives up the topics that nothing was sent to for `metadata.max.idle.ms` (KIP-526).
+    fn end_idle(&mut self, now: Instant, effects: &mut Effects<Load, (Ticket, u64)>) {
+        if now < self.next_look {
+            return;
+        }
+        let idle_max = Duration::from_millis(self.shared.config.metadata_max_idle_ms);
+        self.next_look = now + idle_max;
+        self.topics.retain(|topic, (_, used)| {
+            let is_idle = now.saturating_duration_since(*used) >= idle_max;
+            let mut is_free =
+                || self.shared.drop_buffers(topic) && self.sender.forget(topic, effects);
+            !is_idle || !is_free()
+        });
     }
 
     /// Holds a batch whose linger is over, unless it went already because it was full. A partition has one open batch, so one is held of
     /// each at most: who sends much does not make the list long.
-    fn hold(&mut self, accumulator: Arc<Accumulator>, serial: u64) {
-        if !accumulator.is_filling(serial) {
+    fn hold(&mut self, opened: Opened) {
+        if !opened.is_filling() {
             return;
         }
-        let same = |held: &&mut (Arc<Accumulator>, u64)| Arc::ptr_eq(&held.0, &accumulator);
+        let same = |held: &&mut Opened| Arc::ptr_eq(&held.accumulator, &opened.accumulator);
         match self.held.iter_mut().find(same) {
-            Some(held) => held.1 = serial,
-            None => self.held.push((accumulator, serial)),
+            Some(held) => *held = opened,
+            None => self.held.push(opened),
         }
     }
 
@@ -215,26 +238,35 @@ impl Task {
     fn release_held(&mut self) -> bool {
         let mut released = false;
         let mut place = 0;
-        while let Some((accumulator, _)) = self.held.get(place) {
+        while let Some(opened) = self.held.get(place) {
             let Accumulator {
                 topic, partition, ..
-            } = &**accumulator;
+            } = &*opened.accumulator;
             if self.sender.is_backed_up(topic, *partition) {
                 place += 1;
                 continue;
             }
-            let (accumulator, serial) = self.held.swap_remove(place);
-            self.end_linger(&accumulator, serial);
+            let opened = self.held.swap_remove(place);
+            self.end_linger(&opened);
             released = true;
         }
         released
     }
 
     /// Sends the batch of a partition whose linger is over, unless it went already because it was full.
-    fn end_linger(&mut self, accumulator: &Accumulator, serial: u64) {
+    fn end_linger(
+        &mut self,
+        Opened {
+            accumulator,
+            serial,
+        }: &Opened,
+    ) {
         let submission = {
             let mut open = accumulator.lock();
-            if open.as_ref().is_none_or(|filling| filling.serial != serial) {
+            if open
+                .as_ref()
+                .is_none_or(|filling| filling.serial != *serial)
+            {
                 return;
             }
             self.shared.seal(accumulator, &mut open)
@@ -261,6 +293,10 @@ impl Task {
             }));
             return;
         }
+        let cluster = &self.shared.cluster;
+        let now = Instant::now();
+        let used = self.topics.entry(Arc::clone(&topic));
+        used.or_insert_with(|| (cluster.hold_topic(&topic), now)).1 = now;
         let timeout = Duration::from_millis(self.shared.config.delivery_timeout_ms);
         let deadline = ticket.accepted + timeout;
         let (count, bytes) = (ticket.count, records.len());
@@ -292,9 +328,9 @@ impl Task {
     fn told(&mut self, event: Event) -> std::ops::ControlFlow<()> {
         match event {
             Event::Submit(submission) => self.submit(submission),
-            Event::Opened(accumulator, serial) => {
+            Event::Opened(opened) => {
                 let due = Instant::now() + Duration::from_millis(self.shared.config.linger_ms);
-                self.lingering.push_back((due, accumulator, serial));
+                self.lingering.push_back((due, opened));
             }
             Event::Flush(done) => self.flushes.wait(done),
             Event::Purge(done) => self.purge(done),
@@ -331,16 +367,13 @@ impl Task {
                 request,
                 broker,
                 version,
+                asked,
                 frame,
-            } => self.answered(request, broker, version, frame),
+            } => self.answered(request, broker, version, &asked, frame),
             Report::Connected(broker, Ok(connection)) => {
                 self.links.insert(broker, Link::Open(connection));
             }
-            Report::Connected(broker, Err(error)) => {
-                tracing::warn!(%broker, %error, "the producer cannot connect");
-                let not_before = Instant::now() + self.shared.cluster.retry_delay(1);
-                self.links.insert(broker, Link::Failed(not_before));
-            }
+            Report::Connected(broker, Err(error)) => self.cannot_connect(broker, &error),
             Report::Identified(Ok(identity)) => {
                 self.is_identifying = false;
                 tracing::debug!(
@@ -360,22 +393,45 @@ impl Task {
         }
     }
 
-    fn answered(&mut self, request: u64, broker: BrokerId, version: i16, frame: Result<Bytes>) {
+    /// Said aloud for the first of several in a row.
+    fn cannot_connect(&mut self, broker: BrokerId, error: &Error) {
+        let mut pace = match self.links.get(&broker) {
+            Some(Link::Connecting(pace) | Link::Failed(pace)) => *pace,
+            _ => Pace::default(),
+        };
+        match pace.failures() {
+            0 => {
+                tracing::warn!(%broker, %error, "the producer cannot connect; trying again, later each time")
+            }
+            _ => tracing::debug!(%broker, %error, "the producer cannot connect"),
+        }
+        let delay = |failures| self.shared.cluster.retry_delay(failures);
+        pace.falter(0, Instant::now().into_std(), delay);
+        self.links.insert(broker, Link::Failed(pace));
+    }
+
+    fn answered(
+        &mut self,
+        request: u64,
+        broker: BrokerId,
+        version: i16,
+        asked: &Asked,
+        frame: Result<Bytes>,
+    ) {
+        let has_no_answer = self.shared.config.acks == Acks::None;
         let connection = match self.links.get(&broker) {
             Some(Link::Open(connection)) => Some(connection.clone()),
             _ => None,
         };
         let response = frame.and_then(|frame| {
+            if has_no_answer {
+                return Ok(ProduceResponse::default());
+            }
             Connection::read::<ProduceRequest>(frame, version, &format!("broker {broker}").into())
         });
         let mut moved = Vec::new();
         if let Ok(response) = &response {
-            moved = request::heed(
-                response,
-                &self.shared.cluster,
-                &self.metadata,
-                connection.as_ref(),
-            );
+            moved = request::heed(response, &self.shared.cluster, asked, connection.as_ref());
         } else if connection.is_some_and(|connection| connection.is_closed()) {
             self.links.remove(&broker);
         }
@@ -386,7 +442,13 @@ impl Task {
             Instant::now().into_std(),
             self.jitter.fraction(),
             |topic, partition| {
-                let mut answer = request::answer(&response, &self.metadata, topic, partition);
+                if has_no_answer && response.is_ok() {
+                    return Answer::Acknowledged {
+                        base_offset: None,
+                        log_append_time: None,
+                    };
+                }
+                let mut answer = request::answer(&response, asked, topic, partition);
                 if let Answer::Refused {
                     code,
                     message,
@@ -434,16 +496,18 @@ impl Task {
                     }
                     return None;
                 };
-                match links.get(&leader) {
+                let pace = match links.get(&leader) {
                     Some(Link::Open(connection)) if !connection.is_closed() => return Some(leader),
-                    Some(Link::Connecting) => return None,
-                    Some(Link::Failed(not_before)) if *not_before > now => {
-                        retry = Some(retry.map_or(*not_before, |retry| retry.min(*not_before)));
+                    Some(Link::Connecting(_)) => return None,
+                    Some(Link::Failed(pace)) if !pace.is_due(now.into_std()) => {
+                        let due = pace.due_at().map(Instant::from_std);
+                        retry = [retry, due].into_iter().flatten().min();
                         return None;
                     }
-                    _ => {}
-                }
-                links.insert(leader, Link::Connecting);
+                    Some(Link::Failed(pace)) => *pace,
+                    _ => Pace::default(),
+                };
+                links.insert(leader, Link::Connecting(pace));
                 wanted.push(leader);
                 None
             };
@@ -477,7 +541,7 @@ impl Task {
         let config = &self.shared.config;
         let timeout = config.request_timeout();
         let acks = config.acks;
-        let (request, version_max) = request::build(
+        let (request, asked, version_max) = request::build(
             plan,
             &mut self.sender,
             &self.shared.cluster,
@@ -488,22 +552,18 @@ impl Task {
             Some(Link::Open(connection)) => connection
                 .version_at_most::<ProduceRequest>(version_max)
                 .and_then(|version| {
-                    if acks == Acks::None {
-                        return connection.send_unanswered(&request, version);
-                    }
                     let report = AnswerReport {
                         reports: self.reports.clone(),
                         request: plan.request,
                         broker: plan.broker,
                         version,
-                        is_given: false,
+                        asked: Some(asked),
                     };
-                    connection.send_to(
-                        &request,
-                        version,
-                        timeout,
-                        Box::new(move |frame| report.give(frame)),
-                    )
+                    let give = Box::new(move |frame| report.give(frame));
+                    match acks {
+                        Acks::None => connection.send_unanswered(&request, version, timeout, give),
+                        _ => connection.send_to(&request, version, timeout, give),
+                    }
                 }),
             _ => Err(Error::Disconnected {
                 broker: format!("broker {}", plan.broker).into(),
@@ -511,19 +571,11 @@ impl Task {
             }),
         };
         drop(request);
-        let answer = match sent {
-            Ok(()) if acks == Acks::None => Answer::Acknowledged {
-                base_offset: None,
-                log_append_time: None,
-            },
-            Ok(()) => return,
-            Err(error) => {
-                if error.is_retriable() {
-                    self.links.remove(&plan.broker);
-                }
-                Answer::Unsent(error)
-            }
-        };
+        let Err(error) = sent else { return };
+        if error.is_retriable() {
+            self.links.remove(&plan.broker);
+        }
+        let answer = Answer::Unsent(error);
         let mut effects = Effects::default();
         self.sender.answered(
             plan.request,
@@ -704,7 +756,8 @@ struct AnswerReport {
     request: u64,
     broker: BrokerId,
     version: i16,
-    is_given: bool,
+    /// Given with the answer.
+    asked: Option<Asked>,
 }
 
 impl AnswerReport {
@@ -713,11 +766,14 @@ impl AnswerReport {
     }
 
     fn report(&mut self, frame: Result<Bytes>) {
-        self.is_given = true;
+        let Some(asked) = self.asked.take() else {
+            return;
+        };
         let report = Report::Answered {
             request: self.request,
             broker: self.broker,
             version: self.version,
+            asked,
             frame,
         };
         // A producer that ended meanwhile has told its callers.
@@ -727,11 +783,9 @@ impl AnswerReport {
 
 impl Drop for AnswerReport {
     fn drop(&mut self) {
-        if !self.is_given {
-            self.report(Err(Error::Disconnected {
-                broker: format!("broker {}", self.broker).into(),
-                reason: "the runtime that its connection ran on is gone".into(),
-            }));
-        }
+        self.report(Err(Error::Disconnected {
+            broker: format!("broker {}", self.broker).into(),
+            reason: "the runtime that its connection ran on is gone".into(),
+        }));
     }
 }

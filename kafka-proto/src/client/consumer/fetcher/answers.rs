@@ -17,7 +17,7 @@ use super::{
     super::{
         accept::{Cut, cut},
         batches::{FetchedPartition, Origin, corrupt},
-        room::Room,
+        room::{Room, counted},
         session::{Ask, Key},
         state::{Lost, Outcome},
     },
@@ -117,6 +117,7 @@ impl Fetcher {
                     );
                 let news = !(assigned.told && same);
                 let records = data.records.take().unwrap_or_default().into_bytes();
+                let records = counted(records, Arc::clone(room));
                 let is_empty = records.is_empty();
                 let aborted = match self.settings.terms.isolation {
                     IsolationLevel::ReadCommitted => data.aborted_transactions.take(),

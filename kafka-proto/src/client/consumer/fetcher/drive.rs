@@ -5,6 +5,7 @@ use std::{
     future::Future,
     sync::atomic::Ordering,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::time::{Instant, sleep_until};
@@ -430,6 +431,7 @@ impl Fetcher {
             self.freed = None;
             room = self.budget.take(least, most);
         }
+        self.note_room(room.is_some(), now);
         let (Some(room), Some(link)) = (room, self.links.get_mut(&broker)) else {
             return Poll::Pending;
         };
@@ -450,6 +452,23 @@ impl Fetcher {
         self.sent = true;
         // Registers for the answer.
         link.poll(cx).map(Some)
+    }
+
+    /// Says once that what the application holds is all of the budget: else it would wait in silence for what it keeps from coming.
+    fn note_room(&mut self, is_there: bool, now: Instant) {
+        if is_there {
+            self.starved = Starved::default();
+            return;
+        }
+        let since = *self.starved.since.get_or_insert(now);
+        let is_long = now.saturating_duration_since(since) >= STARVED_AFTER;
+        if is_long && !std::mem::replace(&mut self.starved.is_said, true) {
+            let limit = self.budget.limit();
+            tracing::warn!(
+                "nothing is fetched: all {limit} bytes of `fetch.buffer.bytes` are held by records and batches that the application keeps; drop them, keep \
+                 copies (`ConsumerRecord::detach`), or raise the setting"
+            );
+        }
     }
 
     /// Sleeps until something is due again.
@@ -476,6 +495,16 @@ impl Fetcher {
         timer.as_mut().poll(cx)
     }
 }
+
+/// Since when there has been no room for a fetch, and whether that was said.
+#[derive(Debug, Default)]
+pub(super) struct Starved {
+    since: Option<Instant>,
+    is_said: bool,
+}
+
+/// Without room for so long, the application keeps what it holds.
+const STARVED_AFTER: Duration = Duration::from_secs(10);
 
 /// Starts to be asked for, by broker.
 type Questions = BTreeMap<i32, Vec<(Key, ResetTo)>>;

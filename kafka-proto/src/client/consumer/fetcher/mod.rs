@@ -119,6 +119,7 @@ pub struct Fetcher {
     /// Look at the metadata again: partitions were added, or it changed.
     observe: bool,
     freed: Option<BoxFuture<()>>,
+    starved: drive::Starved,
     timer: Option<Pin<Box<Sleep>>>,
     /// A request was queued that the connection's task has yet to write.
     sent: bool,
@@ -202,6 +203,7 @@ impl Fetcher {
             changes: changed(cluster.changes()),
             observe: false,
             freed: None,
+            starved: drive::Starved::default(),
             timer: None,
             sent: false,
             given_up_at: None,
@@ -300,7 +302,7 @@ impl Fetcher {
     pub fn seek(&mut self, topic: &str, partition: i32, start: Start) -> Result<()> {
         let key = self.required(topic, partition)?;
         if let Some(assigned) = self.partitions.get_mut(&key) {
-            assigned.state.begins();
+            assigned.state.gets_on();
         }
         self.start(key, start);
         Ok(())

@@ -66,6 +66,8 @@ pub(super) struct Task {
     revoking: Option<oneshot::Receiver<()>>,
     /// Asks for the metadata of topics that have no name yet.
     naming: Option<BoxFuture<()>>,
+    /// How often in a row the answer did not have the names.
+    nameless: u32,
     subscribed: Subscribed,
     joined_before: bool,
     notes: Notes,
@@ -92,6 +94,7 @@ impl Task {
             pending: None,
             revoking: None,
             naming: None,
+            nameless: 0,
             subscribed: Subscribed::new(cluster, group),
             joined_before: false,
             notes: Notes::new(cluster, group),
@@ -304,9 +307,11 @@ impl Task {
     fn name_topics(&mut self) {
         if !self.member.has_nameless() {
             self.naming = None;
+            self.nameless = 0;
         } else if self.naming.is_none() {
             let cluster = self.cluster.clone();
-            let pause = Duration::from_millis(cluster.config().retry_backoff_ms.max(1));
+            self.nameless += 1;
+            let pause = cluster.retry_delay(self.nameless);
             self.naming = Some(Box::pin(async move {
                 if let Err(error) = cluster.refresh_all().await {
                     tracing::debug!(%error, "asking for the names of assigned topics failed; trying again");

@@ -18,8 +18,9 @@ use crate::{
         cluster::TOPIC_NAME_BYTES_MAX,
         group::{
             Assignment, GroupMembershipOperation, TopicPartition,
-            state::{Identity, LostWhy, NO_GENERATION, Pace, Told},
+            state::{Delays, Identity, LostWhy, NO_GENERATION, Told},
         },
+        pace::Pace,
     },
     messages::{
         ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode,
@@ -27,6 +28,9 @@ use crate::{
     },
     wire::{Text, Uuid},
 };
+
+/// `group.consumer.heartbeat.interval.ms` of a broker at its default, for a coordinator that names none.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The epoch that joins.
 const JOINS: i32 = 0;
@@ -47,7 +51,7 @@ pub(crate) struct Settings {
     pub(crate) assignor: Option<Text>,
     /// How long the member may take to give up partitions: `max.poll.interval.ms`.
     pub(crate) rebalance_timeout: Duration,
-    pub(crate) pace: Pace,
+    pub(crate) delays: Delays,
 }
 
 /// What a member wants to read.
@@ -109,7 +113,7 @@ pub(crate) struct Member {
     revoking: BTreeSet<Place>,
     coordinator_lost: bool,
     /// How many answers in a row brought the member no further.
-    failures: u32,
+    pace: Pace,
     /// Whether the application has the error of a refused heartbeat already.
     complained: bool,
     told: VecDeque<Told>,
@@ -136,7 +140,7 @@ impl Member {
             told_assignment: false,
             revoking: BTreeSet::new(),
             coordinator_lost: false,
-            failures: 0,
+            pace: Pace::default(),
             complained: false,
             told: VecDeque::new(),
             words: None,
@@ -238,9 +242,14 @@ impl Member {
             return self.refused(answer.error_code, answer.error_message, now);
         }
         self.phase = Phase::Member;
-        (self.failures, self.complained) = (0, false);
+        self.pace.gets_on();
+        self.complained = false;
         self.epoch = answer.member_epoch;
-        self.interval = Duration::from_millis(answer.heartbeat_interval_ms.max(1) as u64);
+        // None at all is no reason to ask without a pause.
+        self.interval = match u64::try_from(answer.heartbeat_interval_ms) {
+            Ok(ms @ 1..) => Duration::from_millis(ms),
+            _ => HEARTBEAT_INTERVAL,
+        };
         self.said = saying;
         let changed = |said: &Said| said.subscription != self.subscription;
         self.heartbeat_at = match self.said.as_ref().is_some_and(changed) {
@@ -309,20 +318,21 @@ impl Member {
 
     /// When to try again what has just brought the member no further: later each time.
     fn later(&mut self, now: Instant) -> Instant {
-        self.failures = self.failures.saturating_add(1);
-        now + self.settings.pace.delay(self.failures)
+        let delays = self.settings.delays;
+        self.pace.falter(0, now, |failures| delays.delay(failures));
+        self.pace.due_at().unwrap_or(now)
     }
 
     /// As [`Member::later`], the first time at once.
     fn again(&mut self, now: Instant) -> Option<Instant> {
-        let delay = self.settings.pace.delay(self.failures);
-        self.failures = self.failures.saturating_add(1);
-        (!delay.is_zero()).then(|| now + delay)
+        let delays = self.settings.delays;
+        self.pace.falter(1, now, |failures| delays.delay(failures));
+        self.pace.due_at()
     }
 
     /// Whether the last answer brought the member further.
-    pub(crate) const fn gets_on(&self) -> bool {
-        self.failures == 0
+    pub(crate) fn gets_on(&self) -> bool {
+        self.pace.failures() == 0
     }
 
     /// A commit or a question for offsets was refused with an error that concerns membership.

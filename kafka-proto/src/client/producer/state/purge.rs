@@ -20,8 +20,7 @@ impl<R, T> Sender<R, T> {
             for batch in &mut partition.unanswered {
                 batch.is_purged = true;
             }
-            partition.failures = 0;
-            partition.not_before = None;
+            partition.pace.gets_on();
             if !has_numbers || partition.identity.is_none() {
                 continue;
             }

@@ -14,7 +14,7 @@ fn settings(instance_id: Option<&str>) -> Settings {
         rack: Some(Text::from("rack")),
         assignor: Some(Text::from("range")),
         rebalance_timeout: Duration::from_secs(300),
-        pace: Pace {
+        delays: Delays {
             backoff: crate::client::Backoff::new(BACKOFF, 10 * BACKOFF),
             spread: 0.5,
         },
