@@ -418,3 +418,51 @@ fn a_partition_that_does_not_get_on_waits_longer_each_time_until_something_is_re
     state.gets_on();
     assert!(state.ask(now, 1000).is_some());
 }
+
+#[test]
+fn a_start_waits_for_its_back_off_and_is_not_asked_for_when_it_is_not_wanted_any_more() {
+    let now = Instant::now();
+    let mut state = at(17);
+    state.reset(ResetTo::Earliest);
+    state.back_off(now, &PATIENCE);
+    assert_eq!(state.wants_reset(now), None);
+    let later = now + PATIENCE.retry_backoff;
+    assert_eq!(state.wants_reset(later), Some(ResetTo::Earliest));
+    state.set_paused(true);
+    assert_eq!(state.wakes_at(), None, "nothing is done for it then");
+    state.stop();
+    assert_eq!(state.wants_reset(later), None);
+}
+
+#[test]
+fn a_follower_is_left_for_a_new_leader_and_for_its_own_failure_only_and_never_decides_alone() {
+    let now = Instant::now();
+    let mut state = at(17);
+    // Without an epoch to leave out nothing else is to be tried but the leader.
+    state.seek(17, -1);
+    let mut prefer = data(ErrorCode::NONE);
+    prefer.preferred_read_replica = 9;
+    answer(&mut state, &prefer, now);
+    state.broker_failed(8);
+    assert_eq!(state.broker(now), Some(9));
+    let mut moved = state.clone();
+    led_by(&mut moved, 2, 5);
+    assert_eq!(moved.broker(now), Some(2));
+    let out_of_range = data(ErrorCode::OFFSET_OUT_OF_RANGE);
+    assert_eq!(
+        answer(&mut state, &out_of_range, now),
+        Outcome::Retry { refresh: false }
+    );
+    assert_eq!(state.broker(now), Some(1));
+}
+
+#[test]
+fn a_log_start_that_is_not_said_stays_what_it_was() {
+    let now = Instant::now();
+    let mut state = at(17);
+    answer(&mut state, &data(ErrorCode::NONE), now);
+    let mut unsaid = data(ErrorCode::NONE);
+    unsaid.log_start_offset = -1;
+    answer(&mut state, &unsaid, now);
+    assert_eq!(state.log_start_offset, 3);
+}

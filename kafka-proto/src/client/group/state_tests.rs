@@ -582,3 +582,67 @@ fn a_commit_from_before_a_loss_does_not_count_although_the_partition_came_back()
     joins(&mut member, 4, &[0], now);
     assert!(!fits(&member, &[0]), "lost, and back");
 }
+
+#[test]
+fn what_another_member_processed_is_not_this_ones_to_commit() {
+    let mut one = Identity::of_classic(Text::from("m1"));
+    one.generation = 3;
+    let other = Identity {
+        member_id: Text::from("m2"),
+        ..one.clone()
+    };
+    let all = || partitions(&[0, 1]).into_iter();
+    assert!(one.continues(&one, all()));
+    assert!(!other.continues(&one, all()));
+}
+
+#[test]
+fn an_id_that_is_demanded_again_and_again_is_brought_later_each_time() {
+    let now = Instant::now();
+    let mut member = Member::new(settings(None), None);
+    for delay in [None, Some(BACKOFF), Some(2 * BACKOFF)] {
+        member.join_request(Vec::new());
+        member.joined(joined(ErrorCode::MEMBER_ID_REQUIRED, "m1", "", -1), now);
+        let next = delay.map_or(Step::Join, |delay| Step::Wait(Some(now + delay)));
+        assert_eq!(member.next(now), next);
+    }
+}
+
+#[test]
+fn a_member_that_gets_on_begins_anew_with_its_pauses_and_its_complaints() {
+    let now = Instant::now();
+    let mut member = stable(now);
+    let code = ErrorCode::GROUP_AUTHORIZATION_FAILED;
+    for _ in 0..2 {
+        member.heard(code, 5, now);
+        assert_eq!(member.tell(), Some(Told::Failed(code)));
+        member.heard(code, 5, now);
+        assert_eq!(member.tell(), None, "said once");
+        member.heard(ErrorCode::NONE, 5, now);
+    }
+    let mut member = Member::new(settings(None), None);
+    member.join_request(Vec::new());
+    member.unanswered(now);
+    assert_eq!(member.next(now), Step::Wait(Some(now + BACKOFF)));
+    joins(&mut member, 1, &[0], now + BACKOFF);
+    assert!(member.gets_on());
+    member.polled();
+    assert_eq!(member.phase(), Phase::Stable, "a poll is no reason to join");
+}
+
+#[test]
+fn an_assignment_that_waited_for_a_revocation_is_lost_with_the_rest() {
+    let now = Instant::now();
+    let mut member = cooperative();
+    joins(&mut member, 1, &[0, 1], now);
+    member.heard(ErrorCode::REBALANCE_IN_PROGRESS, 1, now);
+    joins(&mut member, 2, &[0], now);
+    member.heard(ErrorCode::UNKNOWN_MEMBER_ID, 2, now);
+    joins(&mut member, 3, &[0], now);
+    while member.tell().is_some() {}
+    member.rebalance(&[Text::from("t")]);
+    assert_eq!(member.tell(), Some(Told::Revoke(partitions(&[0]))));
+    member.revoked();
+    assert_eq!(member.tell(), None);
+    assert!(member.owned_by_topic().is_empty());
+}

@@ -785,3 +785,40 @@ fn a_batch_that_cannot_be_written_fails_at_once_and_takes_no_other_with_it() {
     bench.submit_to(2, "z");
     assert_eq!(bench.sent().len(), 1);
 }
+
+#[test]
+fn a_success_ends_the_pauses_and_a_batch_whose_time_is_over_is_not_tried_again() {
+    let mut bench = Bench::new(1);
+    bench.sender.settings.backoff =
+        Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+    for request in [0, 2] {
+        bench.submit("a");
+        bench.sent();
+        bench.refuse(request, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        // As long as after a first failure.
+        bench.at += 100;
+        assert_eq!(bench.sent().len(), 1);
+        bench.acknowledge(request + 1);
+    }
+    bench.told.clear();
+    bench.submit("b");
+    bench.sent();
+    bench.at += 10_000;
+    bench.refuse(4, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    assert_eq!(bench.told, ["b no"]);
+}
+
+#[test]
+fn a_refusal_under_an_old_id_does_not_take_the_new_one_away() {
+    let mut bench = Bench::new(5);
+    for partition in 0..2 {
+        bench.submit_to(partition, "a");
+        bench.sent();
+    }
+    bench.refuse(0, ErrorCode::INVALID_PRODUCER_EPOCH);
+    assert!(bench.sender.needs_identity());
+    bench.sender.set_identity(Identity { id: 8, epoch: 0 });
+    bench.refuse(1, ErrorCode::INVALID_PRODUCER_EPOCH);
+    assert!(!bench.sender.needs_identity());
+    assert_eq!(bench.bumps, 1);
+}

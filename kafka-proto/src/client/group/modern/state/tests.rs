@@ -476,3 +476,23 @@ fn a_commit_from_before_a_loss_does_not_count_although_the_member_keeps_its_id()
     beat(&mut member, now, answer(3, Some(&[0])));
     assert!(!fits(&member, &[0]), "lost, and back");
 }
+
+#[test]
+fn a_refusal_of_an_earlier_epoch_changes_nothing() {
+    let now = Instant::now();
+    let mut member = stable(now);
+    beat(&mut member, now, answer(2, None));
+    member.heard(ErrorCode::UNKNOWN_MEMBER_ID, 1);
+    assert_eq!((member.phase(), member.tell()), (Phase::Member, None));
+    member.heard(ErrorCode::UNKNOWN_MEMBER_ID, 2);
+    assert_eq!(member.phase(), Phase::Joining);
+}
+
+#[test]
+fn a_member_that_may_have_joined_without_knowing_it_leaves() {
+    let mut member = new();
+    let how = GroupMembershipOperation::Default;
+    assert_eq!(new().leave(how), None, "it has said nothing yet");
+    member.heartbeat(Instant::now());
+    assert_eq!(member.leave(how).map(|leave| leave.member_epoch), Some(-1));
+}
