@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{
-    AtomicBool, AtomicU64, Ordering,
+    AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Mutex, Weak};
@@ -62,7 +62,7 @@ impl OwnConnections {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
             cluster: Arc::downgrade(&cluster.inner),
-            purpose: purpose(NUMBERS.fetch_add(1, Ordering::Relaxed)),
+            purpose: purpose(NUMBERS.fetch_add(1, Relaxed)),
         }
     }
 
