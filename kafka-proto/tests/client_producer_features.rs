@@ -423,14 +423,14 @@ async fn timestamps_are_the_callers_or_now_and_the_brokers_where_the_topic_says_
     let cluster = Cluster::connect(config(&mock)).await.unwrap();
     let producer = Producer::new(&cluster).unwrap();
     let own = ProducerRecord {
-        timestamp: Some(-5),
+        timestamp: Some(5),
         ..record(None, "own")
     };
     let sent = producer.send(own).await.unwrap();
-    assert_eq!((sent.timestamp, sent.log_append_time), (-5, None));
+    assert_eq!((sent.timestamp, sent.log_append_time), (5, None));
     let now = producer.send(record(None, "now")).await.unwrap();
     let records = mock.records("t", 0).unwrap();
-    assert_eq!(records[0].timestamp, -5);
+    assert_eq!(records[0].timestamp, 5);
     assert!(records[1].timestamp > 1_600_000_000_000);
     assert_eq!(now.timestamp, records[1].timestamp);
     let changes = [("message.timestamp.type", Some("LogAppendTime"))];
@@ -439,7 +439,7 @@ async fn timestamps_are_the_callers_or_now_and_the_brokers_where_the_topic_says_
         .await
         .unwrap();
     let theirs = ProducerRecord {
-        timestamp: Some(-5),
+        timestamp: Some(5),
         ..record(None, "theirs")
     };
     let sent = producer.send(theirs).await.unwrap();

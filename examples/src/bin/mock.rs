@@ -75,8 +75,10 @@ async fn run(args: Mock) -> Result<(), Failure> {
         .brokers(brokers)
         .listeners(&args.listeners)
         .advertised_listeners(&advertised)
-        .default_partitions(args.num_partitions)
-        .auto_create_topics(args.auto_create_topics_enable);
+        .default_partitions(args.num_partitions);
+    if !args.auto_create_topics_enable {
+        builder = builder.no_auto_create_topics();
+    }
     if let Some(factor) = args.default_replication_factor {
         builder = builder.replication_factor(factor);
     }
