@@ -19,7 +19,7 @@ use raw::{Raw, batch, batch_at, fetch, idempotent, produce, produced, values};
 use tokio::io::AsyncWriteExt;
 
 /// APIs with a handler.
-const SERVED: usize = 30;
+const SERVED: usize = 36;
 
 async fn cluster() -> Cluster {
     let builder = Cluster::builder().topic("lines", 2);

@@ -17,7 +17,7 @@ use super::faults::Faults;
 use super::log::Refusal;
 use super::server::{Command, Shared};
 use super::state::State;
-use super::topics::Partition;
+use super::topics::{Partition, is_internal};
 use super::{ApiKey, Received};
 
 /// A batch that inflates to more is an error in [`Cluster::records`].
@@ -225,10 +225,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// The topics' names, in order.
+    /// The topics' names, in order, without the cluster's own (`__consumer_offsets`, `__transaction_state`).
     pub fn topics(&self) -> Vec<String> {
         let state = self.shared.state();
-        state.topics.iter().map(|(name, _)| name.clone()).collect()
+        let names = state.topics.iter().map(|(name, _)| name.clone());
+        names.filter(|name| !is_internal(name)).collect()
     }
 
     /// How many partitions a topic has; 0 if there is no such topic.

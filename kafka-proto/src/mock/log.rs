@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
-use super::producers::{Admission, Producers, SequenceError, Sequenced};
+use super::producers::{Active, Admission, Producers, SequenceError, Sequenced};
+
+mod checks;
+
+pub(crate) use checks::{RecordErrors, Timestamps};
 
 /// Bytes of a magic 2 batch before its records.
 pub(crate) const HEADER_BYTES: usize = 61;
@@ -105,7 +109,7 @@ fn i64_at(bytes: &[u8], at: usize) -> i64 {
 }
 
 /// Why a batch was not appended. The produce handler maps it to an error code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Framing or checksum.
     Corrupt(&'static str),
@@ -115,6 +119,8 @@ pub(crate) enum Refusal {
     UnsupportedMagic(i8),
     /// Larger than the topic's `max.message.bytes`.
     TooLarge,
+    /// Records, by their place in the batch, that the topic does not take; with words for the first of them.
+    Records(RecordErrors),
     /// The producer's sequence or epoch does not fit.
     Sequence(SequenceError),
 }
@@ -124,6 +130,9 @@ pub(crate) enum Refusal {
 pub(crate) struct Terms {
     pub(crate) leader_epoch: i32,
     pub(crate) max_message_bytes: usize,
+    pub(crate) timestamps: Timestamps,
+    /// The topic is compacted: a record without a key is refused.
+    pub(crate) keys_needed: bool,
     /// `message.timestamp.type=LogAppendTime`: the time to stamp.
     pub(crate) log_append_time_ms: Option<i64>,
     /// Keep about so many bytes, counted in segments; the oldest go first.
@@ -258,6 +267,7 @@ impl Log {
         if header.codec() > 4 {
             return Err(Refusal::Invalid("the batch names an unknown compression"));
         }
+        checks::check_records(bytes, &header, &terms)?;
         if header.producer_id >= 0 {
             let sequenced = Sequenced {
                 producer_id: header.producer_id,
@@ -272,7 +282,11 @@ impl Log {
                         duplicate: true,
                     });
                 }
-                Ok(Admission::Next) => self.producers.append(sequenced, self.next_offset),
+                Ok(Admission::Next) => {
+                    let timestamp = terms.log_append_time_ms.unwrap_or(header.max_timestamp);
+                    self.producers
+                        .append(sequenced, self.next_offset, timestamp);
+                }
                 Err(error) => return Err(Refusal::Sequence(error)),
             }
         } else if header.is_transactional() {
@@ -315,7 +329,8 @@ impl Log {
                     base_sequence: header.base_sequence,
                     last_offset_delta: header.last_offset_delta,
                 };
-                self.producers.append(sequenced, base_offset);
+                self.producers
+                    .append(sequenced, base_offset, header.max_timestamp);
             }
         }
         Ok(first)
@@ -673,6 +688,14 @@ impl Log {
             .checked_sub(1)
             .and_then(|at| self.epochs.get(at))
             .map_or(-1, |&(epoch, _)| epoch)
+    }
+
+    /// The producers that are remembered, each with the first offset of its open transaction.
+    pub(crate) fn producers(&self) -> impl Iterator<Item = (Active, Option<i64>)> {
+        let first = |active: &Active| self.open_transactions.get(&active.producer_id).copied();
+        self.producers
+            .active()
+            .map(move |active| (active, first(&active)))
     }
 
     /// Forgets a producer, as a broker does when its id has expired.

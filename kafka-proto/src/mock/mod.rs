@@ -28,8 +28,11 @@
 //!
 //! # What differs from a broker
 //! Replication is instant: the high watermark is the end of the log unless a test holds it. Brokers share one memory, so a
-//! new leader has everything the old one had. Transaction markers are written at once. Topic settings are stored, but only
-//! `max.message.bytes`, `message.timestamp.type`, `retention.bytes` and `min.insync.replicas` do anything.
+//! new leader has everything the old one had. Transaction markers are written at once. Topic settings are checked as Kafka
+//! checks them and stored, but only `max.message.bytes`, `message.timestamp.*`, `retention.bytes`, `min.insync.replicas` and
+//! what `cleanup.policy` refuses (records without a key) do anything. `__consumer_offsets` and `__transaction_state` are
+//! there and empty. Quotas, ACLs, log directories, reassignments, share and streams groups are not: their requests are not
+//! among the APIs that brokers offer, and whoever sends one all the same is hung up on, with a warning in the log.
 
 mod builder;
 mod clock;

@@ -44,6 +44,17 @@ pub(crate) enum SequenceError {
     OutOfOrder { last: i32, got: i32 },
 }
 
+/// A producer as an administrator sees it (KIP-664).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Active {
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+    /// -1 if there is only a marker.
+    pub(crate) last_sequence: i32,
+    /// -1 if there is only a marker.
+    pub(crate) last_timestamp: i64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Batch {
     base_sequence: i32,
@@ -54,6 +65,8 @@ struct Batch {
 #[derive(Debug, Clone)]
 struct Producer {
     epoch: i16,
+    /// Of its latest batch; -1 if there is only a marker.
+    last_timestamp: i64,
     batches: VecDeque<Batch>,
 }
 
@@ -109,18 +122,20 @@ impl Producers {
         }
     }
 
-    pub(crate) fn append(&mut self, batch: Sequenced, base_offset: i64) {
+    pub(crate) fn append(&mut self, batch: Sequenced, base_offset: i64, timestamp: i64) {
         let producer = self
             .by_id
             .entry(batch.producer_id)
             .or_insert_with(|| Producer {
                 epoch: batch.epoch,
+                last_timestamp: -1,
                 batches: VecDeque::with_capacity(BATCHES_KEPT),
             });
         if producer.epoch != batch.epoch {
             producer.epoch = batch.epoch;
             producer.batches.clear();
         }
+        producer.last_timestamp = timestamp;
         if producer.batches.len() == BATCHES_KEPT {
             producer.batches.pop_front();
         }
@@ -135,6 +150,7 @@ impl Producers {
     pub(crate) fn fence(&mut self, producer_id: i64, epoch: i16) {
         let producer = self.by_id.entry(producer_id).or_insert_with(|| Producer {
             epoch,
+            last_timestamp: -1,
             batches: VecDeque::new(),
         });
         if epoch > producer.epoch {
@@ -151,6 +167,25 @@ impl Producers {
                 .retain(|batch| batch.base_offset < end_offset);
             !producer.batches.is_empty()
         });
+    }
+
+    /// All that are remembered, in the order of their ids.
+    pub(crate) fn active(&self) -> impl Iterator<Item = Active> {
+        let mut all: Vec<Active> = self
+            .by_id
+            .iter()
+            .map(|(&producer_id, producer)| Active {
+                producer_id,
+                epoch: producer.epoch,
+                last_sequence: producer
+                    .batches
+                    .back()
+                    .map_or(-1, |last| last.last_sequence),
+                last_timestamp: producer.last_timestamp,
+            })
+            .collect();
+        all.sort_unstable_by_key(|active| active.producer_id);
+        all.into_iter()
     }
 
     /// Forgets a producer, as a broker does when its id has expired.
@@ -177,7 +212,7 @@ mod tests {
         let mut offset = 100;
         for &batch in batches {
             assert_eq!(producers.check(batch), Ok(Admission::Next));
-            producers.append(batch, offset);
+            producers.append(batch, offset, 5);
             offset += i64::from(batch.last_offset_delta) + 1;
         }
         producers

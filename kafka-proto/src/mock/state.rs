@@ -1,7 +1,7 @@
 //! Everything the cluster knows, behind one lock: the brokers' common memory of topics, groups and transactions, so that
 //! a leader can move without copying anything. Pure.
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::messages::{ApiKey, ErrorCode, Versions};
@@ -11,6 +11,9 @@ use super::groups::{self, Groups, Ticket};
 use super::handlers::fetch_session::FetchSessions;
 use super::topics::{Topics, is_valid_name, new_partition};
 use super::transactions::{Ended, Transactions};
+
+/// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions`.
+const INTERNAL_PARTITIONS: i32 = 50;
 
 /// How the cluster is set up.
 #[derive(Debug, Clone)]
@@ -95,12 +98,14 @@ impl State {
         {
             return Some(moved);
         }
-        // Like Kafka's: the same broker for the same key, and another one only while that is down.
-        let hash = key.bytes().fold(0u32, |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(byte.into())
+        // Like Kafka's: the same broker for the same key, and another one only while that is down. It leads the partition
+        // of the internal topic with the number of Java's `hashCode` of the key.
+        let hash = key.encode_utf16().fold(0u32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(unit.into())
         });
+        let partition = (hash & 0x7fff_ffff) as usize % INTERNAL_PARTITIONS as usize;
         let count = self.brokers.len().max(1);
-        let first = hash as usize % count;
+        let first = partition % count;
         (0..self.brokers.len())
             .map(|step| &self.brokers[(first + step) % count])
             .find(|broker| broker.up)
@@ -130,6 +135,36 @@ impl State {
             .collect()
     }
 
+    /// Replicas that a client has chosen for one partition, as many as `factor` if that is known.
+    pub(crate) fn check_replicas(
+        &self,
+        replicas: &[i32],
+        factor: Option<usize>,
+    ) -> Result<(), (ErrorCode, String)> {
+        let mut sorted = replicas.to_vec();
+        sorted.sort_unstable();
+        let unknown = sorted.iter().find(|id| self.broker(**id).is_none());
+        let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]);
+        let text = match (unknown, twice, factor) {
+            _ if replicas.is_empty() => String::from("includes an empty replica list."),
+            (Some(id), ..) => format!("includes broker {id}, but no such broker is registered."),
+            (None, Some(pair), _) => format!("includes the broker {} more than once.", pair[0]),
+            (None, None, Some(factor)) if factor != replicas.len() => format!(
+                "includes a partition with {} replica(s), but this is not consistent with previous partitions, which have {factor} replica(s).",
+                replicas.len()
+            ),
+            _ if replicas
+                .iter()
+                .any(|id| self.broker(*id).is_some_and(|of| of.up)) =>
+            {
+                return Ok(());
+            }
+            _ => String::from("includes a partition all of whose brokers are down."),
+        };
+        let text = format!("The manual partition assignment {text}");
+        Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, text))
+    }
+
     /// Makes a topic where the name is free; leaders that are down hand on at once.
     pub(crate) fn create_topic(
         &mut self,
@@ -151,8 +186,12 @@ impl State {
         if !is_valid_name(name) {
             return Err(format!("{name:?} is no legal topic name"));
         }
+        configs.check()?;
         if self.topics.get(name).is_some() {
             return Err(format!("there is a topic {name:?} already"));
+        }
+        if let Some(other) = self.topics.colliding(name) {
+            return Err(format!("topic {name:?} collides with {other:?}"));
         }
         if partitions < 1 {
             return Err(format!("topic {name:?} needs at least one partition"));
@@ -162,23 +201,44 @@ impl State {
         Ok(())
     }
 
-    /// Adds partitions up to `count`.
+    /// Adds partitions up to `count`, where the cluster thinks best.
     pub(crate) fn add_partitions(&mut self, name: &str, count: i32) {
         let Some(topic) = self.topics.get(name) else {
             return;
         };
         let has = topic.partitions.len() as i32;
-        let factor = topic
-            .partitions
-            .first()
-            .map_or(1, |first| first.replicas.len() as i16);
-        let replicas = self.place(has, (count - has).max(0), factor);
+        let replicas = self.place(has, (count - has).max(0), topic.replication_factor() as i16);
+        self.add_partitions_on(name, replicas);
+    }
+
+    /// Adds partitions; `replicas` says where each lies, its leader first.
+    pub(crate) fn add_partitions_on(&mut self, name: &str, replicas: Vec<Vec<i32>>) {
         if let Some(topic) = self.topics.get_mut(name) {
             topic
                 .partitions
                 .extend(replicas.into_iter().map(new_partition));
         }
         self.elect_leaders();
+    }
+
+    /// Makes the topic that coordinators keep their state in, as the first one who looks for a coordinator does. It stays
+    /// empty: the state itself is not kept in records here.
+    pub(crate) fn ensure_internal(&mut self, name: &str) {
+        if self.topics.get(name).is_some() || self.up().next().is_none() {
+            return;
+        }
+        let mut configs = TopicConfigs::default();
+        let set = [
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "104857600"),
+        ];
+        for (config, value) in set {
+            // Both are values that are taken.
+            let _ = configs.set(config, value);
+        }
+        let factor = self.brokers.len().min(3) as i16;
+        let replicas = self.place(0, INTERNAL_PARTITIONS, factor);
+        self.create_topic(name, replicas, configs);
     }
 
     /// Deletes a topic and what groups committed for it.

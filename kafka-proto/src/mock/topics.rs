@@ -5,7 +5,7 @@ use crate::messages::ErrorCode;
 use crate::wire::Uuid;
 
 use super::configs::TopicConfigs;
-use super::log::{Log, Terms};
+use super::log::{Log, Terms, Timestamps};
 
 /// One partition: its log, and who leads it.
 #[derive(Debug)]
@@ -48,6 +48,13 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
+    /// Replicas of each partition.
+    pub(crate) fn replication_factor(&self) -> usize {
+        self.partitions
+            .first()
+            .map_or(1, |first| first.replicas.len())
+    }
+
     /// What the topic's settings mean for an append to one of its partitions.
     pub(crate) fn terms(
         &self,
@@ -67,6 +74,12 @@ impl Topic {
         Terms {
             leader_epoch: partition.leader_epoch,
             max_message_bytes: usize::try_from(max_message_bytes).unwrap_or(0),
+            timestamps: Timestamps {
+                now_ms,
+                before_max_ms: self.configs.number("message.timestamp.before.max.ms"),
+                after_max_ms: self.configs.number("message.timestamp.after.max.ms"),
+            },
+            keys_needed: self.configs.has_policy("compact"),
             log_append_time_ms: self.configs.log_append_time().then_some(now_ms),
             retention_bytes,
         }
@@ -100,6 +113,19 @@ impl Topics {
 
     pub(crate) fn name_of(&self, id: &Uuid) -> Option<&str> {
         self.names.get(id).map(String::as_str)
+    }
+
+    /// A topic whose name differs from this one in dots and underscores alone: their metrics would have one name.
+    pub(crate) fn colliding(&self, name: &str) -> Option<&str> {
+        let collides = |other: &str| {
+            other != name
+                && other.len() == name.len()
+                && dots_as_underscores(other).eq(dots_as_underscores(name))
+        };
+        self.by_name
+            .keys()
+            .map(String::as_str)
+            .find(|other| collides(other))
     }
 
     /// A partition, whoever leads it.
@@ -144,6 +170,21 @@ pub(crate) fn new_partition(replicas: Vec<i32>) -> Partition {
         replicas,
         log: Log::default(),
     }
+}
+
+/// Kafka's own topic for the offsets of groups.
+pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+/// Kafka's own topic for the state of transactions.
+pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
+
+/// Is it one of the cluster's own topics?
+pub(crate) fn is_internal(name: &str) -> bool {
+    matches!(name, CONSUMER_OFFSETS | TRANSACTION_STATE)
+}
+
+fn dots_as_underscores(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes()
+        .map(|byte| if byte == b'.' { b'_' } else { byte })
 }
 
 /// Kafka's rule for topic names.

@@ -95,7 +95,24 @@ pub(crate) struct TransactionView {
     /// Kafka's word: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit or CompleteAbort.
     pub(crate) state: &'static str,
     pub(crate) identity: Identity,
+    pub(crate) timeout: Duration,
+    /// When it began, by the cluster's clock; `None` if nothing was ever added.
+    pub(crate) started: Option<Duration>,
+    /// Partitions written to, by topic; none once it is decided.
+    pub(crate) partitions: BTreeMap<String, Vec<i32>>,
 }
+
+/// The words of [`TransactionView::state`], and those of states that this coordinator is never seen in.
+pub(crate) const STATES: [&str; 8] = [
+    "Empty",
+    "Ongoing",
+    "PrepareCommit",
+    "PrepareAbort",
+    "CompleteCommit",
+    "CompleteAbort",
+    "PrepareEpochFence",
+    "Dead",
+];
 
 /// All transactional ids of the cluster, and the next producer id.
 #[derive(Debug)]
@@ -370,10 +387,25 @@ impl Transactions {
             State::Complete { commit: true } => "CompleteCommit",
             State::Complete { commit: false } => "CompleteAbort",
         };
+        let mut partitions: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        for (topic, partition) in &transaction.partitions {
+            partitions
+                .entry(topic.clone())
+                .or_default()
+                .push(*partition);
+        }
         Some(TransactionView {
             state,
             identity: transaction.identity,
+            timeout: transaction.timeout,
+            started: (transaction.state != State::Empty).then_some(transaction.started),
+            partitions,
         })
+    }
+
+    /// All transactional ids, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(String::as_str)
     }
 
     /// Makes the next epoch of this id the last one, to see what happens behind it.

@@ -34,7 +34,11 @@ impl Raw {
     /// Connects to the broker at this place in `bootstrap.servers`.
     pub(crate) async fn connect_to(cluster: &Cluster, index: usize) -> Self {
         let servers = cluster.bootstrap_servers();
-        let address = servers.split(',').nth(index).unwrap();
+        Self::connect_address(servers.split(',').nth(index).unwrap()).await
+    }
+
+    /// Connects to a broker of any cluster.
+    pub(crate) async fn connect_address(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         Self {
             stream,

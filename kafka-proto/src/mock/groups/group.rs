@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::messages::ErrorCode;
+use crate::messages::{ConsumerProtocolSubscription, ErrorCode, Message};
+use crate::wire::Reader;
 
 use super::modern::{Modern, ModernView};
 use super::offsets::{Committed, TopicPartition};
@@ -90,6 +91,17 @@ impl Group {
         self.members.is_empty()
             && self.pending.is_empty()
             && modern.is_none_or(|modern| modern.members.is_empty())
+    }
+
+    /// Does a member consume this topic?
+    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        if let Some(modern) = &self.modern {
+            return modern.is_subscribed(topic);
+        }
+        self.members.iter().any(|member| {
+            let of = |(_, metadata): &(String, Bytes)| subscribes(metadata, topic);
+            member.protocols.iter().any(of)
+        })
     }
 
     pub(super) fn member(&mut self, id: &str) -> Option<&mut Member> {
@@ -203,6 +215,17 @@ impl Group {
 }
 
 /// A member whose request is held by the coordinator cannot send heartbeats meanwhile.
+/// Is the topic in a consumer's subscription, as its JoinGroup has it: a version, then the message?
+fn subscribes(metadata: &Bytes, topic: &str) -> bool {
+    let mut reader = Reader::new(metadata.clone());
+    let versions = ConsumerProtocolSubscription::VERSIONS;
+    let subscription = reader.i16().and_then(|version| {
+        let version = version.clamp(versions.min, versions.max);
+        ConsumerProtocolSubscription::decode(&mut reader, version)
+    });
+    subscription.is_ok_and(|of| of.topics.iter().any(|name| *name == topic))
+}
+
 pub(super) fn session_deadline(member: &Member) -> Option<Duration> {
     let waits = member.joining.is_some() || member.syncing.is_some();
     (member.is_new || !waits).then_some(member.expires)

@@ -433,6 +433,11 @@ impl Modern {
         })
     }
 
+    /// Does a member consume this topic?
+    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        !self.members.is_empty() && self.layout.contains_key(topic)
+    }
+
     /// What the members' topics look like now.
     fn subscribed(&self, layout: &Layout) -> Layout {
         let names: BTreeSet<&String> = self

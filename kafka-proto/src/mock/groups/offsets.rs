@@ -94,6 +94,20 @@ impl Groups {
             .insert(of, committed);
     }
 
+    /// Does a member consume this topic, so that its offsets cannot be deleted?
+    pub(crate) fn is_subscribed(&self, group_id: &str, topic: &str) -> bool {
+        self.groups
+            .get(group_id)
+            .is_some_and(|group| group.is_subscribed(topic))
+    }
+
+    /// Deletes what a group committed for one partition.
+    pub(crate) fn delete_offset(&mut self, group_id: &str, of: &TopicPartition) {
+        if let Some(group) = self.groups.get_mut(group_id) {
+            group.offsets.remove(of);
+        }
+    }
+
     /// The producer's transaction is decided for this group.
     pub(crate) fn end_transaction(&mut self, group_id: &str, producer_id: i64, commit: bool) {
         if let Some(group) = self.groups.get_mut(group_id)

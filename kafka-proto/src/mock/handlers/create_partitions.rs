@@ -1,7 +1,8 @@
 //! CreatePartitions (37): a topic gets more partitions (KIP-195).
 //!
 //! Behaviour:
-//! * There at once, on every broker. Assignments by the client are checked for their number only.
+//! * There at once, on every broker; where the client says which, its assignment holds.
+//! * A topic that the request names twice is INVALID_REQUEST.
 use crate::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
 use crate::messages::{CreatePartitionsRequest, CreatePartitionsResponse, ErrorCode};
 use crate::wire::Text;
@@ -14,8 +15,20 @@ pub(super) fn handle(
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     let mut state = context.state();
+    let names: Vec<Text> = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.clone())
+        .collect();
     let results = request.topics.into_iter().map(|topic| {
         let mut error_message = None;
+        if names.iter().filter(|name| **name == topic.name).count() > 1 {
+            return CreatePartitionsTopicResult {
+                name: topic.name,
+                error_code: ErrorCode::INVALID_REQUEST,
+                error_message: Some(Text::from_static("Duplicate topic in request.")),
+            };
+        }
         let error_code = context.with_fault_for(&topic.name, -1, || {
             match create(&mut state, &topic, request.validate_only) {
                 Ok(()) => ErrorCode::NONE,
@@ -54,13 +67,27 @@ fn create(
         );
         return Err((ErrorCode::INVALID_PARTITIONS, text));
     }
-    let assigned = topic.assignments.as_ref().filter(|all| !all.is_empty());
-    if assigned.is_some_and(|all| all.len() as i32 != topic.count - has) {
-        let text = String::from("there must be an assignment for each new partition");
-        return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
-    }
+    let (added, factor) = (topic.count - has, existing.replication_factor());
+    let replicas = match &topic.assignments {
+        None => state.place(has, added, factor as i16),
+        Some(assignments) => {
+            if assignments.len() as i32 != added {
+                let text = format!(
+                    "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
+                    assignments.len()
+                );
+                return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, text));
+            }
+            let replicas = assignments.iter().map(|of| of.broker_ids.clone());
+            let replicas: Vec<Vec<i32>> = replicas.collect();
+            for of in &replicas {
+                state.check_replicas(of, Some(factor))?;
+            }
+            replicas
+        }
+    };
     if !validate_only {
-        state.add_partitions(&topic.name, topic.count);
+        state.add_partitions_on(&topic.name, replicas);
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 //! Behaviour:
 //! * Any broker takes the request, as KRaft brokers do by forwarding it.
 //! * Topics are there at once, on every broker.
-//! * Unknown settings and values of the wrong type are INVALID_CONFIG.
+//! * Unknown settings and values outside of their range are INVALID_CONFIG.
+//! * Names that differ in dots and underscores alone collide.
 //!
 //! Version notes:
 //! * v4: −1 partitions or replicas mean the cluster's defaults (KIP-464)
@@ -78,6 +79,10 @@ fn create(
         let text = format!("Topic '{name}' already exists.");
         return refuse(ErrorCode::TOPIC_ALREADY_EXISTS, text);
     }
+    if let Some(other) = state.topics.colliding(name) {
+        let text = format!("Topic '{name}' collides with existing topic: {other}");
+        return refuse(ErrorCode::INVALID_TOPIC_EXCEPTION, text);
+    }
     let mut configs = TopicConfigs::default();
     for config in &topic.configs {
         let Some(value) = &config.value else {
@@ -90,6 +95,9 @@ fn create(
         if let Err(text) = configs.set(&config.name, value) {
             return refuse(ErrorCode::INVALID_CONFIG, text);
         }
+    }
+    if let Err(text) = configs.check() {
+        return refuse(ErrorCode::INVALID_CONFIG, text);
     }
     let replicas = if topic.assignments.is_empty() {
         let partitions = match topic.num_partitions {
@@ -105,7 +113,13 @@ fn create(
             factor => factor,
         };
         let brokers = state.brokers.len();
-        if factor <= 0 || usize::from(factor.unsigned_abs()) > brokers {
+        if factor <= 0 {
+            let text = String::from(
+                "Replication factor must be larger than 0, or -1 to use the default value.",
+            );
+            return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, text);
+        }
+        if usize::from(factor.unsigned_abs()) > brokers {
             let text = format!(
                 "Unable to replicate the partition {factor} time(s): there are {brokers} brokers"
             );
@@ -128,20 +142,27 @@ fn create(
 
 /// The client has said itself where the replicas lie.
 fn assigned(state: &State, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, (ErrorCode, String)> {
-    let refuse = |text: &str| {
-        let error = ErrorCode::INVALID_REPLICA_ASSIGNMENT;
-        Err((error, text.to_owned()))
-    };
+    for (given, what) in [
+        (i32::from(topic.replication_factor), "replication factor"),
+        (topic.num_partitions, "number of partitions"),
+    ] {
+        if given != -1 {
+            let text = format!(
+                "A manual partition assignment was specified, but the {what} was not set to -1."
+            );
+            return Err((ErrorCode::INVALID_REQUEST, text));
+        }
+    }
     let mut assignments = topic.assignments.clone();
     assignments.sort_by_key(|assignment| assignment.partition_index);
+    let mut factor = None;
     for (assignment, index) in assignments.iter().zip(0..) {
         if assignment.partition_index != index {
-            return refuse("partitions must be numbered from 0 without a gap");
+            let text = "partitions should be a consecutive 0-based integer sequence";
+            return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, text.to_owned()));
         }
-        let known = |id: &i32| state.broker(*id).is_some();
-        if assignment.broker_ids.is_empty() || !assignment.broker_ids.iter().all(known) {
-            return refuse("every partition needs replicas on brokers that exist");
-        }
+        state.check_replicas(&assignment.broker_ids, factor)?;
+        factor = Some(assignment.broker_ids.len());
     }
     let replicas = assignments.into_iter().map(|of| of.broker_ids);
     Ok(replicas.collect())
@@ -160,7 +181,8 @@ fn result(
             ..CreatableTopicResult::default()
         },
         Ok(made) => {
-            let configs = TOPIC_CONFIGS.iter().map(|&(name, default, _)| {
+            let configs = TOPIC_CONFIGS.iter().map(|of| {
+                let (name, default) = (of.name, of.default);
                 let set = made.configs.set_value(name);
                 CreatableTopicConfigs {
                     name: Text::from_static(name),

@@ -1,6 +1,7 @@
 //! DeleteRecords (21): the start of a log is raised (KIP-107).
 //!
 //! Behaviour:
+//! * A topic without the policy `delete` is POLICY_VIOLATION, unless it has no policy at all.
 //! * −1 stands for the high watermark; anything above it is OFFSET_OUT_OF_RANGE.
 use crate::messages::delete_records::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use crate::messages::{DeleteRecordsRequest, DeleteRecordsResponse, ErrorCode};
@@ -17,12 +18,18 @@ pub(super) fn handle(
             let index = asked.partition_index;
             let mut low_watermark = -1;
             let error_code = context.with_fault_for(&topic.name, index, || {
+                let configs = state.topics.get(&topic.name).map(|topic| &topic.configs);
+                let kept =
+                    configs.is_some_and(|of| of.has_policy("compact") && !of.has_policy("delete"));
                 let partition = match state.topics.partition(&topic.name, index) {
                     Ok(partition) => partition,
                     Err(error) => return error,
                 };
                 if let Err(error) = partition.check_leader(context.broker, -1) {
                     return error;
+                }
+                if kept {
+                    return ErrorCode::POLICY_VIOLATION;
                 }
                 let end = partition.log.high_watermark();
                 let offset = if asked.offset == -1 {

@@ -5,7 +5,7 @@
 //! * Brokers (4): the few settings that the cluster has. Other resources are INVALID_REQUEST.
 //!
 //! Version notes:
-//! * v1: synonyms; v3: types
+//! * v1: synonyms; v3: types and documentation
 use crate::messages::describe_configs::{
     DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
     DescribeConfigsSynonym,
@@ -13,7 +13,7 @@ use crate::messages::describe_configs::{
 use crate::messages::{DescribeConfigsRequest, DescribeConfigsResponse, ErrorCode};
 use crate::wire::Text;
 
-use super::super::configs::{Kind, TOPIC_CONFIGS};
+use super::super::configs::{Kind, TOPIC_CONFIGS, TopicConfig};
 use super::super::state::State;
 use super::Context;
 
@@ -24,17 +24,28 @@ const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const STATIC_BROKER_CONFIG: i8 = 4;
 const DEFAULT_CONFIG: i8 = 5;
 
+/// What the client wants to see beside names and values.
+#[derive(Clone, Copy)]
+struct Shown {
+    synonyms: bool,
+    documentation: bool,
+}
+
 pub(super) fn handle(
     context: &Context<'_>,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     let state = context.state();
+    let shown = Shown {
+        synonyms: request.include_synonyms,
+        documentation: request.include_documentation,
+    };
     let results = request.resources.into_iter().map(|resource| {
         let injected = context.injected_for(&resource.resource_name, -1);
         let described = match injected {
             Some(injected) => Err(injected.error),
             None => match resource.resource_type {
-                TOPIC => topic(&state, &resource, request.include_synonyms),
+                TOPIC => topic(&state, &resource, shown),
                 BROKER => broker(&state, &resource),
                 _ => Err(ErrorCode::INVALID_REQUEST),
             },
@@ -67,7 +78,7 @@ fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
 fn topic(
     state: &State,
     resource: &DescribeConfigsResource,
-    synonyms: bool,
+    shown: Shown,
 ) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
     let topic = state
         .topics
@@ -75,38 +86,45 @@ fn topic(
         .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let configs = TOPIC_CONFIGS
         .iter()
-        .filter(|(name, ..)| is_asked(resource, name))
-        .map(|&(name, default, kind)| {
-            let set = topic.configs.set_value(name);
-            let value = Text::from(set.unwrap_or(default));
-            let source = if set.is_some() {
-                DYNAMIC_TOPIC_CONFIG
-            } else {
-                DEFAULT_CONFIG
-            };
-            let synonym = |value: &Text, source| DescribeConfigsSynonym {
-                name: Text::from_static(name),
-                value: Some(value.clone()),
-                source,
-            };
-            let mut all = Vec::new();
-            if synonyms {
-                if set.is_some() {
-                    all.push(synonym(&value, DYNAMIC_TOPIC_CONFIG));
-                }
-                all.push(synonym(&Text::from_static(default), DEFAULT_CONFIG));
-            }
-            DescribeConfigsResourceResult {
-                name: Text::from_static(name),
-                value: Some(value),
-                config_source: source,
-                synonyms: all,
-                config_type: kind as i8,
-                documentation: None,
-                ..DescribeConfigsResourceResult::default()
-            }
-        });
+        .filter(|of| is_asked(resource, of.name))
+        .map(|of| described(of, topic.configs.set_value(of.name), shown));
     Ok(configs.collect())
+}
+
+fn described(
+    of: &'static TopicConfig,
+    set: Option<&str>,
+    shown: Shown,
+) -> DescribeConfigsResourceResult {
+    let value = Text::from(set.unwrap_or(of.default));
+    let synonym = |name, value: &Text, source| DescribeConfigsSynonym {
+        name: Text::from_static(name),
+        value: Some(value.clone()),
+        source,
+    };
+    let mut synonyms = Vec::new();
+    if shown.synonyms && set.is_some() {
+        synonyms.push(synonym(of.name, &value, DYNAMIC_TOPIC_CONFIG));
+    }
+    if shown.synonyms && !of.synonym.is_empty() {
+        let default = Text::from_static(of.default);
+        synonyms.push(synonym(of.synonym, &default, DEFAULT_CONFIG));
+    }
+    DescribeConfigsResourceResult {
+        name: Text::from_static(of.name),
+        value: Some(value),
+        config_source: if set.is_some() {
+            DYNAMIC_TOPIC_CONFIG
+        } else {
+            DEFAULT_CONFIG
+        },
+        synonyms,
+        config_type: of.kind as i8,
+        documentation: shown
+            .documentation
+            .then(|| Text::from_static(of.documentation)),
+        ..DescribeConfigsResourceResult::default()
+    }
 }
 
 fn broker(

@@ -1,6 +1,7 @@
 //! FindCoordinator (10): which broker looks after a group or a transactional id.
 //!
 //! Behaviour:
+//! * The first one who asks makes `__consumer_offsets` or `__transaction_state`, as on a broker.
 //! * The same key has the same coordinator, unless a test has moved it or its broker is down.
 //! * Share-group keys (type 2) are not served.
 //!
@@ -11,13 +12,19 @@ use crate::messages::{ErrorCode, FindCoordinatorRequest, FindCoordinatorResponse
 use crate::wire::Text;
 
 use super::super::state::State;
+use super::super::topics::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use super::Context;
 
 pub(super) fn handle(
     context: &Context<'_>,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let state = context.state();
+    let mut state = context.state();
+    match request.key_type {
+        0 => state.ensure_internal(CONSUMER_OFFSETS),
+        1 => state.ensure_internal(TRANSACTION_STATE),
+        _ => {}
+    }
     let injected = context.injected().map(|injected| injected.error);
     let find = |key: &Text| find(&state, key, request.key_type, injected);
     let mut response = FindCoordinatorResponse {

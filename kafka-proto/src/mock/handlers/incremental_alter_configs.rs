@@ -9,10 +9,12 @@ use crate::messages::incremental_alter_configs::{
 use crate::messages::{ErrorCode, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use crate::wire::Text;
 
-use super::super::configs::TopicConfigs;
+use super::super::configs::{Kind, TopicConfigs, definition};
 use super::super::state::State;
 use super::Context;
 use super::describe_configs::TOPIC;
+
+const DELETE: i8 = 1;
 
 pub(super) fn handle(
     context: &Context<'_>,
@@ -57,11 +59,28 @@ fn alter(
         return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, text));
     };
     let mut configs = topic.configs.clone();
-    for config in &resource.configs {
-        let value = config.value.as_ref().map_or("", Text::as_str);
+    for (at, config) in resource.configs.iter().enumerate() {
+        if resource.configs[..at]
+            .iter()
+            .any(|other| other.name == config.name)
+        {
+            let text = format!("Error due to duplicate config keys: {}", config.name);
+            return Err((ErrorCode::INVALID_REQUEST, text));
+        }
+        let value = match &config.value {
+            Some(value) => value.as_str(),
+            None if config.config_operation == DELETE => "",
+            None => {
+                let text = format!("Null value not supported for : {}", config.name);
+                return Err((ErrorCode::INVALID_REQUEST, text));
+            }
+        };
         change(&mut configs, &config.name, config.config_operation, value)
             .map_err(|text| (ErrorCode::INVALID_CONFIG, text))?;
     }
+    configs
+        .check()
+        .map_err(|text| (ErrorCode::INVALID_CONFIG, text))?;
     if !validate_only {
         topic.configs = configs;
     }
@@ -74,11 +93,17 @@ fn change(
     operation: i8,
     value: &str,
 ) -> Result<(), String> {
+    let kind = definition(name).map(|of| of.kind);
+    if matches!(operation, 2 | 3) && kind.is_some_and(|kind| kind != Kind::List) {
+        return Err(format!(
+            "Can't append to or subtract from {name}: it is no list"
+        ));
+    }
     let now = configs.value(name).unwrap_or_default().to_owned();
     let items = now.split(',').filter(|item| !item.is_empty());
     match operation {
         0 => configs.set(name, value),
-        1 => {
+        DELETE => {
             configs.unset(name);
             Ok(())
         }

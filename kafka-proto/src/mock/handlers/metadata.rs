@@ -17,7 +17,7 @@ use crate::wire::Text;
 
 use super::super::configs::TopicConfigs;
 use super::super::state::State;
-use super::super::topics::{Topic, is_valid_name};
+use super::super::topics::{Topic, is_internal, is_valid_name};
 use super::Context;
 
 pub(super) fn handle(context: &Context<'_>, request: MetadataRequest) -> MetadataResponse {
@@ -96,6 +96,9 @@ fn by_name(state: &mut State, name: &str, may_create: bool) -> MetadataResponseT
         return refused(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
     if may_create && state.topics.get(name).is_none() {
+        if state.topics.colliding(name).is_some() {
+            return refused(ErrorCode::INVALID_TOPIC_EXCEPTION);
+        }
         let settings = &state.settings;
         let replicas = state.place(0, settings.partitions_default, settings.replication_factor);
         state.create_topic(name, replicas, TopicConfigs::default());
@@ -128,6 +131,7 @@ fn describe(state: &State, name: &str, topic: &Topic) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(Text::from(name)),
         topic_id: topic.id,
+        is_internal: is_internal(name),
         partitions: partitions.collect(),
         ..MetadataResponseTopic::default()
     }

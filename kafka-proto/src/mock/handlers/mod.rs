@@ -7,15 +7,16 @@ use bytes::Bytes;
 
 use crate::messages::header::encode_response;
 use crate::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, EndTxnRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterConfigsRequest, ApiKey,
+    ApiVersionsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeProducersRequest, DescribeTransactionsRequest, ElectLeadersRequest, EndTxnRequest,
     ErrorCode, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, Message, MetadataRequest, OffsetCommitRequest,
-    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, Request, RequestHeader,
-    SyncGroupRequest, TxnOffsetCommitRequest, Versions,
+    ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, Message, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest, Request, RequestHeader, SyncGroupRequest, TxnOffsetCommitRequest, Versions,
 };
 use crate::schema::Api;
 use crate::wire::{Chunks, Reader, Text};
@@ -27,6 +28,7 @@ use super::state::{Settings, State};
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -38,6 +40,9 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 pub(crate) mod fetch_session;
@@ -49,8 +54,10 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
@@ -352,6 +359,12 @@ handlers! {
     TXN_OFFSET_COMMIT TxnOffsetCommitRequest => txn_offset_commit;
     DESCRIBE_CONFIGS DescribeConfigsRequest => describe_configs;
     CREATE_PARTITIONS CreatePartitionsRequest => create_partitions;
+    DESCRIBE_PRODUCERS DescribeProducersRequest => describe_producers;
+    DESCRIBE_TRANSACTIONS DescribeTransactionsRequest => describe_transactions;
+    LIST_TRANSACTIONS ListTransactionsRequest => list_transactions;
+    ALTER_CONFIGS AlterConfigsRequest => alter_configs;
+    OFFSET_DELETE OffsetDeleteRequest => offset_delete;
+    ELECT_LEADERS ElectLeadersRequest => elect_leaders;
     DELETE_GROUPS DeleteGroupsRequest => delete_groups;
     INCREMENTAL_ALTER_CONFIGS IncrementalAlterConfigsRequest => incremental_alter_configs;
     DESCRIBE_CLUSTER DescribeClusterRequest => describe_cluster;

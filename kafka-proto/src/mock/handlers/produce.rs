@@ -1,11 +1,12 @@
 //! Produce (0): batches into logs.
 //!
 //! Behaviour:
-//! * One batch for each partition; its framing, CRC, size and record count are checked as a broker does. Records inside
-//!   a compressed batch are not looked at.
+//! * One batch for each partition; its framing, CRC, size and record count are checked as a broker does. Records are
+//!   looked at where the topic may refuse one: keys where it is compacted, timestamps far from the clock (KIP-467).
+//! * The cluster's own topics take nothing from clients.
 //! * Idempotence by Kafka's rules: one of a producer's last five batches sent again is answered as the first time; a
 //!   gap is OUT_OF_ORDER_SEQUENCE_NUMBER, an older epoch INVALID_PRODUCER_EPOCH.
-//! * acks=-1 needs `min.insync.replicas` brokers up; everything is "replicated" at once.
+//! * acks=-1 needs `min.insync.replicas` brokers up, or all replicas where that is more (KIP-966); everything is "replicated" at once.
 //! * acks=0 gets no response, and a closed connection where something failed.
 //!
 //! Version notes:
@@ -14,8 +15,8 @@
 //! * v12: a transactional write adds its partition by itself (KIP-890, TV2); before, it must have been added
 //! * v13: topic ids
 use crate::messages::produce::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, TopicProduceResponse,
 };
 use crate::messages::{ErrorCode, ProduceRequest, ProduceResponse};
 use crate::wire::Text;
@@ -23,10 +24,13 @@ use crate::wire::Text;
 use super::super::log::{Header, Refusal};
 use super::super::producers::SequenceError;
 use super::super::state::State;
+use super::super::topics::is_internal;
 use super::super::transactions::Identity;
 use super::Context;
 
 const ZSTD: i16 = 4;
+/// The client that may write to the cluster's own topics.
+const ADMIN_CLIENT: &str = "__admin_client";
 
 pub(super) fn handle(context: &Context<'_>, request: ProduceRequest) -> ProduceResponse {
     let mut response = ProduceResponse {
@@ -126,7 +130,10 @@ impl Write<'_> {
         }
         let name = self.name.ok_or((ErrorCode::UNKNOWN_TOPIC_ID, None))?;
         let index = self.partition.index;
-        let in_sync = {
+        if is_internal(name) && context.client_id != ADMIN_CLIENT {
+            return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, None));
+        }
+        let replicas = {
             let partition = state
                 .topics
                 .partition(name, index)
@@ -142,7 +149,7 @@ impl Write<'_> {
             }
             partition.replicas.clone()
         };
-        let in_sync = in_sync
+        let in_sync = replicas
             .iter()
             .filter(|id| state.broker(**id).is_some_and(|broker| broker.up))
             .count() as i64;
@@ -167,12 +174,25 @@ impl Write<'_> {
         let (Some(topic), Ok(at)) = (state.topics.get_mut(name), usize::try_from(index)) else {
             return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None));
         };
-        if self.acks == -1 && in_sync < topic.configs.number("min.insync.replicas").unwrap_or(1) {
+        let needed = topic.configs.number("min.insync.replicas").unwrap_or(1);
+        if self.acks == -1 && in_sync < needed.min(replicas.len() as i64) {
             return Err((ErrorCode::NOT_ENOUGH_REPLICAS, None));
         }
         let terms = topic.terms(&topic.partitions[at], now_ms, retention_bytes);
         let log = &mut topic.partitions[at].log;
-        let appended = log.append(records, terms).map_err(refused)?;
+        let appended = log.append(records, terms).map_err(|refusal| {
+            if let Refusal::Records(records) = &refusal {
+                let errors = records
+                    .errors
+                    .iter()
+                    .map(|(index, text)| BatchIndexAndErrorMessage {
+                        batch_index: *index,
+                        batch_index_error_message: Some(Text::from(text)),
+                    });
+                answer.record_errors = errors.collect();
+            }
+            refused(refusal)
+        })?;
         answer.base_offset = appended.base_offset;
         answer.log_append_time_ms = terms.log_append_time_ms.unwrap_or(-1);
         answer.log_start_offset = log.start_offset();
@@ -224,6 +244,16 @@ fn refused(refusal: Refusal) -> (ErrorCode, Option<String>) {
             Some(format!("batches have magic 2 here, not {magic}")),
         ),
         Refusal::TooLarge => (ErrorCode::MESSAGE_TOO_LARGE, None),
+        Refusal::Records(records) if records.timestamps => {
+            let text = "One or more records have been rejected due to invalid timestamp";
+            (ErrorCode::INVALID_TIMESTAMP, Some(text.to_owned()))
+        }
+        Refusal::Records(records) => {
+            let count = records.errors.len();
+            let text =
+                format!("One or more records have been rejected due to {count} record errors");
+            (ErrorCode::INVALID_RECORD, Some(text))
+        }
         Refusal::Sequence(SequenceError::InvalidEpoch { known, got }) => (
             ErrorCode::INVALID_PRODUCER_EPOCH,
             Some(format!("epoch {got} is older than {known}")),

@@ -39,6 +39,12 @@ pub(crate) fn sequenced(
 pub(crate) const TERMS: Terms = Terms {
     leader_epoch: 0,
     max_message_bytes: 1 << 20,
+    timestamps: Timestamps {
+        now_ms: 0,
+        before_max_ms: None,
+        after_max_ms: None,
+    },
+    keys_needed: false,
     log_append_time_ms: None,
     retention_bytes: None,
 };
