@@ -324,7 +324,7 @@ async fn the_first_version_wants_partitions_added_before_they_are_written() {
     let mut client = Raw::connect(&cluster).await;
     let producer = init(&mut client).await;
     let early = client.call(write(&producer, 0, "a"), 11).await;
-    assert_eq!(produced(&early).0, ErrorCode::INVALID_TXN_STATE);
+    assert_eq!(produced(&early).0, ErrorCode::TRANSACTION_ABORTABLE);
     let add = |partition| AddPartitionsToTxnRequest {
         v3_and_below_transactional_id: "writer".into(),
         v3_and_below_producer_id: producer.id,

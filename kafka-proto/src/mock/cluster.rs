@@ -306,6 +306,7 @@ impl Cluster {
         appended.map_err(|refusal| {
             Error::Batch(match refusal {
                 Refusal::Corrupt(text) | Refusal::Invalid(text) => text.to_owned(),
+                Refusal::NotOne => String::from("not exactly one batch"),
                 Refusal::UnsupportedMagic(magic) => format!("magic {magic} instead of 2"),
                 other => format!("{other:?}"),
             })

@@ -7,6 +7,28 @@ mod table;
 
 pub(crate) use table::{TOPIC_CONFIGS, TopicConfig};
 
+/// Kafka's sources of a setting's value.
+pub(crate) const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+/// Set for all brokers while they run.
+pub(crate) const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
+pub(crate) const DEFAULT_CONFIG: i8 = 5;
+
+impl TopicConfig {
+    /// Where its value comes from, if it is set for the topic or not.
+    pub(crate) fn source(&self, is_set: bool) -> i8 {
+        match is_set {
+            true => DYNAMIC_TOPIC_CONFIG,
+            false if self.is_cluster_wide() => DYNAMIC_DEFAULT_BROKER_CONFIG,
+            false => DEFAULT_CONFIG,
+        }
+    }
+
+    /// Is it set for all brokers? A new cluster does this with `min.insync.replicas` (KIP-966).
+    pub(crate) fn is_cluster_wide(&self) -> bool {
+        self.name == "min.insync.replicas"
+    }
+}
+
 /// Kafka's number for a type of setting in DescribeConfigs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -29,7 +51,7 @@ enum Rule {
     /// 1 to 9, or -1 for gzip's own default.
     GzipLevel,
     OneOf(&'static [&'static str]),
-    /// Each item is one of these, none twice; an empty list is one too.
+    /// Each item is one of these; an empty list is one too.
     Items(&'static [&'static str]),
     /// `partition:broker` each, or `*`.
     Replicas,
@@ -128,7 +150,13 @@ fn parsed(name: &str, value: &str) -> Result<String, String> {
         Kind::Double => number(value, value.parse::<f64>().is_ok()),
         Kind::String => Ok(value.to_owned()),
         Kind::List => {
-            let items: Vec<&str> = value.split(',').map(str::trim).collect();
+            // What is there twice counts once.
+            let mut items: Vec<&str> = Vec::new();
+            for item in value.split(',').map(str::trim) {
+                if !items.contains(&item) {
+                    items.push(item);
+                }
+            }
             Ok(items.join(","))
         }
     };
@@ -161,19 +189,9 @@ impl Rule {
             Self::OneOf(known) => need(known.contains(&value), &|| {
                 format!("String must be one of: {}", known.join(", "))
             }),
-            Self::Items(known) => {
-                let mut seen = Vec::new();
-                for item in items() {
-                    if seen.contains(&item) {
-                        return Err(String::from("values must not be duplicated"));
-                    }
-                    need(known.contains(&item), &|| {
-                        format!("String must be one of: {}", known.join(", "))
-                    })?;
-                    seen.push(item);
-                }
-                Ok(())
-            }
+            Self::Items(known) => need(items().all(|item| known.contains(&item)), &|| {
+                format!("String must be one of: {}", known.join(", "))
+            }),
             Self::Replicas => {
                 let is_replica = |item: &str| {
                     let parts = item.split_once(':');
@@ -211,7 +229,6 @@ mod tests {
         for (name, value) in [
             ("cleanup.polcy", "compact"),
             ("cleanup.policy", "shred"),
-            ("cleanup.policy", "delete,delete"),
             ("compression.gzip.level", "0"),
             ("compression.gzip.level", "10"),
             ("compression.lz4.level", "18"),
@@ -239,6 +256,7 @@ mod tests {
         for (name, value, kept) in [
             ("cleanup.policy", "", ""),
             ("cleanup.policy", "compact, delete", "compact,delete"),
+            ("cleanup.policy", "delete,delete", "delete"),
             ("compression.gzip.level", "-1", "-1"),
             ("leader.replication.throttled.replicas", "*", "*"),
             (

@@ -115,6 +115,8 @@ pub(crate) enum Refusal {
     Corrupt(&'static str),
     /// Well framed, but not what a producer may send.
     Invalid(&'static str),
+    /// No batch, or more than one.
+    NotOne,
     /// Magic 0 or 1, or none that exists.
     UnsupportedMagic(i8),
     /// Larger than the topic's `max.message.bytes`.
@@ -246,9 +248,7 @@ impl Log {
     pub(crate) fn append(&mut self, bytes: &[u8], terms: Terms) -> Result<Appended, Refusal> {
         let header = Header::read(bytes)?;
         if header.size_bytes != bytes.len() {
-            return Err(Refusal::Invalid(
-                "a produce request holds exactly one batch for a partition",
-            ));
+            return Err(Refusal::NotOne);
         }
         if crc32c::crc32c(&bytes[CRC_START..]) != header.crc {
             return Err(Refusal::Corrupt("the batch's CRC does not match its bytes"));
@@ -263,6 +263,9 @@ impl Log {
             return Err(Refusal::Invalid(
                 "the batch's record count does not fit its last offset delta",
             ));
+        }
+        if header.base_offset != 0 {
+            return Err(Refusal::Invalid("a producer's batch has the base offset 0"));
         }
         if header.codec() > 4 {
             return Err(Refusal::Invalid("the batch names an unknown compression"));

@@ -53,6 +53,8 @@ pub(crate) struct Active {
     pub(crate) last_sequence: i32,
     /// -1 if there is only a marker.
     pub(crate) last_timestamp: i64,
+    /// Of the coordinator that wrote the latest marker, which never moves to another one here; -1 if there is none.
+    pub(crate) coordinator_epoch: i32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,8 @@ struct Producer {
     epoch: i16,
     /// Of its latest batch; -1 if there is only a marker.
     last_timestamp: i64,
+    /// A marker was written.
+    is_marked: bool,
     batches: VecDeque<Batch>,
 }
 
@@ -129,6 +133,7 @@ impl Producers {
             .or_insert_with(|| Producer {
                 epoch: batch.epoch,
                 last_timestamp: -1,
+                is_marked: false,
                 batches: VecDeque::with_capacity(BATCHES_KEPT),
             });
         if producer.epoch != batch.epoch {
@@ -151,8 +156,10 @@ impl Producers {
         let producer = self.by_id.entry(producer_id).or_insert_with(|| Producer {
             epoch,
             last_timestamp: -1,
+            is_marked: true,
             batches: VecDeque::new(),
         });
+        producer.is_marked = true;
         if epoch > producer.epoch {
             producer.epoch = epoch;
             producer.batches.clear();
@@ -182,6 +189,7 @@ impl Producers {
                     .back()
                     .map_or(-1, |last| last.last_sequence),
                 last_timestamp: producer.last_timestamp,
+                coordinator_epoch: if producer.is_marked { 0 } else { -1 },
             })
             .collect();
         all.sort_unstable_by_key(|active| active.producer_id);

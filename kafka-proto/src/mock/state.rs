@@ -9,11 +9,10 @@ use crate::messages::{ApiKey, ErrorCode, Versions};
 use super::configs::TopicConfigs;
 use super::groups::{self, Groups, Ticket};
 use super::handlers::fetch_session::FetchSessions;
-use super::topics::{Topics, is_valid_name, new_partition};
+use super::topics::{
+    INTERNAL_PARTITIONS, Topics, internal_partition, is_valid_name, new_partition,
+};
 use super::transactions::{Ended, Transactions};
-
-/// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions`.
-const INTERNAL_PARTITIONS: i32 = 50;
 
 /// How the cluster is set up.
 #[derive(Debug, Clone)]
@@ -98,14 +97,10 @@ impl State {
         {
             return Some(moved);
         }
-        // Like Kafka's: the same broker for the same key, and another one only while that is down. It leads the partition
-        // of the internal topic with the number of Java's `hashCode` of the key.
-        let hash = key.encode_utf16().fold(0u32, |hash, unit| {
-            hash.wrapping_mul(31).wrapping_add(unit.into())
-        });
-        let partition = (hash & 0x7fff_ffff) as usize % INTERNAL_PARTITIONS as usize;
+        // Like Kafka's: the same broker for the same key, and another one only while that is down. It leads the key's
+        // partition of the internal topic.
         let count = self.brokers.len().max(1);
-        let first = partition % count;
+        let first = internal_partition(key) as usize % count;
         (0..self.brokers.len())
             .map(|step| &self.brokers[(first + step) % count])
             .find(|broker| broker.up)

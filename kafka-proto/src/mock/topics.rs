@@ -141,12 +141,17 @@ impl Topics {
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
     }
 
-    /// Makes a topic; `replicas` says where each partition lies, its leader first. The name must be free.
-    pub(crate) fn create(&mut self, name: &str, replicas: Vec<Vec<i32>>, configs: TopicConfigs) {
+    /// An id that no topic has had.
+    pub(crate) fn next_id(&mut self) -> Uuid {
         self.ids += 1;
         let mut id = *b"mock topic\0\0\0\0\0\0";
         id[8..].copy_from_slice(&self.ids.to_be_bytes());
-        let id = Uuid(id);
+        Uuid(id)
+    }
+
+    /// Makes a topic; `replicas` says where each partition lies, its leader first. The name must be free.
+    pub(crate) fn create(&mut self, name: &str, replicas: Vec<Vec<i32>>, configs: TopicConfigs) {
+        let id = self.next_id();
         let topic = Topic {
             id,
             configs,
@@ -176,6 +181,18 @@ pub(crate) fn new_partition(replicas: Vec<i32>) -> Partition {
 pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// Kafka's own topic for the state of transactions.
 pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
+
+/// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions`.
+pub(crate) const INTERNAL_PARTITIONS: i32 = 50;
+
+/// The partition of [`CONSUMER_OFFSETS`] or [`TRANSACTION_STATE`] that a group's or transaction's state is in: by Java's
+/// `hashCode` of the key.
+pub(crate) fn internal_partition(key: &str) -> i32 {
+    let hash = key.encode_utf16().fold(0u32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(unit.into())
+    });
+    (hash & 0x7fff_ffff) as i32 % INTERNAL_PARTITIONS
+}
 
 /// Is it one of the cluster's own topics?
 pub(crate) fn is_internal(name: &str) -> bool {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::messages::ErrorCode;
 
 use super::groups::TopicPartition;
+use super::topics::{CONSUMER_OFFSETS, internal_partition};
 
 /// The last epoch that a client is given; one more is kept for fencing it.
 const EPOCH_MAX: i16 = i16::MAX - 1;
@@ -98,7 +99,7 @@ pub(crate) struct TransactionView {
     pub(crate) timeout: Duration,
     /// When it began, by the cluster's clock; `None` if nothing was ever added.
     pub(crate) started: Option<Duration>,
-    /// Partitions written to, by topic; none once it is decided.
+    /// Partitions written to, by topic, with those that groups' offsets go to; none once it is decided.
     pub(crate) partitions: BTreeMap<String, Vec<i32>>,
 }
 
@@ -393,6 +394,13 @@ impl Transactions {
                 .entry(topic.clone())
                 .or_default()
                 .push(*partition);
+        }
+        for group in &transaction.groups {
+            let of = partitions.entry(CONSUMER_OFFSETS.to_owned()).or_default();
+            let partition = internal_partition(group);
+            if !of.contains(&partition) {
+                of.push(partition);
+            }
         }
         Some(TransactionView {
             state,

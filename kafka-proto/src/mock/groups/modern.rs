@@ -164,7 +164,7 @@ impl Groups {
             .and_then(|group| group.modern.as_mut())
             .ok_or_else(no_group)?;
         if beat.epoch < 0 {
-            return modern.leave(beat, self.settings.heartbeat_interval);
+            return modern.leave(beat);
         }
         let known = modern
             .members
@@ -539,7 +539,7 @@ impl Modern {
         }
     }
 
-    fn leave(&mut self, beat: Beat, interval: Duration) -> Result<Beaten, Refused> {
+    fn leave(&mut self, beat: Beat) -> Result<Beaten, Refused> {
         let at = match beat.instance_id.as_deref() {
             None => self.at(&beat.member_id),
             Some(instance_id) => {
@@ -575,7 +575,7 @@ impl Modern {
         Ok(Beaten {
             member_id: beat.member_id,
             epoch: beat.epoch,
-            interval,
+            interval: Duration::ZERO,
             assignment: None,
         })
     }

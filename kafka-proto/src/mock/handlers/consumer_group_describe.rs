@@ -26,7 +26,8 @@ pub(super) fn handle(
     let groups = request.group_ids.into_iter().map(|group_id| {
         let injected = context.injected().map(|injected| injected.error);
         let checked = state.check_coordinator(context.broker, &group_id);
-        if let Some(error_code) = injected.or_else(|| checked.err()) {
+        let nameless = group_id.is_empty().then_some(ErrorCode::INVALID_GROUP_ID);
+        if let Some(error_code) = injected.or_else(|| checked.err()).or(nameless) {
             return DescribedGroup {
                 error_code,
                 group_id,

@@ -20,30 +20,37 @@ pub(super) fn handle(
         .iter()
         .map(|topic| topic.name.clone())
         .collect();
-    let results = request.topics.into_iter().map(|topic| {
-        let mut error_message = None;
-        if names.iter().filter(|name| **name == topic.name).count() > 1 {
-            return CreatePartitionsTopicResult {
-                name: topic.name,
-                error_code: ErrorCode::INVALID_REQUEST,
-                error_message: Some(Text::from_static("Duplicate topic in request.")),
-            };
-        }
-        let error_code = context.with_fault_for(&topic.name, -1, || {
-            match create(&mut state, &topic, request.validate_only) {
-                Ok(()) => ErrorCode::NONE,
-                Err((error, text)) => {
-                    error_message = Some(Text::from(text));
-                    error
-                }
+    let results = request
+        .topics
+        .into_iter()
+        .enumerate()
+        .filter_map(|(at, topic)| {
+            let mut error_message = None;
+            if names[..at].contains(&topic.name) {
+                return None;
             }
+            if names[at + 1..].contains(&topic.name) {
+                return Some(CreatePartitionsTopicResult {
+                    name: topic.name,
+                    error_code: ErrorCode::INVALID_REQUEST,
+                    error_message: Some(Text::from_static("Duplicate topic in request.")),
+                });
+            }
+            let error_code = context.with_fault_for(&topic.name, -1, || {
+                match create(&mut state, &topic, request.validate_only) {
+                    Ok(()) => ErrorCode::NONE,
+                    Err((error, text)) => {
+                        error_message = Some(Text::from(text));
+                        error
+                    }
+                }
+            });
+            Some(CreatePartitionsTopicResult {
+                name: topic.name,
+                error_code,
+                error_message,
+            })
         });
-        CreatePartitionsTopicResult {
-            name: topic.name,
-            error_code,
-            error_message,
-        }
-    });
     CreatePartitionsResponse {
         results: results.collect(),
         throttle_time_ms: context.throttle_ms(),

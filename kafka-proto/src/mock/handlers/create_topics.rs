@@ -18,19 +18,15 @@ use super::super::state::State;
 use super::super::topics::is_valid_name;
 use super::Context;
 
-/// Kafka's sources of a setting's value.
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
-const DEFAULT_CONFIG: i8 = 5;
-
 pub(super) fn handle(context: &Context<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut state = context.state();
     let mut topics = Vec::with_capacity(request.topics.len());
     for (at, topic) in request.topics.iter().enumerate() {
-        let twice = request
-            .topics
-            .iter()
-            .enumerate()
-            .any(|(other, same)| other != at && same.name == topic.name);
+        let is_same = |other: &CreatableTopic| other.name == topic.name;
+        if request.topics[..at].iter().any(is_same) {
+            continue;
+        }
+        let twice = request.topics[at + 1..].iter().any(is_same);
         let injected = context.injected_for(&topic.name, -1);
         let made = match injected {
             _ if twice => Err((
@@ -45,7 +41,7 @@ pub(super) fn handle(context: &Context<'_>, request: CreateTopicsRequest) -> Cre
             }
             None => create(&mut state, topic, request.validate_only),
         };
-        topics.push(result(&state, topic, made));
+        topics.push(result(&mut state, topic, made));
     }
     drop(state);
     context.shared.notify_changed();
@@ -59,7 +55,6 @@ pub(super) fn handle(context: &Context<'_>, request: CreateTopicsRequest) -> Cre
 struct Made {
     partitions: i32,
     replication_factor: i16,
-    configs: TopicConfigs,
 }
 
 fn create(
@@ -132,7 +127,6 @@ fn create(
     let made = Made {
         partitions: replicas.len() as i32,
         replication_factor: replicas.first().map_or(0, |first| first.len() as i16),
-        configs: configs.clone(),
     };
     if !validate_only {
         state.create_topic(name, replicas, configs);
@@ -169,7 +163,7 @@ fn assigned(state: &State, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, (Err
 }
 
 fn result(
-    state: &State,
+    state: &mut State,
     topic: &CreatableTopic,
     made: Result<Made, (ErrorCode, String)>,
 ) -> CreatableTopicResult {
@@ -182,26 +176,21 @@ fn result(
         },
         Ok(made) => {
             let configs = TOPIC_CONFIGS.iter().map(|of| {
-                let (name, default) = (of.name, of.default);
-                let set = made.configs.set_value(name);
+                // As it was written, not as it was read.
+                let set = topic.configs.iter().rev().find(|set| set.name == of.name);
+                let set = set.and_then(|set| set.value.clone());
                 CreatableTopicConfigs {
-                    name: Text::from_static(name),
-                    value: Some(Text::from(set.unwrap_or(default))),
-                    config_source: if set.is_some() {
-                        DYNAMIC_TOPIC_CONFIG
-                    } else {
-                        DEFAULT_CONFIG
-                    },
+                    name: Text::from_static(of.name),
+                    config_source: of.source(set.is_some()),
+                    value: Some(set.unwrap_or_else(|| Text::from_static(of.default))),
                     ..CreatableTopicConfigs::default()
                 }
             });
+            let existing = state.topics.get(&topic.name).map(|topic| topic.id);
             CreatableTopicResult {
                 name: topic.name.clone(),
-                topic_id: state
-                    .topics
-                    .get(&topic.name)
-                    .map(|topic| topic.id)
-                    .unwrap_or_default(),
+                // With `validate_only` there is an id all the same: nobody's.
+                topic_id: existing.unwrap_or_else(|| state.topics.next_id()),
                 error_message: None,
                 num_partitions: made.partitions,
                 replication_factor: made.replication_factor,

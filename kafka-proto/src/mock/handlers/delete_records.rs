@@ -6,6 +6,7 @@
 use crate::messages::delete_records::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use crate::messages::{DeleteRecordsRequest, DeleteRecordsResponse, ErrorCode};
 
+use super::super::topics::is_internal;
 use super::Context;
 
 pub(super) fn handle(
@@ -18,6 +19,9 @@ pub(super) fn handle(
             let index = asked.partition_index;
             let mut low_watermark = -1;
             let error_code = context.with_fault_for(&topic.name, index, || {
+                if is_internal(&topic.name) {
+                    return ErrorCode::INVALID_TOPIC_EXCEPTION;
+                }
                 let configs = state.topics.get(&topic.name).map(|topic| &topic.configs);
                 let kept =
                     configs.is_some_and(|of| of.has_policy("compact") && !of.has_policy("delete"));

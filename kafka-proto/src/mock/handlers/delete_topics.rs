@@ -7,6 +7,7 @@
 //! * v6: by name or by id (KIP-516)
 use crate::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use crate::messages::{DeleteTopicsRequest, DeleteTopicsResponse, ErrorCode};
+use crate::wire::Uuid;
 
 use super::Context;
 
@@ -25,6 +26,7 @@ pub(super) fn handle(context: &Context<'_>, request: DeleteTopicsRequest) -> Del
         let name = topic.name.as_ref().map(|name| name.as_str().to_owned());
         let (name, unknown) = match name {
             Some(name) => (Some(name), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            None if topic.topic_id == Uuid::ZERO => (None, ErrorCode::INVALID_REQUEST),
             None => (known_by_id, ErrorCode::UNKNOWN_TOPIC_ID),
         };
         let topic_id = name

@@ -2,7 +2,8 @@
 //!
 //! Behaviour:
 //! * Topics (2): what was set, and Kafka's defaults for the rest.
-//! * Brokers (4): the few settings that the cluster has. Other resources are INVALID_REQUEST.
+//! * Brokers (4): the few settings that the cluster has, each broker its own. Other resources are INVALID_REQUEST.
+//! * No keys mean all.
 //!
 //! Version notes:
 //! * v1: synonyms; v3: types and documentation
@@ -13,16 +14,18 @@ use crate::messages::describe_configs::{
 use crate::messages::{DescribeConfigsRequest, DescribeConfigsResponse, ErrorCode};
 use crate::wire::Text;
 
-use super::super::configs::{Kind, TOPIC_CONFIGS, TopicConfig};
+use super::super::configs::{
+    DEFAULT_CONFIG, DYNAMIC_DEFAULT_BROKER_CONFIG, DYNAMIC_TOPIC_CONFIG, Kind, TOPIC_CONFIGS,
+    TopicConfig,
+};
 use super::super::state::State;
+use super::super::topics::is_valid_name;
 use super::Context;
 
 pub(super) const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const STATIC_BROKER_CONFIG: i8 = 4;
-const DEFAULT_CONFIG: i8 = 5;
 
 /// What the client wants to see beside names and values.
 #[derive(Clone, Copy)]
@@ -46,6 +49,9 @@ pub(super) fn handle(
             Some(injected) => Err(injected.error),
             None => match resource.resource_type {
                 TOPIC => topic(&state, &resource, shown),
+                BROKER if !is_me(context.broker, &resource.resource_name) => {
+                    Err(ErrorCode::INVALID_REQUEST)
+                }
                 BROKER => broker(&state, &resource),
                 _ => Err(ErrorCode::INVALID_REQUEST),
             },
@@ -68,11 +74,16 @@ pub(super) fn handle(
     }
 }
 
+/// A broker describes itself, and under no name what holds for all.
+fn is_me(broker: i32, name: &str) -> bool {
+    name.is_empty() || name.parse() == Ok(broker)
+}
+
 fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
     resource
         .configuration_keys
         .as_ref()
-        .is_none_or(|keys| keys.iter().any(|key| *key == name))
+        .is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| *key == name))
 }
 
 fn topic(
@@ -80,6 +91,9 @@ fn topic(
     resource: &DescribeConfigsResource,
     shown: Shown,
 ) -> Result<Vec<DescribeConfigsResourceResult>, ErrorCode> {
+    if !is_valid_name(&resource.resource_name) {
+        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
+    }
     let topic = state
         .topics
         .get(&resource.resource_name)
@@ -108,16 +122,15 @@ fn described(
     }
     if shown.synonyms && !of.synonym.is_empty() {
         let default = Text::from_static(of.default);
+        if of.is_cluster_wide() {
+            synonyms.push(synonym(of.name, &default, DYNAMIC_DEFAULT_BROKER_CONFIG));
+        }
         synonyms.push(synonym(of.synonym, &default, DEFAULT_CONFIG));
     }
     DescribeConfigsResourceResult {
         name: Text::from_static(of.name),
         value: Some(value),
-        config_source: if set.is_some() {
-            DYNAMIC_TOPIC_CONFIG
-        } else {
-            DEFAULT_CONFIG
-        },
+        config_source: of.source(set.is_some()),
         synonyms,
         config_type: of.kind as i8,
         documentation: shown

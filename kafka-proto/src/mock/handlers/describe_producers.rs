@@ -27,8 +27,7 @@ pub(super) fn handle(
                         producer_epoch: active.epoch.into(),
                         last_sequence: active.last_sequence,
                         last_timestamp: active.last_timestamp,
-                        // The coordinator never moves to another epoch here.
-                        coordinator_epoch: 0,
+                        coordinator_epoch: active.coordinator_epoch,
                         current_txn_start_offset: first.unwrap_or(-1),
                     })
                     .collect();

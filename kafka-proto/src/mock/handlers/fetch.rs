@@ -148,6 +148,10 @@ fn check<'a>(
         context.broker
     };
     partition.check_leader(asked, wanted.leader_epoch)?;
+    // Nobody can have read what was written under a leader to come.
+    if wanted.last_fetched_epoch > partition.leader_epoch {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
     let log = &partition.log;
     if wanted.offset < log.start_offset() || wanted.offset > log.end_offset() {
         // A client behind a truncation is told where its log parted from ours.
@@ -256,6 +260,11 @@ fn read(
     let partition = match check(context, state, wanted, terms) {
         Ok(partition) => partition,
         Err(error) => {
+            let is_unknown = matches!(
+                error,
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID
+            );
+            data.aborted_transactions = is_unknown.then(Vec::new);
             data.error_code = error;
             data.current_leader = leader(context, state, wanted, error);
             return data;

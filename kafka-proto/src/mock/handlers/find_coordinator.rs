@@ -55,7 +55,7 @@ fn find(state: &State, key: &Text, key_type: i8, injected: Option<ErrorCode>) ->
     if let Some(error) = injected {
         return none(error);
     }
-    if !matches!(key_type, 0 | 1) || (key_type == 1 && key.is_empty()) {
+    if !matches!(key_type, 0 | 1) {
         return none(ErrorCode::INVALID_REQUEST);
     }
     match state.coordinator(key) {

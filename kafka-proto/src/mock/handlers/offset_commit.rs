@@ -6,6 +6,7 @@
 //!
 //! Version notes:
 //! * v6: leader epochs; v7: static members; v10: topic ids (KIP-848)
+//! * v9: GROUP_ID_NOT_FOUND for a member of a group that is not; before, ILLEGAL_GENERATION
 use crate::messages::offset_commit::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use crate::messages::{ErrorCode, OffsetCommitRequest, OffsetCommitResponse};
 use crate::wire::Text;
@@ -25,9 +26,13 @@ pub(super) fn handle(context: &Context<'_>, request: OffsetCommitRequest) -> Off
         instance_id: owned(request.group_instance_id.as_ref()),
     };
     let now = context.shared.clock.now();
-    let allowed = state
+    let mut allowed = state
         .check_coordinator(context.broker, &request.group_id)
         .and_then(|()| state.groups.may_commit(now, &member, false));
+    let is_unknown = state.groups.view(&request.group_id).is_none();
+    if allowed == Err(ErrorCode::ILLEGAL_GENERATION) && is_unknown && context.version >= 9 {
+        allowed = Err(ErrorCode::GROUP_ID_NOT_FOUND);
+    }
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = if context.version >= 10 {

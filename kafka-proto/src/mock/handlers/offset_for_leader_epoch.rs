@@ -1,7 +1,7 @@
 //! OffsetForLeaderEpoch (23): where a leader epoch ended in this log (KIP-279, KIP-320).
 //!
 //! Behaviour:
-//! * −1 and −1 for an epoch later than any in the log.
+//! * −1 and −1 for an epoch later than any in the log, and for −1.
 use crate::messages::offset_for_leader_epoch::{EpochEndOffset, OffsetForLeaderTopicResult};
 use crate::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
@@ -27,6 +27,9 @@ pub(super) fn handle(
                 .partition(&topic.topic, asked.partition)
                 .and_then(|partition| {
                     partition.check_leader(context.broker, asked.current_leader_epoch)?;
+                    if asked.leader_epoch < 0 {
+                        return Ok(None);
+                    }
                     // The current epoch has its end at the end of the log, also while nothing was written in it.
                     if asked.leader_epoch == partition.leader_epoch {
                         return Ok(Some((asked.leader_epoch, partition.log.end_offset())));

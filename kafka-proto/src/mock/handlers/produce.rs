@@ -11,6 +11,7 @@
 //!
 //! Version notes:
 //! * v3..: magic 2 only; v7: zstd
+//! * v11: TRANSACTION_ABORTABLE where a partition is not in the transaction; before, INVALID_TXN_STATE
 //! * v10: the current leader in the answer to a client that asked the wrong broker (KIP-951)
 //! * v12: a transactional write adds its partition by itself (KIP-890, TV2); before, it must have been added
 //! * v13: topic ids
@@ -160,12 +161,13 @@ impl Write<'_> {
                 return Err((ErrorCode::INVALID_RECORD, Some(text)));
             }
         };
-        if let Ok(header) = Header::read(records) {
+        let header = Header::read(records);
+        if let Ok(header) = &header {
             if header.codec() == ZSTD && context.version < 7 {
                 return Err((ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, None));
             }
             if header.is_transactional() {
-                self.enter_transaction(context, state, name, &header)
+                self.enter_transaction(context, state, name, header)
                     .map_err(|error| (error, None))?;
             }
         }
@@ -181,20 +183,14 @@ impl Write<'_> {
         let terms = topic.terms(&topic.partitions[at], now_ms, retention_bytes);
         let log = &mut topic.partitions[at].log;
         let appended = log.append(records, terms).map_err(|refusal| {
-            if let Refusal::Records(records) = &refusal {
-                let errors = records
-                    .errors
-                    .iter()
-                    .map(|(index, text)| BatchIndexAndErrorMessage {
-                        batch_index: *index,
-                        batch_index_error_message: Some(Text::from(text)),
-                    });
-                answer.record_errors = errors.collect();
-            }
+            explain(answer, &refusal, log.start_offset());
             refused(refusal)
         })?;
+        // As Kafka has it: what is there already was stamped in the end.
+        let sent_again = header.ok().filter(|_| appended.duplicate);
+        let stamped = sent_again.map(|header| header.max_timestamp);
         answer.base_offset = appended.base_offset;
-        answer.log_append_time_ms = terms.log_append_time_ms.unwrap_or(-1);
+        answer.log_append_time_ms = terms.log_append_time_ms.or(stamped).unwrap_or(-1);
         answer.log_start_offset = log.start_offset();
         Ok(())
     }
@@ -207,7 +203,7 @@ impl Write<'_> {
         header: &Header,
     ) -> Result<(), ErrorCode> {
         let Some(transactional_id) = self.transactional_id else {
-            return Err(ErrorCode::INVALID_TXN_STATE);
+            return Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
         };
         let identity = Identity {
             producer_id: header.producer_id,
@@ -225,13 +221,31 @@ impl Write<'_> {
                 .verify_partition(transactional_id, identity, &partition)
         };
         // Producers know this one under an older name.
-        entered.map_err(|error| {
-            if error == ErrorCode::PRODUCER_FENCED {
-                ErrorCode::INVALID_PRODUCER_EPOCH
-            } else {
-                error
+        entered.map_err(|error| match error {
+            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::INVALID_TXN_STATE if context.version >= 11 => {
+                ErrorCode::TRANSACTION_ABORTABLE
             }
+            error => error,
         })
+    }
+}
+
+/// Which records were refused, and where the log begins if it was the log that refused them.
+fn explain(answer: &mut PartitionProduceResponse, refusal: &Refusal, start_offset: i64) {
+    if let Refusal::Records(records) = refusal {
+        let errors = records.errors.iter();
+        let errors = errors.map(|(index, text)| BatchIndexAndErrorMessage {
+            batch_index: *index,
+            batch_index_error_message: Some(Text::from(text)),
+        });
+        answer.record_errors = errors.collect();
+    }
+    if matches!(
+        refusal,
+        Refusal::Records(_) | Refusal::Sequence(_) | Refusal::Invalid(_)
+    ) {
+        answer.log_start_offset = start_offset;
     }
 }
 
@@ -239,10 +253,18 @@ fn refused(refusal: Refusal) -> (ErrorCode, Option<String>) {
     match refusal {
         Refusal::Corrupt(text) => (ErrorCode::CORRUPT_MESSAGE, Some(text.to_owned())),
         Refusal::Invalid(text) => (ErrorCode::INVALID_RECORD, Some(text.to_owned())),
-        Refusal::UnsupportedMagic(magic) => (
-            ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
-            Some(format!("batches have magic 2 here, not {magic}")),
-        ),
+        Refusal::NotOne => {
+            let text = "a produce request holds exactly one batch for a partition";
+            (ErrorCode::INVALID_RECORD, Some(text.to_owned()))
+        }
+        Refusal::UnsupportedMagic(magic) => {
+            let error_code = match magic {
+                0 | 1 => ErrorCode::INVALID_RECORD,
+                _ => ErrorCode::CORRUPT_MESSAGE,
+            };
+            let text = format!("batches have magic 2 here, not {magic}");
+            (error_code, Some(text))
+        }
         Refusal::TooLarge => (ErrorCode::MESSAGE_TOO_LARGE, None),
         Refusal::Records(records) if records.timestamps => {
             let text = "One or more records have been rejected due to invalid timestamp";
