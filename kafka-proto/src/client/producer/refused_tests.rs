@@ -51,7 +51,7 @@ fn a_success_ends_the_pauses_and_a_batch_whose_time_is_over_is_not_tried_again()
     bench.sent();
     bench.at += 10_000;
     bench.refuse(4, ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    assert_eq!(bench.told, ["b no"]);
+    assert_eq!(bench.told, ["b maybe"]);
 }
 
 #[test]
