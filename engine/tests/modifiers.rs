@@ -343,16 +343,17 @@ const REFUSED: &[(&str, Plan, &[&str])] = &[
         &["`dead_letters`", "window"],
     ),
     (
-        "dead_letters behind process",
+        "dead_letters behind deduplicate",
         |s| {
             s.source("in")
                 .utf8()
                 .key_by(|l| l)
-                .process(0u64, |_, k, _, out| out.push(((), k)))
+                .deduplicate()
                 .dead_letters("bad")
+                .map(|l| ((), l))
                 .sink("out")
         },
-        &["`dead_letters`", "process"],
+        &["`dead_letters`", "deduplicate"],
     ),
     (
         "dead_letters behind late rows",
@@ -611,6 +612,7 @@ const TAKEN: &[(&str, Plan)] = &[
             .key_by(|l| l)
             .state_ttl(SECOND)
             .process(0u64, |_, k, _, out| out.push(((), k)))
+            .dead_letters("bad")
             .sink("e");
     }),
     ("policies of one operator", |s| {
