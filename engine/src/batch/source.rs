@@ -18,7 +18,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Records of one read: after this many bytes a reader should return what it has.
 const READ_BYTES: usize = 128 << 10;
 /// A read should not take much longer than this: a commit waits for its end.
-pub(crate) const READ_TIME: Duration = Duration::from_millis(10);
+const READ_TIME: Duration = Duration::from_millis(10);
 /// After each so many records it is looked how long the read has taken; before, at powers of two.
 const LOOK_RECORDS: u32 = 64;
 /// What one read may bring at most: memory is bounded also against a reader that does not look.
@@ -166,8 +166,8 @@ pub struct Records {
     segments: Vec<(i64, String)>,
     /// A batch that was made elsewhere.
     made: Option<Batch>,
-    /// How long a read may take, if that is bounded.
-    time: Option<Duration>,
+    /// The clock by which a read is bounded in time, if it is.
+    clock: Option<fn() -> Instant>,
     /// When the first record of this read came, and whether time is up since.
     began: Option<Instant>,
     is_late: bool,
@@ -182,27 +182,28 @@ impl Records {
             next: position,
             segments: Vec::new(),
             made: None,
-            time: None,
+            clock: None,
             began: None,
             is_late: false,
         }
     }
 
-    /// Also full when a read has taken this long since its first record.
-    pub(crate) fn within(self, time: Duration) -> Self {
-        let time = Some(time);
-        Self { time, ..self }
+    /// Also full when a read has taken [`READ_TIME`] since its first record, by this clock.
+    pub(crate) fn timed_by(self, clock: fn() -> Instant) -> Self {
+        let clock = Some(clock);
+        Self { clock, ..self }
     }
 
     /// Notes how long the read has taken. Few looks at the clock, also where a record costs little.
     #[inline]
     fn look(&mut self) {
         let count = self.builder.record_count();
-        if let Some(time) = self.time
+        if let Some(clock) = self.clock
             && (count.is_power_of_two() || count.is_multiple_of(LOOK_RECORDS))
         {
-            let began = *self.began.get_or_insert_with(Instant::now);
-            self.is_late = began.elapsed() >= time;
+            let now = clock();
+            let began = *self.began.get_or_insert(now);
+            self.is_late = now.duration_since(began) >= READ_TIME;
         }
     }
 

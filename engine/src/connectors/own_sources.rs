@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::Error;
 use crate::batch::Batch;
-use crate::batch::source::{
-    AnyReader, AnySource, BoxError, Open, READ_TIME, Read, Reading, Records,
-};
+use crate::batch::source::{AnyReader, AnySource, BoxError, Open, Read, Reading, Records};
 use crate::checkpoint::log::Place;
 
 /// Parts of partitions, as their readers named them, until positions behind them are committed.
@@ -157,7 +156,7 @@ impl Part {
                         Ok(reader) => reader,
                         Err(error) => return Poll::Ready(Err(self.failed("opening", error))),
                     };
-                    self.state = State::Idle(reader, Records::new(offset).within(READ_TIME));
+                    self.state = State::Idle(reader, Records::new(offset).timed_by(Instant::now));
                 }
                 State::Idle(reader, records) => {
                     self.state = State::Reading(reader.read(records));
